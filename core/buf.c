@@ -1,0 +1,241 @@
+#include "core/buf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+void buf_free(struct buf *b)
+{
+	free(b->data);
+	*b = (struct buf){0};
+}
+
+void buf_wipe(struct buf *b)
+{
+	if (b->data)
+		sodium_memzero(b->data, b->cap);
+	buf_free(b);
+}
+
+void buf_reset(struct buf *b)
+{
+	b->len = 0;
+	b->failed = false;
+}
+
+/* Grows by copying, never by realloc: a buffer may hold plaintext, and realloc leaves it behind. */
+static bool grow(struct buf *b, size_t extra)
+{
+	size_t want, cap = b->cap ? b->cap : 256;
+	uint8_t *data;
+
+	if (b->failed || extra > SIZE_MAX / 2 - b->len) {
+		b->failed = true;
+		return false;
+	}
+	want = b->len + extra;
+	if (want <= b->cap && b->data)
+		return true;
+	while (cap < want)
+		cap *= 2;
+	data = malloc(cap);
+	if (!data) {
+		b->failed = true;
+		return false;
+	}
+	if (b->data) {
+		memcpy(data, b->data, b->len);
+		sodium_memzero(b->data, b->len);
+		free(b->data);
+	}
+	b->data = data;
+	b->cap = cap;
+	return true;
+}
+
+uint8_t *buf_extend(struct buf *b, size_t len)
+{
+	uint8_t *at;
+
+	if (!grow(b, len))
+		return NULL;
+	at = b->data + b->len;
+	b->len += len;
+	return at;
+}
+
+void buf_put(struct buf *b, const void *bytes, size_t len)
+{
+	uint8_t *at = buf_extend(b, len);
+
+	if (at && len)
+		memcpy(at, bytes, len);
+}
+
+static void put_le(struct buf *b, uint64_t v, size_t len)
+{
+	uint8_t bytes[8];
+
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (uint8_t)(v >> (8 * i));
+	buf_put(b, bytes, len);
+}
+
+void buf_put_u8(struct buf *b, uint8_t v)
+{
+	put_le(b, v, 1);
+}
+
+void buf_put_u16(struct buf *b, uint16_t v)
+{
+	put_le(b, v, 2);
+}
+
+void buf_put_u32(struct buf *b, uint32_t v)
+{
+	put_le(b, v, 4);
+}
+
+void buf_put_u64(struct buf *b, uint64_t v)
+{
+	put_le(b, v, 8);
+}
+
+void buf_put_i64(struct buf *b, int64_t v)
+{
+	put_le(b, (uint64_t)v, 8);
+}
+
+void buf_put_zeros(struct buf *b, size_t len)
+{
+	uint8_t *at = buf_extend(b, len);
+
+	if (at && len)
+		memset(at, 0, len);
+}
+
+void buf_put_str16(struct buf *b, const void *bytes, size_t len)
+{
+	if (len > UINT16_MAX) {
+		b->failed = true;
+		return;
+	}
+	buf_put_u16(b, (uint16_t)len);
+	buf_put(b, bytes, len);
+}
+
+void buf_put_str32(struct buf *b, const void *bytes, size_t len)
+{
+	if (len > UINT32_MAX) {
+		b->failed = true;
+		return;
+	}
+	buf_put_u32(b, (uint32_t)len);
+	buf_put(b, bytes, len);
+}
+
+int buf_check(const struct buf *b, struct err *err)
+{
+	return b->failed ? err_nomem(err) : 0;
+}
+
+struct rd rd_of(const void *bytes, size_t len)
+{
+	return (struct rd){.p = bytes, .left = len};
+}
+
+const uint8_t *rd_bytes(struct rd *r, size_t len)
+{
+	const uint8_t *at = r->p;
+
+	if (r->bad || len > r->left) {
+		r->bad = true;
+		return NULL;
+	}
+	r->p += len;
+	r->left -= len;
+	return at;
+}
+
+void rd_copy(struct rd *r, void *out, size_t len)
+{
+	const uint8_t *at = rd_bytes(r, len);
+
+	if (at && len)
+		memcpy(out, at, len);
+	else
+		memset(out, 0, len);
+}
+
+static uint64_t get_le(struct rd *r, size_t len)
+{
+	const uint8_t *at = rd_bytes(r, len);
+	uint64_t v = 0;
+
+	for (size_t i = 0; at && i < len; i++)
+		v |= (uint64_t)at[i] << (8 * i);
+	return v;
+}
+
+uint8_t rd_u8(struct rd *r)
+{
+	return (uint8_t)get_le(r, 1);
+}
+
+uint16_t rd_u16(struct rd *r)
+{
+	return (uint16_t)get_le(r, 2);
+}
+
+uint32_t rd_u32(struct rd *r)
+{
+	return (uint32_t)get_le(r, 4);
+}
+
+uint64_t rd_u64(struct rd *r)
+{
+	return get_le(r, 8);
+}
+
+int64_t rd_i64(struct rd *r)
+{
+	return (int64_t)get_le(r, 8);
+}
+
+static struct span rd_span(struct rd *r, size_t len)
+{
+	const uint8_t *at = rd_bytes(r, len);
+
+	return (struct span){.p = at, .len = at ? len : 0};
+}
+
+struct span rd_str16(struct rd *r)
+{
+	return rd_span(r, rd_u16(r));
+}
+
+struct span rd_str32(struct rd *r)
+{
+	return rd_span(r, rd_u32(r));
+}
+
+bool rd_zeros_to_end(struct rd *r)
+{
+	uint8_t any = 0;
+
+	for (size_t i = 0; i < r->left; i++)
+		any |= r->p[i];
+	r->p += r->left;
+	r->left = 0;
+	return any == 0;
+}
+
+int rd_end(const struct rd *r, const char *what, struct err *err)
+{
+	if (r->bad)
+		return err_set(err, ERR_DAMAGED, "%s is cut short", what);
+	if (r->left)
+		return err_set(err, ERR_DAMAGED, "%s has %zu bytes too many", what, r->left);
+	return 0;
+}

@@ -1,0 +1,74 @@
+#include "core/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int err_set(struct err *err, enum err_code code, const char *fmt, ...)
+{
+	va_list ap;
+
+	err->code = (int)code;
+	err->sys_errno = 0;
+	va_start(ap, fmt);
+	(void)vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	return -(int)code;
+}
+
+static enum err_code code_of_errno(int errnum)
+{
+	switch (errnum) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return ERR_FULL;
+	case ENOMEM:
+		return ERR_NOMEM;
+	case ENOENT:
+		return ERR_MISSING;
+	case EEXIST:
+		return ERR_EXISTS;
+	default:
+		return ERR_IO;
+	}
+}
+
+int err_sys(struct err *err, int errnum, const char *fmt, ...)
+{
+	char what[128];
+	va_list ap;
+	size_t used;
+
+	err->code = (int)code_of_errno(errnum);
+	err->sys_errno = errnum;
+	va_start(ap, fmt);
+	(void)vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	if (strerror_r(errnum, what, sizeof(what)) != 0)
+		(void)snprintf(what, sizeof(what), "error %d", errnum);
+	used = strlen(err->text);
+	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", what);
+	return -err->code;
+}
+
+int err_prefix(struct err *err, const char *fmt, ...)
+{
+	char old[sizeof(err->text)];
+	va_list ap;
+	size_t used;
+
+	memcpy(old, err->text, sizeof(old));
+	va_start(ap, fmt);
+	(void)vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	used = strlen(err->text);
+	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", old);
+	return -err->code;
+}
+
+int err_nomem(struct err *err)
+{
+	return err_set(err, ERR_NOMEM, "out of memory");
+}

@@ -1,0 +1,50 @@
+/*
+ * limits: the largest of everything. A length that comes from outside is compared with one of
+ * these before it is allocated, multiplied or believed. Units in the names. FORMAT.md §10 lists
+ * the same numbers for other readers.
+ */
+#ifndef NIGHTJAR_CORE_LIMITS_H
+#define NIGHTJAR_CORE_LIMITS_H
+
+#define LIMIT_CHUNK_BYTES (8u << 20)           /* plaintext of one record */
+#define LIMIT_RECORD_BYTES ((8u << 20) + 4096) /* stored: incompressible chunk + tag */
+#define LIMIT_BASES 3u                         /* bases of one delta record */
+#define LIMIT_DEPTH 255u                       /* delta depth a reader accepts */
+#define LIMIT_PACK_BYTES (64u << 20)           /* whole pack; writers aim at 16 MiB */
+#define LIMIT_PACK_SLOTS 4096u                 /* key table entries */
+#define LIMIT_PACK_RECORDS 262144u
+#define LIMIT_DIRECTORY_BYTES (40u << 20)
+#define LIMIT_INDEX_BYTES (256u << 20) /* one index segment */
+#define LIMIT_MANIFEST_BYTES (64u << 20)
+#define LIMIT_ROSTER_BYTES (16u << 20)
+#define LIMIT_KEY_OBJECT_BYTES (16u << 20) /* anything in keys/ */
+#define LIMIT_CONFIG_BYTES 4096u
+#define LIMIT_NODE_CHILDREN 65536u  /* ids in one list record */
+#define LIMIT_NODE_BYTES (8u << 20) /* one tree or chunk-list body */
+#define LIMIT_NODE_LEVELS 8u
+#define LIMIT_TREE_DEPTH 1024u /* folders inside folders */
+#define LIMIT_NAME_BYTES 4095u /* one file name; Linux itself allows 255 */
+#define LIMIT_PATH_BYTES 65535u
+#define LIMIT_XATTRS 1024u
+#define LIMIT_XATTR_BYTES 65536u /* one value; the kernel's own limit */
+#define LIMIT_EXTENTS 16384u     /* data extents of one sparse file; more: stored dense */
+#define LIMIT_TAGS 256u
+#define LIMIT_TAG_BYTES 255u
+#define LIMIT_HOST_BYTES 255u
+#define LIMIT_SOURCES 4096u
+#define LIMIT_DATABASES 65536u
+#define LIMIT_DB_TABLES 65536u
+#define LIMIT_PARENTS 64u
+#define LIMIT_WRITERS 4096u
+#define LIMIT_EPOCHS 4096u
+#define LIMIT_STORE_NAMES (64u << 20) /* names one listing may give */
+
+/* Argon2id parameters that are accepted on reading. */
+#define LIMIT_KDF_MIN_PASSES 1u
+#define LIMIT_KDF_MAX_PASSES 64u
+#define LIMIT_KDF_MIN_KIB 8192u
+#define LIMIT_KDF_MAX_KIB (4u << 20)
+
+#define LIMIT_PASSWORD_BYTES 4096u
+
+#endif
