@@ -40,14 +40,15 @@ struct err {
 
 /* Fills err and returns -code. The text is one line without a final newline. */
 int err_set(struct err *err, enum err_code code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 /*
  * As err_set for a failed system call: keeps errnum, appends ": <its description>", and chooses the
  * code from it: ENOSPC, EDQUOT, EFBIG → ERR_FULL; ENOMEM → ERR_NOMEM; ENOENT → ERR_MISSING;
  * EEXIST → ERR_EXISTS; anything else → ERR_IO.
  */
-int err_sys(struct err *err, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int err_sys(struct err *err, int errnum, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Puts "<prefix>: " before the text of an error that is set. Returns -err->code. */
 int err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

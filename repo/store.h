@@ -1,0 +1,105 @@
+/*
+ * store: where objects live. One table of calls a backend; a store over another store (cache,
+ * retry, fault) is the same table. FORMAT.md §2 gives the layout that every backend shows.
+ *
+ * Promises that every backend keeps, and tests/repo/test_store.c checks on each:
+ *  - put is atomic: an object is visible whole or not at all, whatever is killed when;
+ *  - when put or remove has returned 0 the change survives a power loss;
+ *  - put never replaces: an existing object of that name stays, and put says ERR_EXISTS;
+ *  - names are those of enum store_type and 64 lowercase hex digits; nothing else reaches a backend,
+ *    and list reports nothing else (left-over temporary files and foreign files are skipped).
+ * A store does not verify contents: the caller compares the SHA-256.
+ *
+ * Errors: ERR_MISSING no such object; ERR_EXISTS; ERR_FULL; ERR_NOREPO (open: nothing there);
+ * ERR_LIMIT (an object larger than the caller allowed); ERR_IO for the rest, naming the object.
+ * Threads: one thread uses a store (the coordinator); distinct stores are independent.
+ */
+#ifndef NIGHTJAR_REPO_STORE_H
+#define NIGHTJAR_REPO_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+#include "core/err.h"
+#include "core/id.h"
+
+enum store_type {
+	STORE_CONFIG,    /* the one object `config`; its name is ignored (pass NULL) */
+	STORE_KEYS,      /* keys/<name> */
+	STORE_DATA,      /* data/<first 2 hex digits>/<name> */
+	STORE_INDEX,     /* index/<name> */
+	STORE_SNAPSHOTS, /* snapshots/<name> */
+	STORE_LOCKS      /* locks/<name> */
+};
+#define STORE_TYPES 6
+
+struct store;
+
+/* Called once a name, in no order. Nonzero ends the listing, and list returns it. */
+typedef int store_list_fn(void *arg, const struct id *name, uint64_t size_bytes, struct err *err);
+
+struct store_ops {
+	/* Makes the layout (folders). ERR_EXISTS when a `config` is there. Existing empty folder: fine. */
+	int (*create)(struct store *s, struct err *err);
+	/* Stores bytes under (type, name). Never replaces. */
+	int (*put)(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+		   size_t len, struct err *err);
+	/* Appends the whole object to out. ERR_LIMIT when it is longer than max_bytes. */
+	int (*get)(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
+		   struct buf *out, struct err *err);
+	/* Appends exactly len bytes from offset. ERR_DAMAGED when the object ends before. */
+	int (*get_range)(struct store *s, enum store_type type, const struct id *name,
+			 uint64_t offset, size_t len, struct buf *out, struct err *err);
+	int (*size)(struct store *s, enum store_type type, const struct id *name,
+		    uint64_t *out_bytes, struct err *err);
+	/* Every object of the type. A folder that is missing lists nothing. */
+	int (*list)(struct store *s, enum store_type type, store_list_fn *fn, void *arg,
+		    struct err *err);
+	/* ERR_MISSING when it is not there. */
+	int (*remove)(struct store *s, enum store_type type, const struct id *name,
+		      struct err *err);
+	void (*free)(struct store *s);
+};
+
+/* A backend embeds this as its first member. */
+struct store {
+	const struct store_ops *ops;
+	char *location; /* for messages: what the user would write after -r; owned by the backend */
+};
+
+/* "data/3f/3fa9…" or "config": the path below the repository, for messages and local files. */
+#define STORE_PATH_CHARS 96
+void store_path(enum store_type type, const struct id *name, char out[STORE_PATH_CHARS]);
+
+/* Thin calls through the table. */
+int store_create(struct store *s, struct err *err) ERR_UNUSED_WARN;
+int store_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+	      size_t len, struct err *err) ERR_UNUSED_WARN;
+int store_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
+	      struct buf *out, struct err *err) ERR_UNUSED_WARN;
+int store_get_range(struct store *s, enum store_type type, const struct id *name, uint64_t offset,
+		    size_t len, struct buf *out, struct err *err) ERR_UNUSED_WARN;
+int store_size(struct store *s, enum store_type type, const struct id *name, uint64_t *out_bytes,
+	       struct err *err) ERR_UNUSED_WARN;
+int store_list(struct store *s, enum store_type type, store_list_fn *fn, void *arg,
+	       struct err *err) ERR_UNUSED_WARN;
+int store_remove(struct store *s, enum store_type type, const struct id *name,
+		 struct err *err) ERR_UNUSED_WARN;
+void store_free(struct store *s); /* NULL is fine */
+
+/*
+ * Opens the backend that a repository location names: an absolute or relative path, later
+ * `sftp:`, `s3:`, `rest:`. Opening touches nothing; ERR_NOREPO comes from the first read of config.
+ * ERR_USAGE for a location no backend knows. *out_store is the caller's, freed with store_free.
+ */
+int store_open(const char *location, struct store **out_store, struct err *err) ERR_UNUSED_WARN;
+
+/* A local directory. */
+int store_local_open(const char *path, struct store **out_store, struct err *err) ERR_UNUSED_WARN;
+
+/* Memory, for tests and for the reader's sake: the shortest complete backend. */
+int store_mem_new(struct store **out_store, struct err *err) ERR_UNUSED_WARN;
+
+#endif
