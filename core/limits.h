@@ -36,7 +36,8 @@
 #define LIMIT_DB_TABLES 65536u
 #define LIMIT_PARENTS 64u
 #define LIMIT_WRITERS 4096u
-#define LIMIT_EPOCHS 4096u
+#define LIMIT_KEY_DOMAINS 64u /* domains one key file carries */
+#define LIMIT_EPOCHS 64u
 #define LIMIT_STORE_NAMES (64u << 20) /* names one listing may give */
 
 /* Argon2id parameters that are accepted on reading. */
