@@ -1,0 +1,25 @@
+/*
+ * comp: zstd with reusable contexts (FORMAT.md §4). Pure; one thread a context.
+ */
+#ifndef NIGHTJAR_CORE_COMP_H
+#define NIGHTJAR_CORE_COMP_H
+
+#include "core/buf.h"
+
+#define CODEC_RAW 0
+#define CODEC_ZSTD 1
+#define CODEC_DELTA 2
+
+struct comp;
+/* level 1…19; 0 = 3. */
+int comp_new(int level, struct comp **out_comp, struct err *err) ERR_UNUSED_WARN;
+void comp_free(struct comp *c);
+
+/* Appends the compressed bytes, or the plain ones where that is not smaller; says which. */
+int comp_put(struct comp *c, const void *plain, size_t len, struct buf *out, uint8_t *out_codec,
+	     struct err *err) ERR_UNUSED_WARN;
+/* Appends exactly plain_len bytes (checked against LIMIT_CHUNK_BYTES first); ERR_DAMAGED otherwise. CODEC_RAW, CODEC_ZSTD. */
+int comp_get(struct comp *c, uint8_t codec, const void *bytes, size_t len, size_t plain_len,
+	     struct buf *out, struct err *err) ERR_UNUSED_WARN;
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * manifest: one backup, signed (FORMAT.md §8). Pure codec; all strings and arrays of a decoded manifest are
+ * owned by it and freed by manifest_free.
+ */
+#ifndef NIGHTJAR_CORE_MANIFEST_H
+#define NIGHTJAR_CORE_MANIFEST_H
+
+#include "core/buf.h"
+#include "core/id.h"
+#include "core/keys.h"
+
+struct manifest_seen {
+	uint8_t writer[32];
+	uint64_t sequence;
+	struct id name;
+};
+
+struct manifest_table {
+	char *name;
+	uint64_t rows;
+};
+
+struct manifest_db {
+	char *path;     /* absolute, in the backup */
+	uint8_t method; /* 1 vacuum, 2 pages, 3 raw */
+	char *reason;
+	uint32_t page_size;
+	uint64_t page_count;
+	uint8_t encoding;
+	char *journal_mode;
+	uint8_t auto_vacuum;
+	uint32_t user_version, application_id;
+	uint8_t schema_hash[32], image_sha256[32];
+	uint64_t image_bytes;
+	uint8_t check, verdict; /* 1 quick 2 integrity; 1 clean 2 failed 3 unchecked */
+	char *check_text;
+	char *sqlite_version;
+	int64_t started_ns, finished_ns;
+	struct manifest_table *tables;
+	size_t table_count;
+};
+
+struct manifest {
+	/* clear */
+	uint8_t repo[REPO_ID_BYTES];
+	uint8_t writer[32];
+	uint64_t sequence;
+	int64_t time_ns;
+	struct id *parents;
+	size_t parent_count;
+	struct manifest_seen *seen;
+	size_t seen_count;
+	/* maintenance */
+	uint32_t domain;
+	bool has_maint; /* the M part was opened */
+	struct id root; /* the root tree list */
+	struct id group;
+	struct id *tag_macs;
+	size_t tag_mac_count;
+	uint8_t *verdicts;
+	size_t verdict_count;
+	uint64_t files, bytes, bytes_added;
+	/* reading */
+	bool has_read; /* the R part was opened */
+	char *host, *user, *program;
+	char **tags;
+	size_t tag_count;
+	char **sources;
+	size_t source_count;
+	int64_t started_ns, finished_ns;
+	uint64_t unreadable;
+	struct manifest_db *dbs;
+	size_t db_count;
+};
+void manifest_free(struct manifest *m); /* {0} is fine */
+
+/*
+ * Appends the whole object, signed by the keys' writer. Takes clear and reading fields from m; computes group, tag
+ * MACs and verdicts from them; sorts what must be sorted (in m). m->domain says the domain.
+ */
+int manifest_enc(struct keys *keys, struct manifest *m, unsigned floor_log2, struct buf *out,
+		 struct err *err) ERR_UNUSED_WARN;
+/*
+ * Checks the signature by the writer it names (the caller looks the writer up in the roster), then opens the parts that
+ * the keys can open; at least the M part or ERR_KEY, except for the write role which gets the clear part only.
+ */
+int manifest_dec(struct keys *keys, const void *bytes, size_t len, struct manifest *out_manifest,
+		 struct err *err) ERR_UNUSED_WARN;
+/* HMAC of a tag under a domain's id key, for comparing without the R part. */
+int manifest_tag_mac(const struct domain_keys *domain, const char *tag, struct id *out_mac,
+		     struct err *err) ERR_UNUSED_WARN;
+
+#endif
