@@ -1,0 +1,74 @@
+/*
+ * repo: a repository that was opened with a key: its store, config, roster and keys, and the two calls
+ * through which every object but packs' ranges goes, so that a name is always the SHA-256 of the bytes.
+ * One thread (the coordinator) uses a repo.
+ */
+#ifndef NIGHTJAR_REPO_REPO_H
+#define NIGHTJAR_REPO_REPO_H
+
+#include "core/keys.h"
+#include "core/keyslot.h"
+#include "core/repoconf.h"
+#include "core/roster.h"
+#include "repo/store.h"
+
+struct repo {
+	struct store *store; /* owned */
+	struct keys *keys;   /* owned */
+	struct repoconf conf;
+	struct roster roster;
+};
+
+/* What opens a repository: a password or the text of a key file; the other is NULL. Not owned. */
+struct repo_credentials {
+	const void *password;
+	size_t password_len;
+	const void *keyfile;
+	size_t keyfile_len;
+};
+
+struct repo_init_options {
+	const void *password; /* NULL: no key slot (the key goes into a key file) */
+	size_t password_len;
+	struct kdf_cost cost; /* {0} = default */
+	struct keyslot_label label;
+	int64_t now_s;
+};
+
+/* Fresh full-role keys for a repository that does not exist yet; keys_free. */
+int repo_new_keys(struct keys **out_keys, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Makes a repository in store: layout, key slot, roster, config last, which is read back. ERR_EXISTS when
+ * there is one, or another init was first. Neither store nor keys are taken over.
+ */
+int repo_init(struct store *store, struct keys *keys, const struct repo_init_options *options,
+	      struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Opens. On success takes over store; on failure it stays the caller's. ERR_NOREPO no config; ERR_KEY wrong
+ * password or key, or a key of another repository; ERR_VERSION; ERR_DAMAGED config.
+ */
+int repo_open(struct store *store, const struct repo_credentials *credentials,
+	      struct repo **out_repo, struct err *err) ERR_UNUSED_WARN;
+void repo_close(struct repo *repo); /* NULL is fine */
+
+/*
+ * Makes the keys ready to write as host, in the roster: publishes a roster that names the writer when none
+ * does (unless dry_run). ERR_KEY when the role may not write.
+ */
+int repo_use_writer(struct repo *repo, const char *host, bool dry_run,
+		    struct err *err) ERR_UNUSED_WARN;
+
+/* Appends the object to out after comparing its SHA-256 with its name. ERR_DAMAGED names the object. */
+int repo_get(struct repo *repo, enum store_type type, const struct id *name, size_t max_bytes,
+	     struct buf *out, struct err *err) ERR_UNUSED_WARN;
+/* Stores under the SHA-256 of the bytes. An object that is there already is fine: its bytes are the same. */
+int repo_put(struct repo *repo, enum store_type type, const struct buf *bytes, struct id *out_name,
+	     struct err *err) ERR_UNUSED_WARN;
+
+/* Every name of a type, sorted; *out_names is one allocation, free(). sizes may be NULL. */
+int repo_list(struct store *store, enum store_type type, struct id **out_names,
+	      uint64_t **out_sizes, size_t *out_count, struct err *err) ERR_UNUSED_WARN;
+
+#endif
