@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "core/keyfile.h"
 #include "core/sha256.h"
 
@@ -149,7 +151,7 @@ int repo_new_keys(struct keys **out_keys, struct err *err)
 		return err_nomem(err);
 	keys_random_master(repo, master);
 	r = keys_from_master(repo, master, out_keys, err);
-	memset(master, 0, 32);
+	sodium_memzero(master, 32);
 	free(master);
 	return r;
 }
@@ -269,7 +271,7 @@ static int try_slot(struct store *store, const struct repoconf *conf, const stru
 				 master, &why);
 	if (!r)
 		r = keys_from_master(conf->repo, master, out_keys, &why);
-	memset(master, 0, sizeof(master));
+	sodium_memzero(master, sizeof(master));
 	buf_free(&bytes);
 	if (!r)
 		return 1;

@@ -1,0 +1,311 @@
+#include "repo/index.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Ids are HMACs, so eight of their bytes are as good as any hash. */
+static size_t hash_of(const struct id *id)
+{
+	uint64_t h;
+
+	memcpy(&h, id->b, sizeof(h));
+	return (size_t)h;
+}
+
+int index_new(struct index **out_index, struct err *err)
+{
+	struct index *index = calloc(1, sizeof(*index));
+
+	if (!index)
+		return err_nomem(err);
+	*out_index = index;
+	return 0;
+}
+
+void index_free(struct index *index)
+{
+	if (!index)
+		return;
+	for (size_t i = 0; i < index->pack_count; i++)
+		free(index->packs[i].slots);
+	free(index->packs);
+	free(index->places);
+	free(index->table);
+	free(index);
+}
+
+/* The cell of an id: where it is, or the free one where it would go. */
+static size_t cell_of(const struct index *index, uint8_t kind, const struct id *id)
+{
+	size_t mask = index->table_size - 1;
+	size_t at = hash_of(id) & mask;
+
+	while (index->table[at] != INDEX_NONE) {
+		const struct record_info *info = &index->places[index->table[at]].info;
+
+		if (info->kind == kind && id_eq(&info->id, id))
+			break;
+		at = (at + 1) & mask;
+	}
+	return at;
+}
+
+static int table_grow(struct index *index, struct err *err)
+{
+	size_t size = index->table_size ? index->table_size * 2 : 1024;
+	uint32_t *old = index->table, *table;
+	size_t old_size = index->table_size;
+
+	table = malloc(size * sizeof(*table));
+	if (!table)
+		return err_nomem(err);
+	memset(table, 0xff, size * sizeof(*table));
+	index->table = table;
+	index->table_size = size;
+	for (size_t i = 0; i < old_size; i++) {
+		if (old[i] != INDEX_NONE) {
+			const struct record_info *info = &index->places[old[i]].info;
+
+			table[cell_of(index, info->kind, &info->id)] = old[i];
+		}
+	}
+	free(old);
+	return 0;
+}
+
+static int places_reserve(struct index *index, size_t extra, struct err *err)
+{
+	size_t want = index->place_count + extra;
+	size_t cap = index->place_cap ? index->place_cap : 256;
+	struct index_place *places;
+
+	if (want >= INDEX_NONE)
+		return err_set(err, ERR_LIMIT, "the index is too large");
+	while (index->table_size < want * 2) {
+		int r = table_grow(index, err);
+
+		if (r)
+			return r;
+	}
+	if (want <= index->place_cap)
+		return 0;
+	while (cap < want)
+		cap *= 2;
+	places = realloc(index->places, cap * sizeof(*places));
+	if (!places)
+		return err_nomem(err);
+	index->places = places;
+	index->place_cap = cap;
+	return 0;
+}
+
+static void add_place(struct index *index, uint32_t pack, const struct pack_entry *e)
+{
+	size_t cell = cell_of(index, e->info.kind, &e->info.id);
+	uint32_t at = (uint32_t)index->place_count++;
+
+	index->places[at] = (struct index_place){
+		.info = e->info,
+		.pack = pack,
+		.next = index->table[cell],
+		.counter = e->counter,
+		.offset = e->offset,
+		.stored_bytes = e->stored_bytes,
+		.slot = e->slot,
+	};
+	index->table[cell] = at;
+}
+
+static int packs_reserve(struct index *index, struct err *err)
+{
+	size_t cap = index->pack_cap ? index->pack_cap * 2 : 64;
+	struct index_pack *packs;
+
+	if (index->pack_count < index->pack_cap)
+		return 0;
+	packs = realloc(index->packs, cap * sizeof(*packs));
+	if (!packs)
+		return err_nomem(err);
+	index->packs = packs;
+	index->pack_cap = cap;
+	return 0;
+}
+
+/*
+ * Packs are few (one for 16 MiB) beside chunks, but looked up once each: they share the table by way of a
+ * place of kind 0 that carries the pack's name.
+ */
+uint32_t index_find_pack(const struct index *index, const struct id *name)
+{
+	uint32_t at;
+
+	if (!index->table_size)
+		return INDEX_NONE;
+	at = index->table[cell_of(index, 0, name)];
+	return at == INDEX_NONE ? INDEX_NONE : index->places[at].pack;
+}
+
+int index_add_pack(struct index *index, const struct id *name, uint64_t pack_bytes,
+		   const struct pack_dir *dir, struct err *err)
+{
+	struct pack_entry self = {.info = {.id = *name}};
+	struct index_pack *pack;
+	uint32_t number = (uint32_t)index->pack_count;
+	int r;
+
+	if (index_find_pack(index, name) != INDEX_NONE)
+		return 0;
+	r = packs_reserve(index, err);
+	if (!r)
+		r = places_reserve(index, dir->entry_count + 1, err);
+	if (r)
+		return r;
+	pack = &index->packs[number];
+	*pack = (struct index_pack){.name = *name, .pack_bytes = pack_bytes};
+	pack->slots = malloc((dir->slot_count ? dir->slot_count : 1) * sizeof(*pack->slots));
+	if (!pack->slots)
+		return err_nomem(err);
+	memcpy(pack->slots, dir->slots, dir->slot_count * sizeof(*pack->slots));
+	pack->slot_count = dir->slot_count;
+	index->pack_count++;
+	add_place(index, number, &self);
+	for (size_t i = 0; i < dir->entry_count; i++)
+		add_place(index, number, &dir->entries[i]);
+	return 0;
+}
+
+uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id)
+{
+	if (!index->table_size)
+		return INDEX_NONE;
+	return index->table[cell_of(index, kind, id)];
+}
+
+bool index_has_good(const struct index *index, uint8_t kind, const struct id *id)
+{
+	for (uint32_t at = index_find(index, kind, id); at != INDEX_NONE;
+	     at = index->places[at].next) {
+		if (!index->places[at].bad && !index->packs[index->places[at].pack].bad)
+			return true;
+	}
+	return false;
+}
+
+static int signer_known(const struct repo *repo, const struct indexseg *seg, struct err *err)
+{
+	if (seg->kind == 2 && memcmp(seg->signer, repo->conf.gc_pub, 32) == 0)
+		return 0;
+	if (seg->kind == 1 && roster_find(&repo->roster, seg->signer))
+		return 0;
+	return err_set(err, ERR_DAMAGED, "signed by a writer that the roster does not name");
+}
+
+static int load_segment(struct repo *repo, const struct id *name, struct index *index,
+			struct err *err)
+{
+	struct buf bytes = {0};
+	struct indexseg seg = {0};
+	int r = repo_get(repo, STORE_INDEX, name, LIMIT_INDEX_BYTES, &bytes, err);
+
+	if (!r)
+		r = indexseg_dec(repo->keys, bytes.data, bytes.len, &seg, err);
+	if (!r)
+		r = signer_known(repo, &seg, err);
+	for (size_t i = 0; !r && i < seg.pack_count; i++)
+		r = index_add_pack(index, &seg.packs[i].name, seg.packs[i].pack_bytes,
+				   &seg.packs[i].dir, err);
+	indexseg_free(&seg);
+	buf_free(&bytes);
+	return r;
+}
+
+int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index **out_index,
+	       struct err *err)
+{
+	struct index *index = NULL;
+	struct id *names = NULL;
+	size_t count = 0;
+	int r = index_new(&index, err);
+
+	if (!r)
+		r = repo_list(repo->store, STORE_INDEX, &names, NULL, &count, err);
+	for (size_t i = 0; !r && i < count; i++) {
+		r = load_segment(repo, &names[i], index, err);
+		if (!r || r == -ERR_NOMEM)
+			continue;
+		if (bad)
+			bad(bad_arg, &names[i], err);
+		r = 0;
+	}
+	free(names);
+	if (r) {
+		index_free(index);
+		return r;
+	}
+	*out_index = index;
+	return 0;
+}
+
+/* Reads a pack's front in one or two ranged reads. */
+static int read_front(struct repo *repo, const struct id *name, uint64_t pack_bytes,
+		      struct buf *front, struct err *err)
+{
+	struct pack_head head;
+	size_t first = pack_bytes < 16384 ? (size_t)pack_bytes : 16384;
+	uint64_t whole;
+	int r = store_get_range(repo->store, STORE_DATA, name, 0, first, front, err);
+
+	if (!r)
+		r = pack_head_get(front->data, front->len, &head, err);
+	if (r)
+		return r;
+	whole = pack_front_bytes(&head);
+	if (whole > pack_bytes)
+		return err_set(err, ERR_DAMAGED, "pack is cut short");
+	if (whole > first)
+		return store_get_range(repo->store, STORE_DATA, name, first,
+				       (size_t)whole - first, front, err);
+	front->len = (size_t)whole;
+	return 0;
+}
+
+static int rescue_pack(struct repo *repo, struct index *index, const struct id *name,
+		       uint64_t pack_bytes, struct err *err)
+{
+	struct buf front = {0};
+	struct pack_dir dir = {0};
+	struct err why = {0};
+	int r;
+
+	if (index_find_pack(index, name) != INDEX_NONE)
+		return 0;
+	r = read_front(repo, name, pack_bytes, &front, &why);
+	if (!r)
+		r = pack_front_dec(repo->keys, front.data, front.len, pack_bytes, &dir, &why);
+	if (!r)
+		r = index_add_pack(index, name, pack_bytes, &dir, &why);
+	pack_dir_free(&dir);
+	buf_free(&front);
+	if (r != -ERR_NOMEM)
+		return 0;
+	*err = why;
+	return r;
+}
+
+int index_rescue(struct repo *repo, struct index *index, struct err *err)
+{
+	struct id *names = NULL;
+	uint64_t *sizes = NULL;
+	size_t count = 0;
+	int r;
+
+	if (index->rescued)
+		return 0;
+	index->rescued = true;
+	r = repo_list(repo->store, STORE_DATA, &names, &sizes, &count, err);
+	for (size_t i = 0; !r && i < count; i++)
+		r = rescue_pack(repo, index, &names[i], sizes[i], err);
+	free(names);
+	free(sizes);
+	return r;
+}

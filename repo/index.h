@@ -1,0 +1,70 @@
+/*
+ * index: where every chunk lies, in memory, from all index segments (FORMAT.md §6). Several places for
+ * one id are kept. One thread.
+ */
+#ifndef NIGHTJAR_REPO_INDEX_H
+#define NIGHTJAR_REPO_INDEX_H
+
+#include "core/indexseg.h"
+#include "repo/repo.h"
+
+#define INDEX_NONE UINT32_MAX
+
+struct index_pack {
+	struct id name;
+	uint64_t pack_bytes;
+	struct slot *slots; /* owned */
+	size_t slot_count;
+	bool bad; /* missing, of a wrong size, or damaged: readers use other places first */
+};
+
+/* One place of one chunk. */
+struct index_place {
+	struct record_info info;
+	uint32_t pack; /* position in packs */
+	uint32_t next; /* another place of the same id, or INDEX_NONE */
+	uint32_t counter, offset, stored_bytes;
+	uint16_t slot;
+	bool bad; /* these bytes are known not to give the chunk */
+};
+
+struct index {
+	struct index_pack *packs;
+	size_t pack_count, pack_cap;
+	struct index_place *places;
+	size_t place_count, place_cap;
+	uint32_t *table; /* open addressing; INDEX_NONE = free */
+	size_t table_size;
+	bool rescued; /* packs that no segment names were added too */
+};
+
+/* Told of each segment that could not be used; loading goes on. May be NULL. */
+typedef void index_bad_fn(void *arg, const struct id *segment, const struct err *why);
+
+/*
+ * Loads every segment. A damaged, foreign or unsigned one is reported and left out: what it named is then
+ * stored again by the next backup, or found by index_rescue.
+ */
+int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index **out_index,
+	       struct err *err) ERR_UNUSED_WARN;
+int index_new(struct index **out_index, struct err *err) ERR_UNUSED_WARN;
+void index_free(struct index *index); /* NULL is fine */
+
+/* Adds the chunks of a pack (copies what it needs of dir). A pack that is there already adds nothing. */
+int index_add_pack(struct index *index, const struct id *name, uint64_t pack_bytes,
+		   const struct pack_dir *dir, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Adds, once, the packs in the store that no segment names, from their own directories: the way out when
+ * index objects are lost. Packs that do not open are left out. Needs a key that opens directories.
+ */
+int index_rescue(struct repo *repo, struct index *index, struct err *err) ERR_UNUSED_WARN;
+
+/* The first place of an id, or INDEX_NONE; follow .next. */
+uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id);
+/* True when some place is not bad and neither is its pack. */
+bool index_has_good(const struct index *index, uint8_t kind, const struct id *id);
+/* Position of a pack by name, or INDEX_NONE. Linear search is not used. */
+uint32_t index_find_pack(const struct index *index, const struct id *name);
+
+#endif

@@ -1,0 +1,149 @@
+#include "repo/reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#define KEY_CACHE 64 /* slot keys kept; a pack has two */
+
+struct cached_key {
+	bool used;
+	uint32_t pack;
+	uint16_t slot;
+	uint8_t key[32];
+};
+
+struct reader {
+	struct repo *repo;
+	struct index *index;
+	struct comp *comp;
+	struct cached_key *keys; /* locked memory; a direct-mapped cache */
+	struct buf sealed;
+};
+
+int reader_new(struct repo *repo, struct index *index, struct reader **out_reader, struct err *err)
+{
+	struct reader *reader = calloc(1, sizeof(*reader));
+	int r;
+
+	if (!reader)
+		return err_nomem(err);
+	reader->repo = repo;
+	reader->index = index;
+	reader->keys = sodium_allocarray(KEY_CACHE, sizeof(*reader->keys));
+	r = reader->keys ? comp_new(0, &reader->comp, err) : err_nomem(err);
+	if (r) {
+		reader_free(reader);
+		return r;
+	}
+	for (size_t i = 0; i < KEY_CACHE; i++)
+		reader->keys[i].used = false;
+	*out_reader = reader;
+	return 0;
+}
+
+void reader_free(struct reader *reader)
+{
+	if (!reader)
+		return;
+	sodium_free(reader->keys);
+	comp_free(reader->comp);
+	buf_free(&reader->sealed);
+	free(reader);
+}
+
+struct index *reader_index(struct reader *reader)
+{
+	return reader->index;
+}
+
+struct repo *reader_repo(struct reader *reader)
+{
+	return reader->repo;
+}
+
+static int slot_key(struct reader *reader, uint32_t pack, uint16_t slot, const uint8_t **out_key,
+		    struct err *err)
+{
+	struct cached_key *c = &reader->keys[(pack * 2u + slot) % KEY_CACHE];
+	int r;
+
+	if (!c->used || c->pack != pack || c->slot != slot) {
+		c->used = false;
+		r = slot_open(reader->repo->keys, &reader->index->packs[pack].slots[slot], c->key,
+			      err);
+		if (r)
+			return r;
+		c->used = true;
+		c->pack = pack;
+		c->slot = slot;
+	}
+	*out_key = c->key;
+	return 0;
+}
+
+int reader_open_place(struct reader *reader, const struct index_place *place, const void *sealed,
+		      size_t len, struct buf *out, struct err *err)
+{
+	const struct index_pack *pack = &reader->index->packs[place->pack];
+	const struct domain_keys *domain;
+	const uint8_t *key;
+	struct err why = {0};
+	int r = slot_key(reader, place->pack, place->slot, &key, err);
+
+	if (r)
+		return r;
+	/* A maintenance key opens lists without being able to recompute their ids. */
+	domain = keys_domain(reader->repo->keys, pack->slots[place->slot].domain, &why);
+	return record_open(reader->comp, key, place->counter, reader->repo->conf.repo, domain,
+			   &place->info, sealed, len, out, err);
+}
+
+static int read_place(struct reader *reader, const struct index_place *place, struct buf *out,
+		      struct err *err)
+{
+	const struct index_pack *pack = &reader->index->packs[place->pack];
+	char path[STORE_PATH_CHARS];
+	int r;
+
+	buf_reset(&reader->sealed);
+	r = store_get_range(reader->repo->store, STORE_DATA, &pack->name, place->offset,
+			    place->stored_bytes, &reader->sealed, err);
+	if (!r) {
+		r = reader_open_place(reader, place, reader->sealed.data, reader->sealed.len, out,
+				      err);
+		if (r) {
+			store_path(STORE_DATA, &pack->name, path);
+			err_prefix(err, "%s", path);
+		}
+	}
+	return r;
+}
+
+int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
+	       struct err *err)
+{
+	uint32_t at = index_find(reader->index, kind, id);
+	char hex[ID_HEX_CHARS + 1];
+	size_t before = out->len;
+	int r = 0;
+
+	if (at == INDEX_NONE) {
+		r = index_rescue(reader->repo, reader->index, err);
+		if (r)
+			return r;
+		at = index_find(reader->index, kind, id);
+	}
+	if (at == INDEX_NONE) {
+		id_hex(id, hex);
+		return err_set(err, ERR_MISSING, "chunk %.16s is not in the repository", hex);
+	}
+	for (; at != INDEX_NONE; at = reader->index->places[at].next) {
+		r = read_place(reader, &reader->index->places[at], out, err);
+		if (!r || r == -ERR_NOMEM || r == -ERR_KEY)
+			return r;
+		out->len = before;
+	}
+	return r;
+}

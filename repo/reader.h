@@ -1,0 +1,32 @@
+/*
+ * reader: chunks by id: finds a place, opens the slot, reads, unseals, recomputes the id, and goes on to the next
+ * place when one does not give the chunk. When no place is known it looks once at packs that no index segment names.
+ * One thread.
+ */
+#ifndef NIGHTJAR_REPO_READER_H
+#define NIGHTJAR_REPO_READER_H
+
+#include "repo/index.h"
+
+struct reader;
+
+/* Neither repo nor index is taken over. */
+int reader_new(struct repo *repo, struct index *index, struct reader **out_reader,
+	       struct err *err) ERR_UNUSED_WARN;
+void reader_free(struct reader *reader); /* NULL is fine */
+
+/* Appends the chunk's plaintext to out. ERR_MISSING no place has it; ERR_DAMAGED every place is damaged; the text names the chunk and the last pack tried. */
+int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
+	       struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Opens one record whose sealed bytes the caller has: for `check --read-data`, which reads whole packs.
+ * The plaintext is appended to out.
+ */
+int reader_open_place(struct reader *reader, const struct index_place *place, const void *sealed,
+		      size_t len, struct buf *out, struct err *err) ERR_UNUSED_WARN;
+
+struct index *reader_index(struct reader *reader);
+struct repo *reader_repo(struct reader *reader);
+
+#endif
