@@ -121,23 +121,18 @@ static int read_place(struct reader *reader, const struct index_place *place, st
 	return r;
 }
 
-int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
-	       struct err *err)
+/* 1 when no place of the id gave the chunk; *err then tells of the last, or of none. */
+static int try_places(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
+		      struct err *err)
 {
 	uint32_t at = index_find(reader->index, kind, id);
 	char hex[ID_HEX_CHARS + 1];
 	size_t before = out->len;
-	int r = 0;
+	int r;
 
 	if (at == INDEX_NONE) {
-		r = index_rescue(reader->repo, reader->index, err);
-		if (r)
-			return r;
-		at = index_find(reader->index, kind, id);
-	}
-	if (at == INDEX_NONE) {
 		id_hex(id, hex);
-		return err_set(err, ERR_MISSING, "chunk %.16s is not in the repository", hex);
+		err_set(err, ERR_MISSING, "chunk %.16s is not in the repository", hex);
 	}
 	for (; at != INDEX_NONE; at = reader->index->places[at].next) {
 		r = read_place(reader, &reader->index->places[at], out, err);
@@ -145,5 +140,21 @@ int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct 
 			return r;
 		out->len = before;
 	}
-	return r;
+	return 1;
+}
+
+int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
+	       struct err *err)
+{
+	struct err why = {0};
+	int r = try_places(reader, kind, id, out, err);
+
+	if (r > 0 && !reader->index->rescued) {
+		r = index_rescue(reader->repo, reader->index, &why);
+		if (r)
+			*err = why;
+		else
+			r = try_places(reader, kind, id, out, err);
+	}
+	return r > 0 ? -err->code : r;
 }

@@ -1,0 +1,39 @@
+/*
+ * packer: takes plaintext chunks, leaves out those that the repository has, gathers the rest into packs,
+ * and publishes packs and then one index segment (FORMAT.md §2 "Write order"). One thread.
+ */
+#ifndef NIGHTJAR_REPO_PACKER_H
+#define NIGHTJAR_REPO_PACKER_H
+
+#include "core/chunker.h"
+#include "repo/index.h"
+
+struct packer;
+
+struct packer_stats {
+	uint64_t chunks_seen, chunks_new;
+	uint64_t bytes_new;    /* plaintext of new chunks */
+	uint64_t bytes_packed; /* new chunks, compressed and sealed */
+	uint64_t bytes_stored; /* objects that were put, padding included */
+};
+
+/*
+ * The repo must have a writer (repo_use_writer). dry_run: ids and sizes are computed, nothing is stored. Neither
+ * repo nor index is taken over; new chunks are added to the index.
+ */
+int packer_new(struct repo *repo, struct index *index, uint64_t sequence, bool dry_run,
+	       struct packer **out_packer, struct err *err) ERR_UNUSED_WARN;
+void packer_free(struct packer *p); /* NULL is fine; what was not finished is dropped */
+
+/* The chunk's id; stores it unless a good copy is known or pending. len ≤ LIMIT_CHUNK_BYTES. */
+int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, struct id *out_id,
+	       struct err *err) ERR_UNUSED_WARN;
+
+/* Puts the last pack and the index segment. Afterwards everything that was added can be read by others. */
+int packer_finish(struct packer *p, struct err *err) ERR_UNUSED_WARN;
+
+const struct packer_stats *packer_stats(const struct packer *p);
+const struct domain_keys *packer_domain(const struct packer *p);
+const struct chunker *packer_chunker(const struct packer *p);
+
+#endif
