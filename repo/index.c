@@ -105,13 +105,13 @@ static void add_place(struct index *index, uint32_t pack, const struct pack_entr
 	uint32_t at = (uint32_t)index->place_count++;
 
 	index->places[at] = (struct index_place){
-		.info = e->info,
-		.pack = pack,
-		.next = index->table[cell],
-		.counter = e->counter,
-		.offset = e->offset,
-		.stored_bytes = e->stored_bytes,
-		.slot = e->slot,
+	    .info = e->info,
+	    .pack = pack,
+	    .next = index->table[cell],
+	    .counter = e->counter,
+	    .offset = e->offset,
+	    .stored_bytes = e->stored_bytes,
+	    .slot = e->slot,
 	};
 	index->table[cell] = at;
 }
@@ -263,8 +263,8 @@ static int read_front(struct repo *repo, const struct id *name, uint64_t pack_by
 	if (whole > pack_bytes)
 		return err_set(err, ERR_DAMAGED, "pack is cut short");
 	if (whole > first)
-		return store_get_range(repo->store, STORE_DATA, name, first,
-				       (size_t)whole - first, front, err);
+		return store_get_range(repo->store, STORE_DATA, name, first, (size_t)whole - first,
+				       front, err);
 	front->len = (size_t)whole;
 	return 0;
 }

@@ -7,6 +7,8 @@
 
 #include "core/seal.h"
 
+#define SEGMENT_ENTRIES 262144 /* a segment is put when its packs hold so many records */
+
 struct packer {
 	struct repo *repo;
 	struct index *index;
@@ -17,7 +19,9 @@ struct packer {
 	struct pack_builder *builder;
 	struct indexseg_pack *packs; /* put, not yet in a segment */
 	size_t pack_count, pack_cap;
-	struct index *pending; /* ids of chunks that lie in the builder, or that a dry run would store */
+	size_t segment_entries; /* records in packs */
+	struct index
+	    *pending; /* ids of chunks that lie in the builder, or that a dry run would store */
 	struct buf compressed, object;
 	struct packer_stats stats;
 };
@@ -104,8 +108,30 @@ static int packs_push(struct packer *p, struct indexseg_pack *pack, struct err *
 		p->packs = packs;
 		p->pack_cap = cap;
 	}
+	p->segment_entries += pack->dir.entry_count;
 	p->packs[p->pack_count++] = *pack;
 	*pack = (struct indexseg_pack){0};
+	return 0;
+}
+
+static int put_segment(struct packer *p, struct err *err)
+{
+	int r;
+
+	if (p->pack_count == 0)
+		return 0;
+	buf_reset(&p->object);
+	r = indexseg_enc(p->repo->keys, p->domain->number, p->packs, p->pack_count,
+			 p->repo->conf.floor_log2, &p->object, err);
+	if (!r)
+		r = repo_put(p->repo, STORE_INDEX, &p->object, NULL, err);
+	if (r)
+		return r;
+	p->stats.bytes_stored += p->object.len;
+	for (size_t i = 0; i < p->pack_count; i++)
+		pack_dir_free(&p->packs[i].dir);
+	p->pack_count = 0;
+	p->segment_entries = 0;
 	return 0;
 }
 
@@ -133,7 +159,11 @@ static int flush(struct packer *p, struct err *err)
 	pack_dir_free(&pack.dir);
 	index_free(p->pending);
 	p->pending = NULL;
-	return r ? r : index_new(&p->pending, err);
+	if (!r)
+		r = index_new(&p->pending, err);
+	if (!r && p->segment_entries >= SEGMENT_ENTRIES)
+		r = put_segment(p, err);
+	return r;
 }
 
 /* Remembers an id that no index has yet, under a pack of its own name: the pending index needs no more. */
@@ -190,18 +220,5 @@ int packer_finish(struct packer *p, struct err *err)
 {
 	int r = p->dry_run ? 0 : flush(p, err);
 
-	if (r || p->pack_count == 0)
-		return r;
-	buf_reset(&p->object);
-	r = indexseg_enc(p->repo->keys, p->domain->number, p->packs, p->pack_count,
-			 p->repo->conf.floor_log2, &p->object, err);
-	if (!r)
-		r = repo_put(p->repo, STORE_INDEX, &p->object, NULL, err);
-	if (r)
-		return r;
-	p->stats.bytes_stored += p->object.len;
-	for (size_t i = 0; i < p->pack_count; i++)
-		pack_dir_free(&p->packs[i].dir);
-	p->pack_count = 0;
-	return 0;
+	return r ? r : put_segment(p, err);
 }

@@ -48,8 +48,7 @@ struct named_size {
 
 static int compare_named(const void *a, const void *b)
 {
-	return id_cmp(&((const struct named_size *)a)->name,
-		      &((const struct named_size *)b)->name);
+	return id_cmp(&((const struct named_size *)a)->name, &((const struct named_size *)b)->name);
 }
 
 static int listing_sort(struct listing *l, struct err *err)
@@ -241,9 +240,10 @@ static int get_config(struct store *store, struct repoconf *out_conf, struct err
 	int r = store_get(store, STORE_CONFIG, NULL, LIMIT_CONFIG_BYTES, &bytes, err);
 
 	if (r == -ERR_MISSING || r == -ERR_NOREPO)
-		r = err_set(err, ERR_NOREPO,
-			    "%s: there is no nightjar repository here (no config); 'init' makes one",
-			    store->location);
+		r = err_set(
+		    err, ERR_NOREPO,
+		    "%s: there is no nightjar repository here (no config); 'init' makes one",
+		    store->location);
 	else if (r == -ERR_LIMIT)
 		r = err_set(err, ERR_DAMAGED, "%s/config: damaged: too long", store->location);
 	if (!r) {
@@ -309,7 +309,7 @@ static int merge_roster(struct repo *repo, const struct id *name, struct err *er
 
 	if (!r && header_type(bytes.data, bytes.len) == OBJECT_ROSTER &&
 	    roster_dec(bytes.data, bytes.len, repo->conf.repo, repo->conf.owner_pub, &one, &why) ==
-		    0)
+		0)
 		r = roster_merge(&repo->roster, &one, &why);
 	roster_free(&one);
 	buf_free(&bytes);

@@ -1,0 +1,34 @@
+/*
+ * content: a file's bytes become chunks and, when there are many, chunk-list nodes (FORMAT.md §7). One thread.
+ */
+#ifndef NIGHTJAR_REPO_CONTENT_H
+#define NIGHTJAR_REPO_CONTENT_H
+
+#include "core/node.h"
+#include "repo/packer.h"
+
+/* What an entry says of its content. {0} is a dense empty file. */
+struct content {
+	uint8_t shape;
+	struct chunk_ref *children; /* owned */
+	size_t child_count;
+	uint64_t bytes;
+};
+void content_free(struct content *content);
+
+struct content_writer;
+
+/* Holds a buffer of 8 MiB; used for one file after the other. */
+int content_writer_new(struct packer *packer, struct content_writer **out_writer,
+		       struct err *err) ERR_UNUSED_WARN;
+void content_writer_free(struct content_writer *w); /* NULL is fine */
+
+/* Forgets what was put since the last finish. */
+void content_writer_reset(struct content_writer *w);
+int content_writer_put(struct content_writer *w, const void *bytes, size_t len,
+		       struct err *err) ERR_UNUSED_WARN;
+/* Ends the file; the writer is ready for the next. */
+int content_writer_finish(struct content_writer *w, struct content *out_content,
+			  struct err *err) ERR_UNUSED_WARN;
+
+#endif

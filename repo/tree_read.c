@@ -1,0 +1,191 @@
+#include "repo/tree_read.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void tree_node_free(struct tree_node *node)
+{
+	tree_body_free(&node->body);
+	free(node->children);
+	buf_free(&node->list_bytes);
+	buf_wipe(&node->body_bytes);
+	*node = (struct tree_node){0};
+}
+
+int tree_node_load(struct reader *reader, const struct id *list, struct tree_node *out_node,
+		   struct err *err)
+{
+	struct tree_node *n = out_node;
+	int r;
+
+	*n = (struct tree_node){0};
+	r = reader_get(reader, CHUNK_TREE_LIST, list, &n->list_bytes, err);
+	if (!r)
+		r = list_get(n->list_bytes.data, n->list_bytes.len, &n->children, &n->child_count,
+			     err);
+	if (!r && (n->child_count == 0 || n->children[0].kind != CHUNK_TREE_BODY))
+		r = err_set(err, ERR_DAMAGED, "a tree list does not begin with its body");
+	if (!r)
+		r = reader_get(reader, CHUNK_TREE_BODY, &n->children[0].id, &n->body_bytes, err);
+	if (!r)
+		r = tree_body_get(n->body_bytes.data, n->body_bytes.len, &n->body, err);
+	if (!r)
+		r = tree_body_check(&n->body, n->children, n->child_count, err);
+	if (r)
+		tree_node_free(n);
+	return r;
+}
+
+static int each_level(struct reader *reader, const struct id *list, unsigned max_level,
+		      tree_entry_fn *fn, void *arg, struct err *err)
+{
+	struct tree_node node;
+	int r = tree_node_load(reader, list, &node, err);
+
+	if (r)
+		return r;
+	if (node.body.level > max_level)
+		r = err_set(err, ERR_DAMAGED, "a tree node lists nodes of its own level");
+	for (size_t i = 0; !r && i < node.body.count; i++) {
+		if (node.body.level == 0)
+			r = fn(arg, &node.body.entries[i],
+			       node.children + node.body.entries[i].child_first, err);
+		else
+			r = each_level(reader, &node.children[i + 1].id, node.body.level - 1u, fn,
+				       arg, err);
+	}
+	tree_node_free(&node);
+	return r;
+}
+
+int tree_each(struct reader *reader, const struct id *list, tree_entry_fn *fn, void *arg,
+	      struct err *err)
+{
+	return each_level(reader, list, LIMIT_NODE_LEVELS, fn, arg, err);
+}
+
+/* --- lookup --- */
+
+struct lookup {
+	struct reader *reader;
+	const char *rest;  /* what is left of the path, at a component */
+	const char *whole; /* for messages */
+	tree_entry_fn *fn;
+	void *arg;
+};
+
+/* tree_each runs on after a match unless told to stop; this is the word for it. */
+#define LOOKUP_FOUND 1
+
+static int lookup_entry(void *arg, const struct entry *entry, const struct chunk_ref *children,
+			struct err *err)
+{
+	struct lookup *l = arg;
+	size_t len = strcspn(l->rest, "/");
+	int r;
+
+	if (entry->name.len != len || memcmp(entry->name.p, l->rest, len) != 0)
+		return 0;
+	l->rest += len;
+	l->rest += strspn(l->rest, "/");
+	if (*l->rest == '\0') {
+		r = l->fn(l->arg, entry, children, err);
+		return r ? r : LOOKUP_FOUND;
+	}
+	if (entry->type != ENTRY_DIR)
+		return 0;
+	r = tree_each(l->reader, &children[0].id, lookup_entry, l, err);
+	return r ? r : err_set(err, ERR_MISSING, "%s: no such path in this backup", l->whole);
+}
+
+int tree_lookup(struct reader *reader, const struct id *root, const char *path, tree_entry_fn *fn,
+		void *arg, struct err *err)
+{
+	struct lookup l = {reader, path + strspn(path, "/"), path, fn, arg};
+	int r = tree_each(reader, root, lookup_entry, &l, err);
+
+	if (r == LOOKUP_FOUND)
+		return 0;
+	return r ? r : err_set(err, ERR_MISSING, "%s: no such path in this backup", path);
+}
+
+/* --- content --- */
+
+uint64_t content_stored_bytes(const struct entry *entry)
+{
+	uint64_t total = 0;
+
+	if (entry->extent_count == 0)
+		return entry->size;
+	for (size_t i = 0; i < entry->extent_count; i++)
+		total += entry->extents[i].len;
+	return total;
+}
+
+struct feed {
+	struct reader *reader;
+	content_bytes_fn *fn;
+	void *arg;
+	uint64_t bytes;
+	struct buf chunk;
+};
+
+static int feed_chunk(struct feed *f, const struct id *id, struct err *err)
+{
+	int r;
+
+	buf_reset(&f->chunk);
+	r = reader_get(f->reader, CHUNK_DATA, id, &f->chunk, err);
+	if (r)
+		return r;
+	f->bytes += f->chunk.len;
+	return f->fn(f->arg, f->chunk.data, f->chunk.len, err);
+}
+
+static int feed_list(struct feed *f, const struct id *list, unsigned max_level, struct err *err)
+{
+	struct buf bytes = {0};
+	struct chunk_ref *children = NULL;
+	struct list_body body = {0};
+	size_t count = 0;
+	int r = reader_get(f->reader, CHUNK_LIST, list, &bytes, err);
+
+	if (!r)
+		r = list_get(bytes.data, bytes.len, &children, &count, err);
+	buf_reset(&bytes);
+	if (!r && (count == 0 || children[0].kind != CHUNK_LIST_BODY))
+		r = err_set(err, ERR_DAMAGED, "a chunk list does not begin with its body");
+	if (!r)
+		r = reader_get(f->reader, CHUNK_LIST_BODY, &children[0].id, &bytes, err);
+	if (!r)
+		r = list_body_get(bytes.data, bytes.len, &body, err);
+	if (!r)
+		r = list_body_check(&body, children, count, err);
+	if (!r && body.level > max_level)
+		r = err_set(err, ERR_DAMAGED, "a chunk list lists its own level");
+	for (size_t i = 1; !r && i < count; i++)
+		r = body.level ? feed_list(f, &children[i].id, body.level - 1u, err)
+			       : feed_chunk(f, &children[i].id, err);
+	list_body_free(&body);
+	free(children);
+	buf_free(&bytes);
+	return r;
+}
+
+int content_each(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
+		 content_bytes_fn *fn, void *arg, struct err *err)
+{
+	struct feed f = {.reader = reader, .fn = fn, .arg = arg};
+	int r = 0;
+
+	if (entry->shape == SHAPE_LIST)
+		r = feed_list(&f, &children[0].id, LIMIT_NODE_LEVELS, err);
+	for (size_t i = 0; !r && entry->shape == SHAPE_INLINE && i < entry->child_count; i++)
+		r = feed_chunk(&f, &children[i].id, err);
+	buf_wipe(&f.chunk);
+	if (!r && f.bytes != content_stored_bytes(entry))
+		r = err_set(err, ERR_DAMAGED, "content has %llu bytes where the tree says %llu",
+			    (unsigned long long)f.bytes,
+			    (unsigned long long)content_stored_bytes(entry));
+	return r;
+}

@@ -1,0 +1,44 @@
+/*
+ * tree_read: from a root list to folders' entries and files' bytes (FORMAT.md §7). Everything is authenticated by
+ * the reader before it is parsed here. One thread.
+ */
+#ifndef NIGHTJAR_REPO_TREE_READ_H
+#define NIGHTJAR_REPO_TREE_READ_H
+
+#include "core/node.h"
+#include "repo/reader.h"
+
+/* One tree node with what its entries point into. {0} is valid for tree_node_free. */
+struct tree_node {
+	struct buf list_bytes, body_bytes;
+	struct chunk_ref *children;
+	size_t child_count;
+	struct tree_body body;
+};
+int tree_node_load(struct reader *reader, const struct id *list, struct tree_node *out_node,
+		   struct err *err) ERR_UNUSED_WARN;
+void tree_node_free(struct tree_node *node);
+
+/* children: those that the entry takes. Nonzero ends the walk, and tree_each returns it. */
+typedef int tree_entry_fn(void *arg, const struct entry *entry, const struct chunk_ref *children,
+			  struct err *err);
+/* Every entry of one folder, in order; does not enter folders below. */
+int tree_each(struct reader *reader, const struct id *list, tree_entry_fn *fn, void *arg,
+	      struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Finds the entry of a path ("/srv/app"; "/" has none) below a root. ERR_MISSING names the path. fn is called once with
+ * it, before its node is freed.
+ */
+int tree_lookup(struct reader *reader, const struct id *root, const char *path, tree_entry_fn *fn,
+		void *arg, struct err *err) ERR_UNUSED_WARN;
+
+typedef int content_bytes_fn(void *arg, const void *bytes, size_t len, struct err *err);
+/* The stored bytes of a file entry, in order (of a sparse file, its extents' data). ERR_DAMAGED when they are not as many as the entry says. */
+int content_each(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
+		 content_bytes_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
+
+/* Stored bytes of a file entry: its size, or the sum of its extents. */
+uint64_t content_stored_bytes(const struct entry *entry);
+
+#endif
