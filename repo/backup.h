@@ -1,0 +1,66 @@
+/*
+ * backup: one backup run: databases are snapshotted first, close together, then files are read; packs, index segment
+ * and manifest are published in that order (FORMAT.md §2). The manifest's appearance is the commit (I1, I2).
+ * One thread.
+ */
+#ifndef NIGHTJAR_REPO_BACKUP_H
+#define NIGHTJAR_REPO_BACKUP_H
+
+#include "core/id.h"
+#include "repo/repo.h"
+
+enum backup_phase { BACKUP_SCAN, BACKUP_SNAPSHOT, BACKUP_FILES, BACKUP_PUBLISH };
+
+struct backup_callbacks {
+	/* Something that was left out or is doubtful: exit 3. path may be "". */
+	void (*unreadable)(void *arg, const char *path, const char *text);
+	/* Something to know; the exit code stays. */
+	void (*warning)(void *arg, const char *path, const char *text);
+	/* Now and then; nonzero cancels the run with ERR_CANCELLED. path is what is being read. */
+	int (*progress)(void *arg, enum backup_phase phase, uint64_t files, uint64_t bytes,
+			const char *path);
+	void *arg;
+}; /* each may be NULL */
+
+struct backup_options {
+	const char *const
+	    *paths; /* operands as typed; relative ones count from the working directory */
+	size_t path_count;
+	const char *const *tags;
+	size_t tag_count;
+	const char *const *excludes; /* glob.h patterns, valid */
+	size_t exclude_count;
+	const char *host;        /* not empty */
+	const char *user;        /* may be "" */
+	const char *program;     /* "nightjar 0.1.0" */
+	const char *cache_dir;   /* for the snapshot spill */
+	size_t ram_budget_bytes; /* of all snapshots together; 0 = 128 MiB */
+	unsigned busy_timeout_ms;
+	bool integrity_full; /* integrity_check each database even when it is not due */
+	bool dry_run;
+	int64_t now_ns; /* 0 = the clock */
+	struct backup_callbacks cb;
+};
+
+struct backup_result {
+	struct id manifest; /* zero in a dry run */
+	bool committed;
+	uint64_t files, dirs, others;                        /* entries in the tree */
+	uint64_t files_new, files_changed, files_unmodified; /* against the parent manifest */
+	uint64_t bytes;        /* processed: file contents and database images */
+	uint64_t bytes_added;  /* plaintext of new chunks */
+	uint64_t bytes_packed; /* the same, compressed and sealed */
+	uint64_t bytes_stored; /* objects written, padding included */
+	uint64_t databases, databases_failed, databases_unchecked;
+	uint64_t unreadable; /* > 0: exit 3 */
+};
+
+/*
+ * Errors: ERR_MISSING a path operand that does not exist (nothing is stored); ERR_USAGE no paths; ERR_CANCELLED;
+ * ERR_FULL, ERR_IO the store. On failure no manifest appeared; what was packed before is an orphan that the next
+ * run or prune deals with. The result is filled as far as it got.
+ */
+int backup_run(struct repo *repo, const struct backup_options *options,
+	       struct backup_result *out_result, struct err *err) ERR_UNUSED_WARN;
+
+#endif

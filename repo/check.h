@@ -1,0 +1,31 @@
+/*
+ * check: is everything that the manifests promise there and whole? Reads only; writes to no object. One thread.
+ */
+#ifndef NIGHTJAR_REPO_CHECK_H
+#define NIGHTJAR_REPO_CHECK_H
+
+#include "repo/repo.h"
+
+struct check_options {
+	bool read_data; /* every byte: decrypt, decompress, recompute ids */
+	/* One line a damaged thing: object is its path in the repository ("data/3f/3fa9…", "index/…") or "" */
+	void (*damage)(void *arg, const char *object, const char *text);
+	/* One line for each path of each manifest that damage touches. */
+	void (*touched)(void *arg, const struct id *manifest, const char *path, const char *text);
+	/* Orphans and other things that are no damage. */
+	void (*note)(void *arg, const char *object, const char *text);
+	int (*progress)(void *arg, uint64_t done, uint64_t total, const char *what);
+	void *arg;
+}; /* callbacks may be NULL */
+
+struct check_result {
+	uint64_t manifests, packs, segments, chunks, bytes_read;
+	uint64_t damaged; /* objects and paths reported; > 0: exit 20 */
+	uint64_t orphans; /* packs that no index segment names */
+};
+
+/* ERR_KEY, ERR_IO, ERR_CANCELLED. Damage is not an error: it is in the result. */
+int check_run(struct repo *repo, const struct check_options *options,
+	      struct check_result *out_result, struct err *err) ERR_UNUSED_WARN;
+
+#endif

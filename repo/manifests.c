@@ -1,0 +1,226 @@
+#include "repo/manifests.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void manifest_list_free(struct manifest_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		manifest_free(&list->items[i].m);
+	free(list->items);
+	*list = (struct manifest_list){0};
+}
+
+static int compare_items(const void *a, const void *b)
+{
+	const struct manifest_item *x = a, *y = b;
+	int order;
+
+	if (x->m.time_ns != y->m.time_ns)
+		return x->m.time_ns < y->m.time_ns ? -1 : 1;
+	order = memcmp(x->m.writer, y->m.writer, sizeof(x->m.writer));
+	if (order)
+		return order;
+	if (x->m.sequence != y->m.sequence)
+		return x->m.sequence < y->m.sequence ? -1 : 1;
+	return id_cmp(&x->name, &y->name);
+}
+
+static int writer_known(const struct repo *repo, const struct manifest *m, struct err *err)
+{
+	const struct roster_writer *w = roster_find(&repo->roster, m->writer);
+
+	if (w && m->sequence >= w->first_sequence && m->sequence <= w->last_sequence)
+		return 0;
+	return err_set(err, ERR_DAMAGED,
+		       "signed by a writer that the roster in keys/ does not name");
+}
+
+/* 1 when the object is another kind of signed record. */
+static int load_one(struct repo *repo, const struct id *name, struct manifest_item *out_item,
+		    struct err *err)
+{
+	struct buf bytes = {0};
+	struct rd r = {0};
+	uint8_t kind = 0;
+	int result = repo_get(repo, STORE_SNAPSHOTS, name, LIMIT_MANIFEST_BYTES, &bytes, err);
+
+	if (!result) {
+		r = rd_of(bytes.data, bytes.len);
+		result = header_get(&r, OBJECT_SNAPSHOT, &kind, err);
+	}
+	if (!result && kind != 1) {
+		buf_free(&bytes);
+		return 1;
+	}
+	out_item->name = *name;
+	out_item->object_bytes = bytes.len;
+	if (!result)
+		result = manifest_dec(repo->keys, bytes.data, bytes.len, &out_item->m, err);
+	if (!result) {
+		result = writer_known(repo, &out_item->m, err);
+		if (result)
+			manifest_free(&out_item->m);
+	}
+	buf_free(&bytes);
+	return result;
+}
+
+int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
+		   struct manifest_list *out_list, struct err *err)
+{
+	struct manifest_list list = {0};
+	struct id *names = NULL;
+	size_t count = 0;
+	int r = repo_list(repo->store, STORE_SNAPSHOTS, &names, NULL, &count, err);
+
+	if (!r) {
+		list.items = calloc(count ? count : 1, sizeof(*list.items));
+		if (!list.items)
+			r = err_nomem(err);
+	}
+	for (size_t i = 0; !r && i < count; i++) {
+		r = load_one(repo, &names[i], &list.items[list.count], err);
+		if (r == 0)
+			list.count++;
+		else if (r < 0 && r != -ERR_NOMEM && bad)
+			bad(bad_arg, &names[i], err);
+		r = r == -ERR_NOMEM ? r : 0;
+	}
+	free(names);
+	if (r) {
+		manifest_list_free(&list);
+		return r;
+	}
+	qsort(list.items, list.count, sizeof(*list.items), compare_items);
+	*out_list = list;
+	return 0;
+}
+
+static int find_latest(const struct manifest_list *list, const char *host,
+		       const struct manifest_item **out_item, struct err *err)
+{
+	for (size_t i = list->count; i > 0; i--) {
+		const struct manifest *m = &list->items[i - 1].m;
+
+		if (!host || (m->host && strcmp(m->host, host) == 0)) {
+			*out_item = &list->items[i - 1];
+			return 0;
+		}
+	}
+	if (host)
+		return err_set(err, ERR_MISSING, "there is no backup of host %s", host);
+	return err_set(err, ERR_MISSING, "there is no backup in this repository yet");
+}
+
+#define PREFIX_LEAST 4
+
+static int find_prefix(const struct manifest_list *list, const char *spec, size_t len,
+		       const struct manifest_item **out_item, struct err *err)
+{
+	char hex[ID_HEX_CHARS + 1];
+
+	if (len < PREFIX_LEAST || len > ID_HEX_CHARS || strspn(spec, "0123456789abcdef") < len)
+		return err_set(err, ERR_USAGE,
+			       "'%.*s' names no backup: 'latest', or at least %d digits of an id",
+			       (int)(len > 80 ? 80 : len), spec, PREFIX_LEAST);
+	*out_item = NULL;
+	for (size_t i = 0; i < list->count; i++) {
+		id_hex(&list->items[i].name, hex);
+		if (strncmp(hex, spec, len) != 0)
+			continue;
+		if (*out_item)
+			return err_set(err, ERR_USAGE,
+				       "'%.*s' names several backups; give more digits", (int)len,
+				       spec);
+		*out_item = &list->items[i];
+	}
+	if (*out_item)
+		return 0;
+	return err_set(err, ERR_MISSING, "there is no backup whose id begins with %.*s", (int)len,
+		       spec);
+}
+
+int manifests_find(const struct manifest_list *list, const char *spec, const char *host,
+		   const struct manifest_item **out_item, const char **out_sub, struct err *err)
+{
+	const char *colon = strchr(spec, ':');
+	size_t len = colon ? (size_t)(colon - spec) : strlen(spec);
+
+	*out_sub = colon ? colon + 1 : NULL;
+	if (len == 6 && strncmp(spec, "latest", 6) == 0)
+		return find_latest(list, host, out_item, err);
+	return find_prefix(list, spec, len, out_item, err);
+}
+
+int manifests_put(struct repo *repo, struct manifest *m, struct id *out_name, uint64_t *out_bytes,
+		  struct err *err)
+{
+	struct buf bytes = {0};
+	int r = manifest_enc(repo->keys, m, repo->conf.floor_log2, &bytes, err);
+
+	if (!r)
+		r = repo_put(repo, STORE_SNAPSHOTS, &bytes, out_name, err);
+	*out_bytes = bytes.len;
+	buf_free(&bytes);
+	return r;
+}
+
+/* Newest of its writer: nobody of the same writer names it as a parent. Forks leave several. */
+static bool is_head(const struct manifest_list *list, size_t at)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct manifest *m = &list->items[i].m;
+
+		if (memcmp(m->writer, list->items[at].m.writer, sizeof(m->writer)) != 0)
+			continue;
+		for (size_t k = 0; k < m->parent_count; k++) {
+			if (id_eq(&m->parents[k], &list->items[at].name))
+				return false;
+		}
+	}
+	return true;
+}
+
+static struct manifest_seen *seen_of(struct manifest *m, const uint8_t writer[32])
+{
+	for (size_t i = 0; i < m->seen_count; i++) {
+		if (memcmp(m->seen[i].writer, writer, 32) == 0)
+			return &m->seen[i];
+	}
+	memcpy(m->seen[m->seen_count].writer, writer, 32);
+	return &m->seen[m->seen_count++];
+}
+
+int manifests_succeed(const struct repo *repo, const struct manifest_list *list, struct manifest *m,
+		      struct err *err)
+{
+	size_t room = list->count ? list->count : 1;
+
+	memcpy(m->repo, repo->conf.repo, sizeof(m->repo));
+	memcpy(m->writer, repo->keys->writer_pub, sizeof(m->writer));
+	m->domain = repo->keys->writer_domain;
+	m->sequence = 1;
+	m->parents = calloc(room, sizeof(*m->parents));
+	m->seen = calloc(room, sizeof(*m->seen));
+	if (!m->parents || !m->seen)
+		return err_nomem(err);
+	for (size_t i = 0; i < list->count; i++) {
+		const struct manifest_item *item = &list->items[i];
+
+		if (memcmp(item->m.writer, m->writer, sizeof(m->writer)) == 0) {
+			if (item->m.sequence >= m->sequence)
+				m->sequence = item->m.sequence + 1;
+			if (m->parent_count < LIMIT_PARENTS && is_head(list, i))
+				m->parents[m->parent_count++] = item->name;
+		} else {
+			struct manifest_seen *seen = seen_of(m, item->m.writer);
+
+			if (item->m.sequence >= seen->sequence) {
+				seen->sequence = item->m.sequence;
+				seen->name = item->name;
+			}
+		}
+	}
+	return 0;
+}

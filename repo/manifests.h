@@ -1,0 +1,48 @@
+/*
+ * manifests: the backups of a repository: verified, opened, ordered, found by what an operator types. One thread.
+ */
+#ifndef NIGHTJAR_REPO_MANIFESTS_H
+#define NIGHTJAR_REPO_MANIFESTS_H
+
+#include "core/manifest.h"
+#include "repo/repo.h"
+
+struct manifest_item {
+	struct id name;
+	uint64_t object_bytes;
+	struct manifest m;
+};
+
+struct manifest_list {
+	struct manifest_item *items; /* oldest first: time, then writer, then sequence */
+	size_t count;
+};
+void manifest_list_free(struct manifest_list *list); /* {0} is fine */
+
+/* Told of each signed record that could not be used; loading goes on. May be NULL. */
+typedef void manifest_bad_fn(void *arg, const struct id *name, const struct err *why);
+
+/* Every manifest whose signature, writer and sealed parts verify. */
+int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
+		   struct manifest_list *out_list, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Finds what "latest", an id or an id prefix of at least 4 digits names; a ":/sub/path" after it is given in *out_sub (points into
+ * spec; NULL when there is none). host, when not NULL, narrows "latest". ERR_MISSING none; ERR_USAGE ambiguous or no
+ * manifest id at all.
+ */
+int manifests_find(const struct manifest_list *list, const char *spec, const char *host,
+		   const struct manifest_item **out_item, const char **out_sub,
+		   struct err *err) ERR_UNUSED_WARN;
+
+/* Publishes a manifest made by the keys' writer; its appearance is the commit. out_name is its id. */
+int manifests_put(struct repo *repo, struct manifest *m, struct id *out_name, uint64_t *out_bytes,
+		  struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Fills m's clear part for the keys' writer: next sequence, newest own manifests as parents, newest seen of others.
+ */
+int manifests_succeed(const struct repo *repo, const struct manifest_list *list, struct manifest *m,
+		      struct err *err) ERR_UNUSED_WARN;
+
+#endif
