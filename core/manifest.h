@@ -73,6 +73,8 @@ struct manifest {
 	size_t db_count;
 };
 void manifest_free(struct manifest *m); /* {0} is fine */
+void manifest_db_wipe(
+    struct manifest_db *db); /* frees what one database's facts own; {0} is fine */
 
 /*
  * Appends the whole object, signed by the keys' writer. Takes clear and reading fields from m; computes group, tag

@@ -1,0 +1,432 @@
+/* The first walk of a backup: databases, before any attachment is read (DESIGN: snapshot, then files). */
+#include "repo/backup_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HEAD_BYTES 16
+#define INTEGRITY_EVERY 7 /* nights */
+#define RAM_BUDGET_BYTES ((size_t)128 << 20)
+#define RAM_LEAST_BYTES ((size_t)1 << 20)
+
+/* A walk's place: the name in the backup and the place it is opened at differ below a followed operand. */
+struct spot {
+	char *path, *real;
+};
+
+static void spot_free(struct spot *s)
+{
+	free(s->path);
+	free(s->real);
+}
+
+static int spot_below(const struct spot *folder, const char *name, struct spot *out,
+		      struct err *err)
+{
+	*out = (struct spot){backup_join(folder->path, name), backup_join(folder->real, name)};
+	if (out->path && out->real)
+		return 0;
+	spot_free(out);
+	return err_nomem(err);
+}
+
+static int folder_add(struct backup_run *run, const char *path, const struct stat *st,
+		      struct err *err)
+{
+	struct backup_folder *f;
+
+	if (run->folder_count && strcmp(run->folders[run->folder_count - 1].path, path) == 0)
+		return 0;
+	if (run->folder_count == run->folder_cap) {
+		size_t cap = run->folder_cap ? run->folder_cap * 2 : 8;
+
+		f = realloc(run->folders, cap * sizeof(*f));
+		if (!f)
+			return err_nomem(err);
+		run->folders = f;
+		run->folder_cap = cap;
+	}
+	f = &run->folders[run->folder_count];
+	*f = (struct backup_folder){.path = strdup(path), .mtime = st->st_mtim};
+	if (!f->path)
+		return err_nomem(err);
+	run->folder_count++;
+	return 0;
+}
+
+static int db_add(struct backup_run *run, int dirfd, const char *name, const struct spot *at,
+		  struct err *err)
+{
+	struct backup_db *db;
+	int r;
+
+	if (run->db_count == run->db_cap) {
+		size_t cap = run->db_cap ? run->db_cap * 2 : 8;
+
+		if (cap > LIMIT_DATABASES)
+			return err_set(err, ERR_LIMIT, "more than %u databases", LIMIT_DATABASES);
+		db = realloc(run->dbs, cap * sizeof(*db));
+		if (!db)
+			return err_nomem(err);
+		run->dbs = db;
+		run->db_cap = cap;
+	}
+	db = &run->dbs[run->db_count];
+	*db = (struct backup_db){0};
+	r = fs_meta_read(dirfd, name, at->path, &db->meta, err);
+	if (r)
+		return r;
+	db->path = strdup(at->path);
+	db->real = strdup(at->real);
+	run->db_count++;
+	return db->path && db->real ? 0 : err_nomem(err);
+}
+
+/* True when the file begins as a database does. What cannot be read is told by the second walk. */
+static bool looks_like_database(int dirfd, const char *name, const char *path)
+{
+	uint8_t head[HEAD_BYTES];
+	struct err ignored = {0};
+	ssize_t got;
+	int fd;
+
+	if (fs_open(dirfd, name, 0, path, &fd, &ignored) != 0)
+		return false;
+	got = pread(fd, head, sizeof(head), 0);
+	(void)close(fd);
+	return got > 0 && snapshot_is_database(head, (size_t)got);
+}
+
+static int scan_folder(struct backup_run *run, int dirfd, const struct spot *at, unsigned depth,
+		       struct err *err);
+
+/* dir_st: the folder's state before anything in it was opened; NULL for an operand's own parent. */
+static int scan_entry(struct backup_run *run, int dirfd, const char *name, const struct spot *at,
+		      const char *folder, const struct stat *dir_st, unsigned depth,
+		      struct err *err)
+{
+	struct err ignored = {0};
+	struct stat st;
+	int fd, r;
+
+	if (backup_excluded(run, at->path) || fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return 0;
+	if (S_ISDIR(st.st_mode)) {
+		if (fs_open(dirfd, name, O_DIRECTORY, at->path, &fd, &ignored) != 0)
+			return 0;
+		r = scan_folder(run, fd, at, depth + 1, err);
+		(void)close(fd);
+		return r;
+	}
+	if (!S_ISREG(st.st_mode) || st.st_size < HEAD_BYTES ||
+	    !looks_like_database(dirfd, name, at->path))
+		return 0;
+	r = dir_st ? folder_add(run, folder, dir_st, err) : 0;
+	return r ? r : db_add(run, dirfd, name, at, err);
+}
+
+static int scan_folder(struct backup_run *run, int dirfd, const struct spot *at, unsigned depth,
+		       struct err *err)
+{
+	struct err ignored = {0};
+	char **names = NULL;
+	size_t count = 0;
+	struct stat st;
+	int r = backup_tick(run, BACKUP_SCAN, at->path, err);
+
+	if (r || depth > LIMIT_TREE_DEPTH || fstat(dirfd, &st) != 0 ||
+	    fs_list(dirfd, at->path, &names, &count, &ignored) != 0)
+		return r;
+	for (size_t i = 0; !r && i < count; i++) {
+		struct spot below;
+
+		r = spot_below(at, names[i], &below, err);
+		if (!r) {
+			r = scan_entry(run, dirfd, names[i], &below, at->path, &st, depth, err);
+			spot_free(&below);
+		}
+	}
+	free(names);
+	return r;
+}
+
+static int scan_source(struct backup_run *run, const struct source *source, struct err *err)
+{
+	const struct spot at = {source->path, source->real};
+
+	return scan_entry(run, AT_FDCWD, source->real, &at, "", NULL, 0, err);
+}
+
+/* --- finding again --- */
+
+static int compare_dbs(const void *a, const void *b)
+{
+	return strcmp(((const struct backup_db *)a)->path, ((const struct backup_db *)b)->path);
+}
+
+static int compare_folders(const void *a, const void *b)
+{
+	return strcmp(((const struct backup_folder *)a)->path,
+		      ((const struct backup_folder *)b)->path);
+}
+
+const struct backup_db *backup_db_find(const struct backup_run *run, const char *path)
+{
+	size_t low = 0, high = run->db_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int order = strcmp(path, run->dbs[mid].path);
+
+		if (order == 0)
+			return &run->dbs[mid];
+		if (order < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return NULL;
+}
+
+const struct backup_folder *backup_folder_find(const struct backup_run *run, const char *path)
+{
+	size_t low = 0, high = run->folder_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int order = strcmp(path, run->folders[mid].path);
+
+		if (order == 0)
+			return &run->folders[mid];
+		if (order < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return NULL;
+}
+
+bool backup_is_sidecar(const struct backup_run *run, const char *path)
+{
+	static const char *const tails[] = {"-wal", "-shm", "-journal"};
+	size_t len = strlen(path);
+	bool found = false;
+
+	for (size_t i = 0; !found && run->db_count && i < 3; i++) {
+		size_t tail = strlen(tails[i]);
+		char *base;
+
+		if (len <= tail || strcmp(path + len - tail, tails[i]) != 0)
+			continue;
+		base = strndup(path, len - tail);
+		found = base && backup_db_find(run, base);
+		free(base);
+	}
+	return found;
+}
+
+/* --- snapshots --- */
+
+static int on_progress(void *arg, uint64_t done, uint64_t total)
+{
+	struct backup_run *run = arg;
+	struct err ignored = {0};
+
+	(void)done;
+	(void)total;
+	return backup_tick(run, BACKUP_SNAPSHOT, "", &ignored);
+}
+
+/* integrity_check on the first backup and every 7th night; quick_check between. */
+static bool integrity_due(const struct backup_run *run, const char *path)
+{
+	unsigned nights = 0;
+
+	for (size_t i = run->manifests.count; i > 0 && nights < INTEGRITY_EVERY; i--) {
+		const struct manifest *m = &run->manifests.items[i - 1].m;
+
+		if (!m->host || strcmp(m->host, run->options->host) != 0)
+			continue;
+		for (size_t k = 0; k < m->db_count; k++) {
+			if (strcmp(m->dbs[k].path, path) != 0)
+				continue;
+			if (m->dbs[k].check == SNAPSHOT_CHECK_INTEGRITY)
+				return ++nights >= INTEGRITY_EVERY;
+			nights++;
+			break;
+		}
+	}
+	return true;
+}
+
+static struct snapshot_options snapshot_options_of(struct backup_run *run, const char *path)
+{
+	size_t budget =
+	    run->options->ram_budget_bytes ? run->options->ram_budget_bytes : RAM_BUDGET_BYTES;
+	size_t each = budget / (run->db_count ? run->db_count : 1);
+
+	return (struct snapshot_options){
+	    .cache_dir = run->options->cache_dir,
+	    .ram_budget_bytes = each < RAM_LEAST_BYTES ? RAM_LEAST_BYTES : each,
+	    .busy_timeout_ms = run->options->busy_timeout_ms,
+	    .integrity_full = run->options->integrity_full || integrity_due(run, path),
+	    .progress = on_progress,
+	    .progress_arg = run,
+	};
+}
+
+static char *copy(const char *s)
+{
+	return strdup(s ? s : "");
+}
+
+static int facts_of(const struct backup_db *db, const struct snapshot_info *info,
+		    struct manifest_db *f, struct err *err)
+{
+	f->path = strdup(db->path);
+	f->method = (uint8_t)info->method;
+	f->reason = copy(info->method_reason);
+	f->page_size = info->page_size;
+	f->page_count = info->page_count;
+	f->encoding = info->encoding;
+	f->journal_mode = copy(info->journal_mode);
+	f->auto_vacuum = info->auto_vacuum;
+	f->user_version = info->user_version;
+	f->application_id = info->application_id;
+	memcpy(f->schema_hash, info->schema_hash, sizeof(f->schema_hash));
+	memcpy(f->image_sha256, info->image_sha256, sizeof(f->image_sha256));
+	f->image_bytes = info->image_bytes;
+	f->check = (uint8_t)info->check_kind;
+	f->verdict = (uint8_t)info->verdict;
+	f->check_text = copy(info->check_text);
+	f->sqlite_version = copy(info->sqlite_version);
+	f->started_ns = info->started_at_ns;
+	f->finished_ns = info->finished_at_ns;
+	f->tables = calloc(info->table_count ? info->table_count : 1, sizeof(*f->tables));
+	if (!f->path || !f->reason || !f->journal_mode || !f->check_text || !f->sqlite_version ||
+	    !f->tables)
+		return err_nomem(err);
+	for (size_t i = 0; i < info->table_count; i++) {
+		f->tables[i].rows = info->tables[i].rows;
+		f->tables[i].name = copy(info->tables[i].name);
+		f->table_count = i + 1;
+		if (!f->tables[i].name)
+			return err_nomem(err);
+	}
+	return 0;
+}
+
+static int store_image(struct backup_run *run, struct backup_db *db, struct err *err)
+{
+	uint64_t size = snapshot_info(db->snapshot)->image_bytes;
+	int r = 0;
+
+	for (uint64_t at = 0; !r && at < size;) {
+		size_t len = size - at < IO_BYTES ? (size_t)(size - at) : IO_BYTES;
+
+		r = snapshot_read(db->snapshot, at, run->io, len, err);
+		if (!r)
+			r = content_writer_put(run->writer, run->io, len, err);
+		if (!r)
+			r = backup_tick(run, BACKUP_SNAPSHOT, db->path, err);
+		at += len;
+		run->result->bytes += len;
+	}
+	return r ? r : content_writer_finish(run->writer, &db->content, err);
+}
+
+static void tell_verdict(struct backup_run *run, const struct backup_db *db)
+{
+	const struct snapshot_info *info = snapshot_info(db->snapshot);
+	const char *text = info->check_text ? info->check_text : "";
+
+	run->result->databases++;
+	if (info->method != SNAPSHOT_VACUUM && info->method_reason)
+		backup_warning(run, db->path, info->method_reason);
+	if (info->verdict == SNAPSHOT_FAILED) {
+		run->result->databases_failed++;
+		backup_warning(run, db->path, text);
+	} else if (info->verdict == SNAPSHOT_UNCHECKED) {
+		run->result->databases_unchecked++;
+		backup_warning(run, db->path, text);
+	}
+}
+
+static void give_up(struct backup_run *run, struct backup_db *db, const struct err *why)
+{
+	db->failed = true;
+	snapshot_free(db->snapshot);
+	db->snapshot = NULL;
+	backup_unreadable(run, db->path, why->text);
+}
+
+static int take_one(struct backup_run *run, struct backup_db *db, struct err *err)
+{
+	struct snapshot_options options = snapshot_options_of(run, db->path);
+	int r = backup_tick(run, BACKUP_SNAPSHOT, db->path, err);
+
+	if (!r)
+		r = snapshot_take(db->real, &options, &db->snapshot, err);
+	if (!r || backup_fatal(r))
+		return r;
+	give_up(run, db, err);
+	return 0;
+}
+
+static int keep_one(struct backup_run *run, struct backup_db *db, struct err *err)
+{
+	struct snapshot_options options = snapshot_options_of(run, db->path);
+	int r = snapshot_verify(db->snapshot, &options, err);
+
+	if (r && !backup_fatal(r)) {
+		give_up(run, db, err);
+		return 0;
+	}
+	if (!r) {
+		tell_verdict(run, db);
+		r = facts_of(db, snapshot_info(db->snapshot), &db->facts, err);
+	}
+	if (!r)
+		r = store_image(run, db, err);
+	snapshot_free(db->snapshot);
+	db->snapshot = NULL;
+	return r;
+}
+
+int backup_databases(struct backup_run *run, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < run->sources.count; i++)
+		r = scan_source(run, &run->sources.items[i], err);
+	if (run->db_count)
+		qsort(run->dbs, run->db_count, sizeof(*run->dbs), compare_dbs);
+	if (run->folder_count)
+		qsort(run->folders, run->folder_count, sizeof(*run->folders), compare_folders);
+	for (size_t i = 0; !r && i < run->db_count; i++)
+		r = take_one(run, &run->dbs[i], err);
+	for (size_t i = 0; !r && i < run->db_count; i++)
+		r = run->dbs[i].failed ? 0 : keep_one(run, &run->dbs[i], err);
+	return r;
+}
+
+void backup_databases_free(struct backup_run *run)
+{
+	for (size_t i = 0; i < run->db_count; i++) {
+		struct backup_db *db = &run->dbs[i];
+
+		snapshot_free(db->snapshot);
+		fs_meta_wipe(&db->meta);
+		content_free(&db->content);
+		manifest_db_wipe(&db->facts);
+		free(db->path);
+		free(db->real);
+	}
+	for (size_t i = 0; i < run->folder_count; i++)
+		free(run->folders[i].path);
+	free(run->dbs);
+	free(run->folders);
+}

@@ -1,0 +1,76 @@
+/*
+ * backup_run: what the parts of one backup run share (backup.c, backup_db.c, backup_tree.c). Internal to them.
+ */
+#ifndef NIGHTJAR_REPO_BACKUP_RUN_H
+#define NIGHTJAR_REPO_BACKUP_RUN_H
+
+#include "core/manifest.h"
+#include "repo/backup.h"
+#include "repo/content.h"
+#include "repo/fsread.h"
+#include "repo/manifests.h"
+#include "repo/reader.h"
+#include "repo/snapshot.h"
+#include "repo/sources.h"
+
+/* A database found in the first walk. */
+struct backup_db {
+	char *path;                /* in the backup */
+	char *real;                /* where it is opened */
+	struct fs_meta meta;       /* before it was opened */
+	struct snapshot *snapshot; /* between taking and storing */
+	bool failed;               /* no image: reported, left out */
+	struct content content;
+	struct manifest_db facts; /* moved into the manifest at the end */
+};
+
+/* A folder that holds databases, as it was before one was opened. */
+struct backup_folder {
+	char *path;
+	struct timespec mtime;
+};
+
+struct backup_run {
+	struct repo *repo;
+	const struct backup_options *options;
+	struct backup_result *result;
+	struct index *index;
+	struct reader *reader;
+	struct packer *packer;
+	struct content_writer *writer;
+	struct fs_names *names;
+	struct sources sources;
+	struct manifest_list manifests;
+	const struct manifest *parent; /* the newest of this group, or NULL */
+	struct backup_db *dbs;         /* ascending by path once scanned */
+	size_t db_count, db_cap;
+	struct backup_folder *folders; /* ascending by path once scanned */
+	size_t folder_count, folder_cap;
+	uint8_t *io; /* IO_BYTES */
+};
+#define IO_BYTES (1u << 20)
+
+/* Reports what could not be read (exit 3) and counts it. */
+void backup_unreadable(struct backup_run *run, const char *path, const char *text);
+void backup_warning(struct backup_run *run, const char *path, const char *text);
+/* Asks whether to go on; ERR_CANCELLED when not. */
+int backup_tick(struct backup_run *run, enum backup_phase phase, const char *path,
+		struct err *err) ERR_UNUSED_WARN;
+bool backup_excluded(const struct backup_run *run, const char *path);
+/* True for failures that end the run instead of leaving out one entry. */
+bool backup_fatal(int r);
+/* "/a" + "b" → "/a/b", malloc'd; "/" + "b" → "/b". */
+char *backup_join(const char *folder, const char *name);
+
+/* First walk: finds databases, takes all snapshots close together, checks and stores them. */
+int backup_databases(struct backup_run *run, struct err *err) ERR_UNUSED_WARN;
+const struct backup_db *backup_db_find(const struct backup_run *run, const char *path);
+/* True for "x-wal", "x-shm", "x-journal" beside a database x that was found. */
+bool backup_is_sidecar(const struct backup_run *run, const char *path);
+const struct backup_folder *backup_folder_find(const struct backup_run *run, const char *path);
+void backup_databases_free(struct backup_run *run);
+
+/* Second walk: reads files and stores the tree. */
+int backup_tree(struct backup_run *run, struct id *out_root, struct err *err) ERR_UNUSED_WARN;
+
+#endif
