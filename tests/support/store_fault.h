@@ -45,9 +45,9 @@ enum store_fault_kind {
 	FAULT_STOP,
 	/*
 	 * A backend that breaks the contract. put: the first half of the object is there under its
-	 * name, and the call fails. get: the first half is given, as if it were all. get_range: the second half reads as
-	 * zeros. size: half. list: half of the names (rounded down), then it ends, as if that were all. create and remove: as
-	 * FAULT_BEFORE.
+	 * name, and the call fails. get: the first half is given, as if it were all. get_range: the
+	 * second half reads as zeros. size: half. list: the first half of the names, as if that were
+	 * all (halves are rounded down). create and remove: as FAULT_BEFORE.
 	 */
 	FAULT_TEAR,
 	/*
