@@ -303,7 +303,7 @@ static bool put_failing_at(struct local_case *f, unsigned at, int errnum, bool n
 
 static void put_survives_each_failing_call(void **state)
 {
-	static const int errnums[] = {EIO, ENOSPC, EDQUOT};
+	static const int errnums[] = {EIO, ENOSPC};
 	unsigned tries = 0;
 
 	for (unsigned variant = 0; variant < 4; variant++) {

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -39,6 +40,8 @@ int local_case_teardown(void **state)
 {
 	struct local_case *f = *state;
 
+	/* A test that fails as another user must not leave its folder behind. */
+	assert_int_equal(seteuid(getuid()), 0);
 	store_free(f->store);
 	free(f->root);
 	tmpdir_remove(f->dir);
