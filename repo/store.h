@@ -10,8 +10,9 @@
  *    and list reports nothing else (left-over temporary files and foreign files are skipped).
  * A store does not verify contents: the caller compares the SHA-256.
  *
- * Errors: ERR_MISSING no such object; ERR_EXISTS; ERR_FULL; ERR_NOREPO (open: nothing there);
- * ERR_LIMIT (an object larger than the caller allowed); ERR_IO for the rest, naming the object.
+ * Errors: ERR_MISSING no such object; ERR_EXISTS; ERR_FULL; ERR_LIMIT (an object larger than the
+ * caller allowed); ERR_DAMAGED (shorter than asked for, or a link, folder or device where an object
+ * belongs); ERR_IO for the rest. Each names the object. A failed get leaves what out held before.
  * Threads: one thread uses a store (the coordinator); distinct stores are independent.
  */
 #ifndef NIGHTJAR_REPO_STORE_H
@@ -37,13 +38,22 @@ enum store_type {
 
 struct store;
 
-/* Called once a name, in no order. Nonzero ends the listing, and list returns it. */
+/*
+ * Called once a name, in no order. Nonzero ends the listing, and list returns it. It must not put
+ * into the store that is being listed, nor remove from it. `config` is listed with a zero name.
+ */
 typedef int store_list_fn(void *arg, const struct id *name, uint64_t size_bytes, struct err *err);
 
 struct store_ops {
-	/* Makes the layout (folders). ERR_EXISTS when a `config` is there. Existing empty folder: fine. */
+	/*
+	 * Makes the layout (folders). ERR_EXISTS when a `config` is there, or anything that is not
+	 * ours. An existing empty folder, or what a killed create left, is fine.
+	 */
 	int (*create)(struct store *s, struct err *err);
-	/* Stores bytes under (type, name). Never replaces. */
+	/*
+	 * Stores bytes under (type, name). Never replaces. ERR_EXISTS is as durable as 0: the object
+	 * that is there survives a power loss. After another error it may be there (whole) or not.
+	 */
 	int (*put)(struct store *s, enum store_type type, const struct id *name, const void *bytes,
 		   size_t len, struct err *err);
 	/* Appends the whole object to out. ERR_LIMIT when it is longer than max_bytes. */
@@ -69,6 +79,9 @@ struct store {
 	char *location; /* for messages: what the user would write after -r; owned by the backend */
 };
 
+/* "config", "keys", "data", "index", "snapshots", "locks": the file, and the folders. */
+const char *store_type_name(enum store_type type);
+
 /* "data/3f/3fa9…" or "config": the path below the repository, for messages and local files. */
 #define STORE_PATH_CHARS 96
 void store_path(enum store_type type, const struct id *name, char out[STORE_PATH_CHARS]);
@@ -91,12 +104,18 @@ void store_free(struct store *s); /* NULL is fine */
 
 /*
  * Opens the backend that a repository location names: an absolute or relative path, later
- * `sftp:`, `s3:`, `rest:`. Opening touches nothing; ERR_NOREPO comes from the first read of config.
- * ERR_USAGE for a location no backend knows. *out_store is the caller's, freed with store_free.
+ * `sftp:`, `s3:`, `rest:`. Opening touches nothing; where no repository is, the first read of config
+ * says ERR_MISSING. ERR_USAGE for a location no backend knows, and for "word:…" in general (a folder
+ * with a colon in its name is written ./word:…). *out_store is the caller's, freed with store_free.
  */
 int store_open(const char *location, struct store **out_store, struct err *err) ERR_UNUSED_WARN;
 
-/* A local directory. */
+/*
+ * A local directory; path may be a symlink to it. Create makes the last component of path only, so
+ * that a disk which is not mounted is noticed. Objects get mode 0400, folders 0700. What a killed put
+ * leaves is a file `.tmp-<hex>` beside the objects, which nothing here reads or removes. A file size
+ * limit is ERR_FULL only in a process that ignores SIGXFSZ.
+ */
 int store_local_open(const char *path, struct store **out_store, struct err *err) ERR_UNUSED_WARN;
 
 /* Memory, for tests and for the reader's sake: the shortest complete backend. */

@@ -1,0 +1,106 @@
+#include "repo/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *store_type_name(enum store_type type)
+{
+	switch (type) {
+	case STORE_CONFIG:
+		return "config";
+	case STORE_KEYS:
+		return "keys";
+	case STORE_DATA:
+		return "data";
+	case STORE_INDEX:
+		return "index";
+	case STORE_SNAPSHOTS:
+		return "snapshots";
+	case STORE_LOCKS:
+		return "locks";
+	}
+	return "?";
+}
+
+void store_path(enum store_type type, const struct id *name, char out[STORE_PATH_CHARS])
+{
+	const char *folder = store_type_name(type);
+	char hex[ID_HEX_CHARS + 1];
+
+	if (type == STORE_CONFIG) {
+		(void)snprintf(out, STORE_PATH_CHARS, "%s", folder);
+		return;
+	}
+	id_hex(name, hex);
+	if (type == STORE_DATA)
+		(void)snprintf(out, STORE_PATH_CHARS, "%s/%.2s/%s", folder, hex, hex);
+	else
+		(void)snprintf(out, STORE_PATH_CHARS, "%s/%s", folder, hex);
+}
+
+int store_create(struct store *s, struct err *err)
+{
+	return s->ops->create(s, err);
+}
+
+int store_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+	      size_t len, struct err *err)
+{
+	return s->ops->put(s, type, name, bytes, len, err);
+}
+
+int store_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
+	      struct buf *out, struct err *err)
+{
+	return s->ops->get(s, type, name, max_bytes, out, err);
+}
+
+int store_get_range(struct store *s, enum store_type type, const struct id *name, uint64_t offset,
+		    size_t len, struct buf *out, struct err *err)
+{
+	return s->ops->get_range(s, type, name, offset, len, out, err);
+}
+
+int store_size(struct store *s, enum store_type type, const struct id *name, uint64_t *out_bytes,
+	       struct err *err)
+{
+	return s->ops->size(s, type, name, out_bytes, err);
+}
+
+int store_list(struct store *s, enum store_type type, store_list_fn *fn, void *arg, struct err *err)
+{
+	return s->ops->list(s, type, fn, arg, err);
+}
+
+int store_remove(struct store *s, enum store_type type, const struct id *name, struct err *err)
+{
+	return s->ops->remove(s, type, name, err);
+}
+
+void store_free(struct store *s)
+{
+	if (s)
+		s->ops->free(s);
+}
+
+/*
+ * "word:…" before any slash reads as a backend, never as a folder: `sftp:host:/x` or a mistyped
+ * `ssh:host` must not quietly become a local folder of that name.
+ */
+int store_open(const char *location, struct store **out_store, struct err *err)
+{
+	static const char *const later[] = {"sftp", "s3", "rest"};
+	size_t word = strcspn(location, ":/");
+
+	if (location[word] != ':')
+		return store_local_open(location, out_store, err);
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		if (strlen(later[i]) == word && memcmp(later[i], location, word) == 0)
+			return err_set(err, ERR_USAGE,
+				       "cannot open %s: this build has no %s backend", location,
+				       later[i]);
+	return err_set(err, ERR_USAGE,
+		       "cannot open %s: no backend is called \"%.*s\"; for a folder of that name "
+		       "write ./%s",
+		       location, (int)word, location, location);
+}

@@ -1,0 +1,499 @@
+#include "repo/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#define TEMP_PREFIX ".tmp-"
+#define TEMP_CHARS (sizeof(TEMP_PREFIX) + 16)
+
+struct local {
+	struct store base;
+	/*
+	 * [type][first byte of a data name]: folders whose entry in their parent this process has
+	 * synced. One that is merely there may be the work of a writer killed before its own sync.
+	 */
+	bool settled[STORE_TYPES][256];
+};
+
+/* store_local_open has made sure that this fits. */
+static void full_path(const struct store *s, enum store_type type, const struct id *name,
+		      char out[PATH_MAX])
+{
+	char below[STORE_PATH_CHARS];
+
+	store_path(type, name, below);
+	(void)snprintf(out, PATH_MAX, "%s/%s", s->location, below);
+}
+
+static const char *leaf_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static int open_retry(int folder, const char *name, int flags)
+{
+	int fd;
+
+	do
+		fd = openat(folder, name, flags | O_CLOEXEC, 0400);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
+static int sync_retry(int fd)
+{
+	int rc;
+
+	do
+		rc = fsync(fd);
+	while (rc != 0 && errno == EINTR);
+	return rc;
+}
+
+/* Folders may be symlinks (`data` moved to a larger disk); objects may not. */
+static int open_parent(const char *path)
+{
+	char parent[PATH_MAX];
+	size_t len = (size_t)(leaf_of(path) - path);
+
+	(void)snprintf(parent, sizeof(parent), "%.*s", (int)len, path);
+	return open_retry(AT_FDCWD, len > 0 ? parent : ".", O_RDONLY | O_DIRECTORY);
+}
+
+/* Some network file systems have no sync for a folder and say EINVAL: more cannot be had there. */
+static int sync_folder(int fd, const char *path, struct err *err)
+{
+	if (sync_retry(fd) == 0 || errno == EINVAL || errno == ENOTSUP)
+		return 0;
+	return err_sys(err, errno, "cannot sync the folder that holds %s", path);
+}
+
+static int sync_parent(const char *path, struct err *err)
+{
+	int rc, fd = open_parent(path);
+
+	if (fd < 0)
+		return err_sys(err, errno, "cannot open the folder that holds %s", path);
+	rc = sync_folder(fd, path, err);
+	(void)close(fd);
+	return rc;
+}
+
+static int make_folder(const char *path, struct err *err)
+{
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	return err_sys(err, errno, "cannot make the folder %s", path);
+}
+
+/* Makes the folders of an object durable below the root, once a process. */
+static int settle(struct store *s, enum store_type type, const struct id *name, struct err *err)
+{
+	bool *settled = &((struct local *)s)->settled[type][type == STORE_DATA ? name->b[0] : 0];
+	char path[PATH_MAX], *slash;
+	int rc = 0;
+
+	full_path(s, type, name, path);
+	slash = path + strlen(s->location);
+	while (!*settled && rc == 0 && (slash = strchr(slash + 1, '/')) != NULL) {
+		*slash = '\0';
+		rc = make_folder(path, err);
+		if (rc == 0)
+			rc = sync_parent(path, err);
+		*slash = '/';
+	}
+	*settled = rc == 0;
+	return rc;
+}
+
+static bool is_ours(const char *entry)
+{
+	static const char *const fine[] = {".", "..", "lost+found"};
+
+	for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
+		if (strcmp(entry, fine[i]) == 0)
+			return true;
+	for (int t = STORE_KEYS; t < STORE_TYPES; t++)
+		if (strcmp(entry, store_type_name((enum store_type)t)) == 0)
+			return true;
+	return strncmp(entry, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
+}
+
+/* `init` in a home folder must not scatter ours among the user's files. */
+static int refuse_foreign(const char *root, struct err *err)
+{
+	DIR *dir = opendir(root);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!dir)
+		return err_sys(err, errno, "cannot open the folder %s", root);
+	while (rc == 0 && (errno = 0, e = readdir(dir)) != NULL)
+		if (!is_ours(e->d_name))
+			rc = err_set(err, ERR_EXISTS,
+				     "%s holds \"%s\", which is no part of a repository; choose an "
+				     "empty or a new folder",
+				     root, e->d_name);
+	if (rc == 0 && errno != 0)
+		rc = err_sys(err, errno, "cannot list the folder %s", root);
+	(void)closedir(dir);
+	return rc;
+}
+
+/* The parent may be somebody else's and closed to us (0711): then it is theirs to sync. */
+static int make_root(const char *root, struct err *err)
+{
+	struct err sync = {0};
+	int rc = make_folder(root, err);
+
+	if (rc == -ERR_MISSING)
+		return err_prefix(err, "the folder that is to hold the repository is missing "
+				       "(not mounted?)");
+	if (rc == 0)
+		rc = refuse_foreign(root, err);
+	if (rc == 0 && sync_parent(root, &sync) != 0 && sync.sys_errno != EACCES) {
+		*err = sync;
+		rc = -sync.code;
+	}
+	return rc;
+}
+
+static int local_create(struct store *s, struct err *err)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int rc;
+
+	full_path(s, STORE_CONFIG, NULL, path);
+	if (lstat(path, &st) == 0)
+		return err_set(err, ERR_EXISTS, "a repository is in %s already", s->location);
+	rc = make_root(s->location, err);
+	for (int t = STORE_KEYS; t < STORE_TYPES && rc == 0; t++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", s->location,
+			       store_type_name((enum store_type)t));
+		rc = make_folder(path, err);
+	}
+	return rc == 0 ? sync_parent(path, err) : rc;
+}
+
+static int write_all(int fd, const uint8_t *bytes, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, bytes, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		bytes += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/*
+ * Writes and syncs a temporary file in the folder. A descriptor whose sync has failed is done with:
+ * the kernel reports a lost page once and then calls it clean.
+ */
+static int write_temp(int folder, const void *bytes, size_t len, char out_temp[TEMP_CHARS])
+{
+	uint64_t random;
+	int fd, failed = 0;
+
+	randombytes_buf(&random, sizeof(random));
+	(void)snprintf(out_temp, TEMP_CHARS, TEMP_PREFIX "%016llx", (unsigned long long)random);
+	fd = open_retry(folder, out_temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+	if (fd < 0)
+		return errno;
+	if (write_all(fd, bytes, len) != 0 || sync_retry(fd) != 0)
+		failed = errno;
+	/* On Linux the descriptor is gone after EINTR too, and the bytes were synced before. */
+	if (close(fd) != 0 && errno != EINTR && failed == 0)
+		failed = errno;
+	if (failed != 0)
+		(void)unlinkat(folder, out_temp, 0);
+	return failed;
+}
+
+/* NFS and some FUSE file systems cannot rename without replacing; a hard link never replaces. */
+static int publish(int folder, const char *temp, const char *leaf)
+{
+	int failed = 0;
+
+	if (renameat2(folder, temp, folder, leaf, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		failed = errno;
+	else if (linkat(folder, temp, folder, leaf, 0) != 0)
+		failed = errno;
+	(void)unlinkat(folder, temp, 0);
+	return failed;
+}
+
+static int local_put(struct store *s, enum store_type type, const struct id *name,
+		     const void *bytes, size_t len, struct err *err)
+{
+	char path[PATH_MAX], temp[TEMP_CHARS];
+	int folder, failed, rc = settle(s, type, name, err);
+
+	if (rc != 0)
+		return rc;
+	full_path(s, type, name, path);
+	folder = open_parent(path);
+	if (folder < 0)
+		return err_sys(err, errno, "cannot open the folder that holds %s", path);
+	failed = write_temp(folder, bytes, len, temp);
+	if (failed == 0)
+		failed = publish(folder, temp, leaf_of(path));
+	/* What is there already may come from a writer that was killed before it synced the folder. */
+	if (failed == 0 || failed == EEXIST)
+		rc = sync_folder(folder, path, err);
+	if (rc == 0 && failed != 0)
+		rc = err_sys(err, failed, "cannot write %s", path);
+	(void)close(folder);
+	return rc;
+}
+
+static int not_an_object(const char *path, struct err *err)
+{
+	return err_set(err, ERR_DAMAGED, "%s is not a regular file; links are not followed here",
+		       path);
+}
+
+/* O_NONBLOCK: a pipe planted in an object's place must not hang us. */
+static int open_object(const char *path, int *out_fd, uint64_t *out_bytes, struct err *err)
+{
+	int fd = open_retry(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	int rc = 0;
+
+	if (fd < 0)
+		return errno == ELOOP ? not_an_object(path, err)
+				      : err_sys(err, errno, "cannot open %s", path);
+	if (fstat(fd, &st) != 0)
+		rc = err_sys(err, errno, "cannot stat %s", path);
+	else if (!S_ISREG(st.st_mode))
+		rc = not_an_object(path, err);
+	if (rc != 0) {
+		(void)close(fd);
+		return rc;
+	}
+	*out_fd = fd;
+	*out_bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int too_short(const char *path, struct err *err)
+{
+	return err_set(err, ERR_DAMAGED, "%s is shorter than it must be", path);
+}
+
+/* Appends len bytes, or fails and leaves out as it was. */
+static int read_exactly(int fd, const char *path, uint64_t offset, size_t len, struct buf *out,
+			struct err *err)
+{
+	size_t before = out->len, done = 0;
+	uint8_t *at = buf_extend(out, len);
+	int rc = 0;
+
+	if (!at)
+		return err_nomem(err);
+	while (done < len && rc == 0) {
+		ssize_t n = pread(fd, at + done, len - done, (off_t)(offset + done));
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == 0)
+			rc = too_short(path, err);
+		else if (errno != EINTR)
+			rc = err_sys(err, errno, "cannot read %s", path);
+	}
+	if (rc != 0)
+		out->len = before;
+	return rc;
+}
+
+static int local_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
+		     struct buf *out, struct err *err)
+{
+	char path[PATH_MAX];
+	uint64_t bytes;
+	int fd, rc;
+
+	full_path(s, type, name, path);
+	rc = open_object(path, &fd, &bytes, err);
+	if (rc != 0)
+		return rc;
+	if (bytes > max_bytes)
+		rc = err_set(err, ERR_LIMIT, "%s has %llu bytes, more than the %zu allowed", path,
+			     (unsigned long long)bytes, max_bytes);
+	else
+		rc = read_exactly(fd, path, 0, (size_t)bytes, out, err);
+	(void)close(fd);
+	return rc;
+}
+
+static int local_get_range(struct store *s, enum store_type type, const struct id *name,
+			   uint64_t offset, size_t len, struct buf *out, struct err *err)
+{
+	char path[PATH_MAX];
+	uint64_t bytes;
+	int fd, rc;
+
+	full_path(s, type, name, path);
+	rc = open_object(path, &fd, &bytes, err);
+	if (rc != 0)
+		return rc;
+	if (offset > bytes || len > bytes - offset)
+		rc = too_short(path, err);
+	else
+		rc = read_exactly(fd, path, offset, len, out, err);
+	(void)close(fd);
+	return rc;
+}
+
+static int local_size(struct store *s, enum store_type type, const struct id *name,
+		      uint64_t *out_bytes, struct err *err)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	full_path(s, type, name, path);
+	if (lstat(path, &st) != 0)
+		return err_sys(err, errno, "cannot stat %s", path);
+	if (!S_ISREG(st.st_mode))
+		return not_an_object(path, err);
+	*out_bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
+struct listing {
+	const char *folder;
+	int first_byte; /* names must start with it; -1: any */
+	store_list_fn *fn;
+	void *arg;
+};
+
+/* Foreign names, what is no regular file and what has gone since readdir are passed over. */
+static int list_entry(const struct listing *l, int folder, const char *entry, struct err *err)
+{
+	struct stat st;
+	struct id name;
+
+	if (!id_from_hex(entry, &name) || (l->first_byte >= 0 && name.b[0] != l->first_byte))
+		return 0;
+	if (fstatat(folder, entry, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0
+				       : err_sys(err, errno, "cannot stat %s/%s", l->folder, entry);
+	return S_ISREG(st.st_mode) ? l->fn(l->arg, &name, (uint64_t)st.st_size, err) : 0;
+}
+
+static int list_folder(const struct listing *l, struct err *err)
+{
+	DIR *dir = opendir(l->folder);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "cannot list %s", l->folder);
+	while (rc == 0 && (errno = 0, e = readdir(dir)) != NULL)
+		rc = list_entry(l, dirfd(dir), e->d_name, err);
+	if (rc == 0 && errno != 0)
+		rc = err_sys(err, errno, "cannot list %s", l->folder);
+	(void)closedir(dir);
+	return rc;
+}
+
+static int list_config(struct store *s, store_list_fn *fn, void *arg, struct err *err)
+{
+	const struct id none = {0};
+	uint64_t bytes;
+	int rc = local_size(s, STORE_CONFIG, NULL, &bytes, err);
+
+	if (rc == -ERR_MISSING)
+		return 0;
+	return rc == 0 ? fn(arg, &none, bytes, err) : rc;
+}
+
+static int local_list(struct store *s, enum store_type type, store_list_fn *fn, void *arg,
+		      struct err *err)
+{
+	char path[PATH_MAX];
+	struct listing l = {.folder = path, .first_byte = -1, .fn = fn, .arg = arg};
+	size_t used;
+	int rc = 0;
+
+	if (type == STORE_CONFIG)
+		return list_config(s, fn, arg, err);
+	used = (size_t)snprintf(path, sizeof(path), "%s/%s", s->location, store_type_name(type));
+	if (type != STORE_DATA)
+		return list_folder(&l, err);
+	for (l.first_byte = 0; l.first_byte < 256 && rc == 0; l.first_byte++) {
+		(void)snprintf(path + used, sizeof(path) - used, "/%02x", (unsigned)l.first_byte);
+		rc = list_folder(&l, err);
+	}
+	return rc;
+}
+
+static int local_remove(struct store *s, enum store_type type, const struct id *name,
+			struct err *err)
+{
+	char path[PATH_MAX];
+
+	full_path(s, type, name, path);
+	if (unlink(path) != 0)
+		return err_sys(err, errno, "cannot remove %s", path);
+	return sync_parent(path, err);
+}
+
+static void local_free(struct store *s)
+{
+	free(s->location);
+	free(s);
+}
+
+static const struct store_ops local_ops = {
+    .create = local_create,
+    .put = local_put,
+    .get = local_get,
+    .get_range = local_get_range,
+    .size = local_size,
+    .list = local_list,
+    .remove = local_remove,
+    .free = local_free,
+};
+
+int store_local_open(const char *path, struct store **out_store, struct err *err)
+{
+	size_t len = strlen(path);
+	struct local *l;
+
+	if (len == 0)
+		return err_set(err, ERR_USAGE, "the repository's path is empty");
+	if (len >= PATH_MAX - STORE_PATH_CHARS)
+		return err_set(err, ERR_USAGE, "the repository's path is too long");
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return err_nomem(err);
+	l->base.ops = &local_ops;
+	l->base.location = strndup(path, len);
+	if (!l->base.location) {
+		free(l);
+		return err_nomem(err);
+	}
+	*out_store = &l->base;
+	return 0;
+}
