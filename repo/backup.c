@@ -1,0 +1,266 @@
+#include "repo/backup_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <sodium.h>
+
+#include "core/glob.h"
+
+void backup_unreadable(struct backup_run *run, const char *path, const char *text)
+{
+	run->result->unreadable++;
+	if (run->options->cb.unreadable)
+		run->options->cb.unreadable(run->options->cb.arg, path, text);
+}
+
+void backup_warning(struct backup_run *run, const char *path, const char *text)
+{
+	if (run->options->cb.warning)
+		run->options->cb.warning(run->options->cb.arg, path, text);
+}
+
+int backup_tick(struct backup_run *run, enum backup_phase phase, const char *path, struct err *err)
+{
+	const struct backup_callbacks *cb = &run->options->cb;
+
+	if (cb->progress &&
+	    cb->progress(cb->arg, phase, run->result->files, run->result->bytes, path) != 0)
+		return err_set(err, ERR_CANCELLED,
+			       "interrupted; no manifest was made, earlier backups are untouched");
+	return 0;
+}
+
+bool backup_excluded(const struct backup_run *run, const char *path)
+{
+	for (size_t i = 0; i < run->options->exclude_count; i++) {
+		if (glob_match(run->options->excludes[i], path))
+			return true;
+	}
+	return false;
+}
+
+bool backup_fatal(int r)
+{
+	return r != -ERR_SOURCE && r != -ERR_MISSING && r != -ERR_BUSY && r != -ERR_DAMAGED;
+}
+
+char *backup_join(const char *folder, const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, name) < 0)
+		return NULL;
+	return path;
+}
+
+static int64_t clock_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* A damaged segment costs space, not safety: what it named is stored again. */
+static void on_bad_segment(void *arg, const struct id *segment, const struct err *why)
+{
+	char path[STORE_PATH_CHARS];
+
+	store_path(STORE_INDEX, segment, path);
+	backup_warning(arg, path, why->text);
+}
+
+static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
+{
+	char path[STORE_PATH_CHARS];
+
+	store_path(STORE_SNAPSHOTS, name, path);
+	backup_warning(arg, path, why->text);
+}
+
+static bool same_sources(const struct manifest *m, const struct sources *s)
+{
+	if (m->source_count != s->count)
+		return false;
+	for (size_t i = 0; i < s->count; i++) {
+		bool found = false;
+
+		for (size_t k = 0; !found && k < m->source_count; k++)
+			found = strcmp(m->sources[k], s->items[i].path) == 0;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static const struct manifest *find_parent(const struct backup_run *run)
+{
+	for (size_t i = run->manifests.count; i > 0; i--) {
+		const struct manifest *m = &run->manifests.items[i - 1].m;
+
+		if (m->host && strcmp(m->host, run->options->host) == 0 &&
+		    same_sources(m, &run->sources))
+			return m;
+	}
+	return NULL;
+}
+
+static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
+{
+	struct repo *repo = run->repo;
+	int r = repo_use_writer(repo, run->options->host, run->options->dry_run, err);
+
+	if (!r)
+		r = manifests_load(repo, on_bad_manifest, run, &run->manifests, err);
+	if (!r)
+		r = index_load(repo, on_bad_segment, run, &run->index, err);
+	if (!r)
+		r = manifests_succeed(repo, &run->manifests, m, err);
+	if (!r)
+		r = reader_new(repo, run->index, &run->reader, err);
+	if (!r)
+		r = packer_new(repo, run->index, m->sequence, run->options->dry_run, &run->packer,
+			       err);
+	if (!r)
+		r = content_writer_new(run->packer, &run->writer, err);
+	if (r)
+		return r;
+	run->parent = find_parent(run);
+	run->names = fs_names_new();
+	run->io = malloc(IO_BYTES);
+	return run->names && run->io ? 0 : err_nomem(err);
+}
+
+static void run_close(struct backup_run *run)
+{
+	backup_databases_free(run);
+	content_writer_free(run->writer);
+	packer_free(run->packer);
+	reader_free(run->reader);
+	index_free(run->index);
+	manifest_list_free(&run->manifests);
+	sources_free(&run->sources);
+	fs_names_free(run->names);
+	if (run->io)
+		sodium_memzero(run->io, IO_BYTES);
+	free(run->io);
+}
+
+static int copy_strings(const char *const *from, size_t count, char ***out, size_t *out_count,
+			struct err *err)
+{
+	*out = calloc(count ? count : 1, sizeof(**out));
+	if (!*out)
+		return err_nomem(err);
+	for (size_t i = 0; i < count; i++) {
+		(*out)[i] = strdup(from[i]);
+		if (!(*out)[i])
+			return err_nomem(err);
+		*out_count = i + 1;
+	}
+	return 0;
+}
+
+static int copy_sources(const struct sources *s, struct manifest *m, struct err *err)
+{
+	m->sources = calloc(s->count, sizeof(*m->sources));
+	if (!m->sources)
+		return err_nomem(err);
+	for (size_t i = 0; i < s->count; i++) {
+		m->sources[i] = strdup(s->items[i].path);
+		if (!m->sources[i])
+			return err_nomem(err);
+		m->source_count = i + 1;
+	}
+	return 0;
+}
+
+/* Moves the facts of each database that has an image into the manifest. */
+static int move_databases(struct backup_run *run, struct manifest *m, struct err *err)
+{
+	m->dbs = calloc(run->db_count ? run->db_count : 1, sizeof(*m->dbs));
+	if (!m->dbs)
+		return err_nomem(err);
+	for (size_t i = 0; i < run->db_count; i++) {
+		if (run->dbs[i].failed)
+			continue;
+		m->dbs[m->db_count++] = run->dbs[i].facts;
+		run->dbs[i].facts = (struct manifest_db){0};
+	}
+	return 0;
+}
+
+static int describe(struct backup_run *run, struct manifest *m, struct err *err)
+{
+	const struct backup_options *o = run->options;
+	int r = copy_strings(o->tags, o->tag_count, &m->tags, &m->tag_count, err);
+
+	if (!r)
+		r = copy_sources(&run->sources, m, err);
+	if (!r)
+		r = move_databases(run, m, err);
+	if (r)
+		return r;
+	m->host = strdup(o->host);
+	m->user = strdup(o->user ? o->user : "");
+	m->program = strdup(o->program ? o->program : "");
+	m->finished_ns = o->now_ns ? o->now_ns : clock_ns();
+	m->files = run->result->files;
+	m->bytes = run->result->bytes;
+	m->bytes_added = packer_stats(run->packer)->bytes_stored;
+	m->unreadable = run->result->unreadable;
+	return m->host && m->user && m->program ? 0 : err_nomem(err);
+}
+
+static void sum_up(struct backup_run *run, uint64_t manifest_bytes)
+{
+	const struct packer_stats *s = packer_stats(run->packer);
+
+	run->result->bytes_added = s->bytes_new;
+	run->result->bytes_packed = s->bytes_packed;
+	run->result->bytes_stored = s->bytes_stored + manifest_bytes;
+}
+
+static int run_all(struct backup_run *run, struct manifest *m, struct err *err)
+{
+	uint64_t manifest_bytes = 0;
+	int r = run_open(run, m, err);
+
+	if (!r)
+		r = backup_databases(run, err);
+	if (!r)
+		r = backup_tree(run, &m->root, err);
+	if (!r)
+		r = backup_tick(run, BACKUP_PUBLISH, "", err);
+	if (!r)
+		r = packer_finish(run->packer, err);
+	if (!r)
+		r = describe(run, m, err);
+	if (!r && !run->options->dry_run)
+		r = manifests_put(run->repo, m, &run->result->manifest, &manifest_bytes, err);
+	if (!r) {
+		run->result->committed = !run->options->dry_run;
+		sum_up(run, manifest_bytes);
+	}
+	return r;
+}
+
+int backup_run(struct repo *repo, const struct backup_options *options,
+	       struct backup_result *out_result, struct err *err)
+{
+	struct backup_run run = {.repo = repo, .options = options, .result = out_result};
+	struct manifest m = {0};
+	int r;
+
+	*out_result = (struct backup_result){0};
+	m.time_ns = m.started_ns = options->now_ns ? options->now_ns : clock_ns();
+	r = sources_resolve(options->paths, options->path_count, &run.sources, err);
+	if (!r)
+		r = run_all(&run, &m, err);
+	run_close(&run);
+	manifest_free(&m);
+	return r;
+}

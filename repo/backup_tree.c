@@ -1,0 +1,582 @@
+/* The second walk of a backup: files are read and the tree is stored, folder by folder, deepest first. */
+#include "repo/backup_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "core/sha256.h"
+#include "repo/tree_read.h"
+#include "repo/tree_write.h"
+
+#define XATTRS_BYTES (1u << 20) /* of one entry; more is left out and said */
+
+/* --- what the parent manifest says of a folder --- */
+
+struct old_entry {
+	char *name;
+	uint8_t type;
+	uint64_t size;
+	int64_t mtime_s;
+	uint32_t mtime_ns;
+	struct id content; /* exclusive or of the children's ids; a folder's list */
+};
+
+struct old_folder {
+	struct old_entry *entries; /* ascending by name, as the tree has them */
+	size_t count, cap, at;
+};
+
+static struct id fold_ids(const struct chunk_ref *children, size_t count)
+{
+	struct id sum = {{0}};
+
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < ID_BYTES; k++)
+			sum.b[k] ^= children[i].id.b[k];
+	}
+	return sum;
+}
+
+static int old_add(void *arg, const struct entry *e, const struct chunk_ref *children,
+		   struct err *err)
+{
+	struct old_folder *f = arg;
+	struct old_entry *o;
+
+	if (f->count == f->cap) {
+		size_t cap = f->cap ? f->cap * 2 : 32;
+
+		o = realloc(f->entries, cap * sizeof(*o));
+		if (!o)
+			return err_nomem(err);
+		f->entries = o;
+		f->cap = cap;
+	}
+	o = &f->entries[f->count];
+	*o = (struct old_entry){
+	    .name = strndup((const char *)e->name.p, e->name.len),
+	    .type = e->type,
+	    .size = e->size,
+	    .mtime_s = e->mtime_s,
+	    .mtime_ns = e->mtime_ns,
+	    .content = fold_ids(children, e->child_count),
+	};
+	if (!o->name)
+		return err_nomem(err);
+	f->count++;
+	return 0;
+}
+
+/* Only for the counts of the summary: a parent that cannot be read makes everything new. */
+static void old_load(struct backup_run *run, const struct id *list, struct old_folder *f)
+{
+	struct err ignored = {0};
+
+	if (list && tree_each(run->reader, list, old_add, f, &ignored) != 0)
+		f->at = f->count;
+}
+
+static void old_free(struct old_folder *f)
+{
+	for (size_t i = 0; i < f->count; i++)
+		free(f->entries[i].name);
+	free(f->entries);
+}
+
+/* Names are asked for in ascending order. */
+static const struct old_entry *old_find(struct old_folder *f, const char *name)
+{
+	while (f->at < f->count) {
+		int order = strcmp(f->entries[f->at].name, name);
+
+		if (order == 0)
+			return &f->entries[f->at];
+		if (order > 0)
+			break;
+		f->at++;
+	}
+	return NULL;
+}
+
+/* --- one entry --- */
+
+/* What goes into the tree for one name; its spans point into meta and names. */
+struct piece {
+	struct entry e;
+	struct fs_meta meta;
+	struct fs_extent *extents;
+	struct entry_extent *entry_extents;
+	struct content content;
+	struct chunk_ref list;     /* a folder's child */
+	const struct content *use; /* content, or a database's */
+};
+
+static void piece_wipe(struct piece *p)
+{
+	fs_meta_wipe(&p->meta);
+	free(p->e.xattrs);
+	free(p->extents);
+	free(p->entry_extents);
+	content_free(&p->content);
+}
+
+static struct span span_of(const char *s)
+{
+	return (struct span){(const uint8_t *)s, strlen(s)};
+}
+
+static uint8_t type_of(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return ENTRY_FILE;
+	case S_IFDIR:
+		return ENTRY_DIR;
+	case S_IFLNK:
+		return ENTRY_SYMLINK;
+	case S_IFIFO:
+		return ENTRY_FIFO;
+	case S_IFSOCK:
+		return ENTRY_SOCKET;
+	case S_IFCHR:
+		return ENTRY_CHAR;
+	default:
+		return ENTRY_BLOCK;
+	}
+}
+
+static int link_number(struct backup_run *run, const struct stat *st, uint64_t *out,
+		       struct err *err)
+{
+	struct buf b = {0};
+	struct hmac_part parts[2];
+	struct rd r;
+	struct id mac;
+	int result;
+
+	*out = 0;
+	if (S_ISDIR(st->st_mode) || st->st_nlink < 2)
+		return 0;
+	buf_put_u64(&b, (uint64_t)st->st_dev);
+	buf_put_u64(&b, (uint64_t)st->st_ino);
+	result = buf_check(&b, err);
+	parts[0] = (struct hmac_part){"link", 4};
+	parts[1] = (struct hmac_part){b.data, b.len};
+	if (!result)
+		result = hmac256_of(packer_domain(run->packer)->id_key, parts, 2, &mac, err);
+	buf_free(&b);
+	if (result)
+		return result;
+	r = rd_of(mac.b, 8);
+	*out = rd_u64(&r);
+	if (*out == 0)
+		*out = 1;
+	return 0;
+}
+
+static int set_xattrs(struct backup_run *run, struct piece *p, const char *path, struct err *err)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < p->meta.xattr_count; i++)
+		total += p->meta.xattrs[i].value_len;
+	if (total > XATTRS_BYTES || p->meta.xattr_count > LIMIT_XATTRS) {
+		backup_unreadable(run, path, "its extended attributes are too large; left out");
+		return 0;
+	}
+	if (p->meta.xattr_count == 0)
+		return 0;
+	p->e.xattrs = calloc(p->meta.xattr_count, sizeof(*p->e.xattrs));
+	if (!p->e.xattrs)
+		return err_nomem(err);
+	p->e.xattr_count = p->meta.xattr_count;
+	for (size_t i = 0; i < p->meta.xattr_count; i++) {
+		const struct fs_xattr *x = &p->meta.xattrs[i];
+
+		p->e.xattrs[i] = (struct entry_xattr){span_of(x->name), {x->value, x->value_len}};
+	}
+	return 0;
+}
+
+static int set_meta(struct backup_run *run, struct piece *p, const struct fs_meta *meta,
+		    const char *path, const char *name, struct err *err)
+{
+	const struct stat *st = &meta->st;
+	struct entry *e = &p->e;
+
+	e->name = span_of(name);
+	e->type = type_of(st->st_mode);
+	e->mode = (uint16_t)(st->st_mode & 07777);
+	e->uid = st->st_uid;
+	e->gid = st->st_gid;
+	e->user = span_of(fs_names_user(run->names, st->st_uid));
+	e->group = span_of(fs_names_group(run->names, st->st_gid));
+	e->mtime_s = st->st_mtim.tv_sec;
+	e->mtime_ns = (uint32_t)st->st_mtim.tv_nsec;
+	if (e->type == ENTRY_SYMLINK)
+		e->target = span_of(meta->target);
+	if (e->type == ENTRY_CHAR || e->type == ENTRY_BLOCK) {
+		e->dev_major = major(st->st_rdev);
+		e->dev_minor = minor(st->st_rdev);
+	}
+	(void)path;
+	return link_number(run, st, &e->link, err);
+}
+
+/* --- reading a file --- */
+
+static int read_range(struct backup_run *run, int fd, uint64_t offset, uint64_t end,
+		      const char *path, uint64_t *out_read, struct err *err)
+{
+	uint64_t at = offset;
+	int r = 0;
+
+	while (!r && at < end) {
+		uint64_t left = end - at;
+		ssize_t got =
+		    pread(fd, run->io, left < IO_BYTES ? (size_t)left : IO_BYTES, (off_t)at);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			r = err_sys(err, errno, "%s: cannot be read", path);
+			return r == -ERR_NOMEM ? r : err_set(err, ERR_SOURCE, "%s", err->text);
+		}
+		if (got == 0)
+			break;
+		r = content_writer_put(run->writer, run->io, (size_t)got, err);
+		at += (uint64_t)got;
+		if (!r)
+			r = backup_tick(run, BACKUP_FILES, path, err);
+	}
+	*out_read = at - offset;
+	return r;
+}
+
+/* 1 when the file has become shorter than its extents say. */
+static int read_extents(struct backup_run *run, int fd, const struct piece *p, size_t count,
+			const char *path, struct err *err)
+{
+	uint64_t got;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < count; i++) {
+		const struct fs_extent *x = &p->extents[i];
+
+		r = read_range(run, fd, x->offset, x->offset + x->len, path, &got, err);
+		if (!r && got < x->len)
+			r = 1;
+	}
+	return r;
+}
+
+static int keep_extents(struct piece *p, size_t count, struct err *err)
+{
+	p->entry_extents = calloc(count, sizeof(*p->entry_extents));
+	if (!p->entry_extents)
+		return err_nomem(err);
+	for (size_t i = 0; i < count; i++)
+		p->entry_extents[i] =
+		    (struct entry_extent){p->extents[i].offset, p->extents[i].len};
+	p->e.extents = p->entry_extents;
+	p->e.extent_count = count;
+	return 0;
+}
+
+static int read_open_file(struct backup_run *run, int fd, const struct stat *st, struct piece *p,
+			  const char *path, struct err *err)
+{
+	size_t count = 0;
+	uint64_t got = 0;
+	int r = fs_extents(fd, (uint64_t)st->st_size, path, &p->extents, &count, err);
+
+	content_writer_reset(run->writer);
+	if (!r && count) {
+		p->e.size = (uint64_t)st->st_size;
+		r = read_extents(run, fd, p, count, path, err);
+		if (!r)
+			r = keep_extents(p, count, err);
+	}
+	if (r == 1 || (!r && !count)) {
+		content_writer_reset(run->writer);
+		r = read_range(run, fd, 0, UINT64_MAX, path, &got, err);
+		p->e.size = got;
+	}
+	return r ? r : content_writer_finish(run->writer, &p->content, err);
+}
+
+static bool same_state(const struct stat *a, const struct stat *b)
+{
+	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static bool is_new_database(int fd)
+{
+	uint8_t head[16];
+	ssize_t got = pread(fd, head, sizeof(head), 0);
+
+	return got > 0 && snapshot_is_database(head, (size_t)got);
+}
+
+static int read_file(struct backup_run *run, int dirfd, const char *name, struct piece *p,
+		     const char *path, struct err *err)
+{
+	struct stat before, after;
+	int fd, r = fs_open(dirfd, name, 0, path, &fd, err);
+
+	if (r)
+		return r;
+	if (fstat(fd, &before) != 0)
+		r = err_set(err, ERR_SOURCE, "%s: cannot be read", path);
+	else if (!S_ISREG(before.st_mode))
+		r = err_set(err, ERR_SOURCE, "%s: was replaced while it was looked at", path);
+	else if (is_new_database(fd))
+		r = err_set(err, ERR_SOURCE,
+			    "%s: became a database while the backup ran; the next backup takes it",
+			    path);
+	if (!r)
+		r = read_open_file(run, fd, &before, p, path, err);
+	if (!r && (fstat(fd, &after) != 0 || !same_state(&before, &after)))
+		backup_unreadable(run, path,
+				  "changed while it was read; kept as it was read, perhaps torn");
+	(void)close(fd);
+	p->use = &p->content;
+	return r;
+}
+
+/* --- folders --- */
+
+static int store_folder(struct backup_run *run, int dirfd, const char *path, const struct id *old,
+			unsigned depth, struct id *out_list, struct err *err);
+
+static int read_folder(struct backup_run *run, int dirfd, const char *name, struct piece *p,
+		       const char *path, const struct old_entry *old, unsigned depth,
+		       struct err *err)
+{
+	const struct backup_folder *folder = backup_folder_find(run, path);
+	int fd = -1, r;
+
+	p->list.kind = CHUNK_TREE_LIST;
+	if (folder) {
+		p->e.mtime_s = folder->mtime.tv_sec;
+		p->e.mtime_ns = (uint32_t)folder->mtime.tv_nsec;
+	}
+	r = depth < LIMIT_TREE_DEPTH
+		? fs_open(dirfd, name, O_DIRECTORY, path, &fd, err)
+		: err_set(err, ERR_SOURCE, "%s: folders are nested too deep", path);
+	if (r && backup_fatal(r))
+		return r;
+	if (r)
+		backup_unreadable(run, path, err->text); /* kept as an empty folder */
+	r = store_folder(run, fd, path, old && old->type == ENTRY_DIR ? &old->content : NULL,
+			 depth + 1, &p->list.id, err);
+	if (fd >= 0)
+		(void)close(fd);
+	return r;
+}
+
+static int fill_piece(struct backup_run *run, int dirfd, const char *name, const char *path,
+		      const struct old_entry *old, unsigned depth, struct piece *p, struct err *err)
+{
+	const struct backup_db *db = backup_db_find(run, path);
+	const struct fs_meta *meta = db ? &db->meta : &p->meta;
+	int r = fs_meta_read(dirfd, name, path, &p->meta, err);
+
+	if (!r)
+		r = set_meta(run, p, meta, path, name, err);
+	if (!r)
+		r = set_xattrs(run, p, path, err);
+	if (r)
+		return r;
+	if (db) {
+		p->use = &db->content;
+		p->e.encoding = ENCODING_DATABASE;
+		p->e.size = db->facts.image_bytes;
+		return 0;
+	}
+	if (p->e.type == ENTRY_FILE)
+		return read_file(run, dirfd, name, p, path, err);
+	if (p->e.type == ENTRY_DIR)
+		return read_folder(run, dirfd, name, p, path, old, depth, err);
+	return 0;
+}
+
+static void count_piece(struct backup_run *run, const struct piece *p, const struct old_entry *old)
+{
+	struct backup_result *res = run->result;
+	struct id content;
+
+	if (p->e.type == ENTRY_DIR) {
+		res->dirs++;
+		return;
+	}
+	if (p->e.type != ENTRY_FILE) {
+		res->others++;
+		return;
+	}
+	res->files++;
+	if (p->e.encoding == ENCODING_BYTES)
+		res->bytes += p->use->bytes;
+	content = fold_ids(p->use->children, p->use->child_count);
+	if (!old || old->type != ENTRY_FILE)
+		res->files_new++;
+	else if (old->size == p->e.size && old->mtime_s == p->e.mtime_s &&
+		 old->mtime_ns == p->e.mtime_ns && id_eq(&old->content, &content))
+		res->files_unmodified++;
+	else
+		res->files_changed++;
+}
+
+static int add_piece(struct dir_writer *w, struct piece *p, struct err *err)
+{
+	if (p->e.type == ENTRY_DIR)
+		return dir_writer_add(w, &p->e, &p->list, 1, err);
+	if (p->e.type != ENTRY_FILE)
+		return dir_writer_add(w, &p->e, NULL, 0, err);
+	p->e.shape = p->use->shape;
+	return dir_writer_add(w, &p->e, p->use->children, p->use->child_count, err);
+}
+
+static bool left_out(const struct backup_run *run, const char *path)
+{
+	const struct backup_db *db = backup_db_find(run, path);
+
+	return backup_excluded(run, path) || (db && db->failed) || backup_is_sidecar(run, path);
+}
+
+/* open_at: the name to open below dirfd; it differs from name for a followed operand. */
+static int store_entry(struct backup_run *run, int dirfd, const char *open_at, const char *name,
+		       const char *path, struct old_folder *old, unsigned depth,
+		       struct dir_writer *w, struct err *err)
+{
+	const struct old_entry *before = old_find(old, name);
+	struct piece p = {0};
+	int r = backup_tick(run, BACKUP_FILES, path, err);
+
+	if (r || left_out(run, path))
+		return r;
+	r = fill_piece(run, dirfd, open_at, path, before, depth, &p, err);
+	p.e.name = span_of(name);
+	if (!r) {
+		count_piece(run, &p, before);
+		r = add_piece(w, &p, err);
+	} else if (!backup_fatal(r)) {
+		backup_unreadable(run, path, err->text);
+		r = 0;
+	}
+	piece_wipe(&p);
+	return r;
+}
+
+/* dirfd -1: a folder that could not be opened, stored as empty. */
+static int store_folder(struct backup_run *run, int dirfd, const char *path, const struct id *old,
+			unsigned depth, struct id *out_list, struct err *err)
+{
+	struct old_folder before = {0};
+	struct dir_writer *w = NULL;
+	char **names = NULL;
+	size_t count = 0;
+	int r = dir_writer_new(run->packer, &w, err);
+
+	if (r)
+		return r;
+	old_load(run, old, &before);
+	if (dirfd >= 0)
+		r = fs_list(dirfd, path, &names, &count, err);
+	if (r && !backup_fatal(r)) {
+		backup_unreadable(run, path, err->text);
+		r = 0;
+	}
+	for (size_t i = 0; !r && i < count; i++) {
+		char *below = backup_join(path, names[i]);
+
+		r = below
+			? store_entry(run, dirfd, names[i], names[i], below, &before, depth, w, err)
+			: err_nomem(err);
+		free(below);
+	}
+	if (!r)
+		r = dir_writer_finish(w, out_list, err);
+	dir_writer_free(w);
+	old_free(&before);
+	free(names);
+	return r;
+}
+
+/* --- from "/" down to the sources --- */
+
+static int store_above(struct backup_run *run, const char *path, size_t first, size_t count,
+		       const struct id *old, struct id *out_list, struct err *err);
+
+/* A folder above a source: only what leads to sources is kept of it. */
+static int store_way(struct backup_run *run, const char *path, const char *name, size_t first,
+		     size_t count, const struct old_entry *old, struct dir_writer *w,
+		     struct err *err)
+{
+	struct entry e = {.name = span_of(name), .type = ENTRY_DIR, .mode = 0755};
+	struct chunk_ref list = {.kind = CHUNK_TREE_LIST};
+	int r = store_above(run, path, first, count,
+			    old && old->type == ENTRY_DIR ? &old->content : NULL, &list.id, err);
+
+	return r ? r : dir_writer_add(w, &e, &list, 1, err);
+}
+
+/* sources [first, first + count) lie below path; the first component after it groups them. */
+static int store_above(struct backup_run *run, const char *path, size_t first, size_t count,
+		       const struct id *old, struct id *out_list, struct err *err)
+{
+	struct source *all = run->sources.items;
+	size_t skip = strcmp(path, "/") == 0 ? 1 : strlen(path) + 1;
+	struct old_folder before = {0};
+	struct dir_writer *w = NULL;
+	int r = dir_writer_new(run->packer, &w, err);
+
+	if (r)
+		return r;
+	old_load(run, old, &before);
+	for (size_t i = first, n; !r && i < first + count; i += n) {
+		size_t len = strcspn(all[i].path + skip, "/");
+		char *below = strndup(all[i].path, skip + len);
+		const char *name = below ? below + skip : NULL;
+
+		for (n = 1; i + n < first + count; n++) {
+			if (strncmp(all[i + n].path, all[i].path, skip + len) != 0 ||
+			    all[i + n].path[skip + len] != '/')
+				break;
+		}
+		if (!below)
+			r = err_nomem(err);
+		else if (all[i].path[skip + len] == '\0')
+			r = store_entry(run, AT_FDCWD, all[i].real, name, below, &before, 0, w,
+					err);
+		else
+			r = store_way(run, below, name, i, n, old_find(&before, name), w, err);
+		free(below);
+	}
+	if (!r)
+		r = dir_writer_finish(w, out_list, err);
+	dir_writer_free(w);
+	old_free(&before);
+	return r;
+}
+
+int backup_tree(struct backup_run *run, struct id *out_root, struct err *err)
+{
+	const struct id *old = run->parent ? &run->parent->root : NULL;
+	int fd, r;
+
+	if (strcmp(run->sources.items[0].path, "/") != 0)
+		return store_above(run, "/", 0, run->sources.count, old, out_root, err);
+	r = fs_open(AT_FDCWD, "/", O_DIRECTORY, "/", &fd, err);
+	if (r)
+		return r;
+	r = store_folder(run, fd, "/", old, 0, out_root, err);
+	(void)close(fd);
+	return r;
+}
