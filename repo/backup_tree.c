@@ -203,7 +203,7 @@ static int set_xattrs(struct backup_run *run, struct piece *p, const char *path,
 }
 
 static int set_meta(struct backup_run *run, struct piece *p, const struct fs_meta *meta,
-		    const char *path, const char *name, struct err *err)
+		    const char *name, struct err *err)
 {
 	const struct stat *st = &meta->st;
 	struct entry *e = &p->e;
@@ -223,7 +223,6 @@ static int set_meta(struct backup_run *run, struct piece *p, const struct fs_met
 		e->dev_major = major(st->st_rdev);
 		e->dev_minor = minor(st->st_rdev);
 	}
-	(void)path;
 	return link_number(run, st, &e->link, err);
 }
 
@@ -389,7 +388,7 @@ static int fill_piece(struct backup_run *run, int dirfd, const char *name, const
 	int r = fs_meta_read(dirfd, name, path, &p->meta, err);
 
 	if (!r)
-		r = set_meta(run, p, meta, path, name, err);
+		r = set_meta(run, p, meta, name, err);
 	if (!r)
 		r = set_xattrs(run, p, path, err);
 	if (r)
