@@ -9,6 +9,7 @@
 
 #include "core/glob.h"
 #include "core/sha256.h"
+#include "repo/browse.h"
 #include "repo/dbfile.h"
 #include "repo/fswrite.h"
 
@@ -98,16 +99,6 @@ static bool worth_entering(const struct run *run, const char *path)
 			return true;
 	}
 	return false;
-}
-
-static char *join(const char *folder, const struct span *name)
-{
-	char *path;
-
-	if (asprintf(&path, "%s/%.*s", strcmp(folder, "/") == 0 ? "" : folder, (int)name->len,
-		     (const char *)name->p) < 0)
-		return NULL;
-	return path;
 }
 
 /* --- attributes --- */
@@ -238,15 +229,12 @@ static void links_free(struct run *run)
 
 /* --- one file --- */
 
-/* Where the next stored byte goes: straight on, or through the extents of a sparse file. */
+/* Where the stored bytes of one file go. */
 struct sink {
 	struct run *run;
 	struct fsw_file *file;
-	const struct entry *e;
 	const char *path;
-	size_t extent;
-	uint64_t in_extent; /* bytes of it that are written */
-	uint64_t at;        /* dense: next offset */
+	struct content_spread spread;
 	struct sha256 *sha; /* of the stored bytes */
 };
 
@@ -259,24 +247,13 @@ static int sink_bytes(void *arg, const void *bytes, size_t len, struct err *err)
 	s->run->result->bytes += len;
 	if (!r)
 		r = tick(s->run, s->path, err);
-	if (!r && s->e->extent_count == 0) {
-		r = fsw_file_write(s->file, s->at, p, len, err);
-		s->at += len;
-		return r;
-	}
-	while (!r && len && s->extent < s->e->extent_count) {
-		const struct entry_extent *x = &s->e->extents[s->extent];
-		uint64_t left = x->len - s->in_extent;
-		size_t take = len < left ? len : (size_t)left;
+	while (!r && len) {
+		uint64_t offset;
+		size_t take = content_spread_next(&s->spread, len, &offset);
 
-		r = fsw_file_write(s->file, x->offset + s->in_extent, p, take, err);
+		r = fsw_file_write(s->file, offset, p, take, err);
 		p += take;
 		len -= take;
-		s->in_extent += take;
-		if (s->in_extent == x->len) {
-			s->extent++;
-			s->in_extent = 0;
-		}
 	}
 	return r;
 }
@@ -381,7 +358,7 @@ static int move_sidecars(struct run *run, const char *rel, const char *path, str
 static int write_content(struct run *run, struct fsw_file *file, const struct entry *e,
 			 const struct chunk_ref *children, const char *path, struct err *err)
 {
-	struct sink sink = {.run = run, .file = file, .e = e, .path = path};
+	struct sink sink = {.run = run, .file = file, .path = path, .spread = {.entry = e}};
 	struct id digest;
 	int r = sha256_new(&sink.sha, err);
 
@@ -508,7 +485,7 @@ static int restore_entry(void *arg, const struct entry *e, const struct chunk_re
 			 struct err *err)
 {
 	struct place *at = arg;
-	char *path = join(at->path, &e->name);
+	char *path = browse_join(at->path, &e->name);
 	int r = path ? tick(at->run, path, err) : err_nomem(err);
 
 	if (!r)
@@ -521,36 +498,10 @@ static int restore_entry(void *arg, const struct entry *e, const struct chunk_re
 	return r;
 }
 
-/* The folder above a path: "/srv/app" → "/srv"; "/srv" → "/". malloc'd. */
-static char *folder_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	if (!slash || slash == path)
-		return strdup("/");
-	return strndup(path, (size_t)(slash - path));
-}
-
-/* "sub" as typed → "/sub" without a '/' at the end; NULL = out of memory. */
-static char *tidy_sub(const char *sub)
-{
-	size_t len;
-	char *path = NULL;
-
-	if (!sub)
-		sub = "/";
-	sub += strspn(sub, "/");
-	if (asprintf(&path, "/%s", sub) < 0)
-		return NULL;
-	for (len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
-		path[len - 1] = '\0';
-	return path;
-}
-
 static int restore_sub(struct run *run, struct err *err)
 {
-	char *sub = tidy_sub(run->options->sub);
-	char *folder = sub ? folder_of(sub) : NULL;
+	char *sub = browse_tidy(run->options->sub);
+	char *folder = sub ? browse_folder_of(sub) : NULL;
 	struct place at = {run, folder};
 	int r;
 
@@ -584,126 +535,5 @@ int restore_run(struct reader *reader, const struct manifest *m,
 	if (run.io)
 		sodium_memzero(run.io, IO_BYTES);
 	free(run.io);
-	return r;
-}
-
-/* --- dump --- */
-
-struct dump {
-	struct reader *reader;
-	content_bytes_fn *fn;
-	void *arg;
-	/* of the file that is dumped */
-	const struct entry *e;
-	size_t extent;
-	uint64_t in_extent, at;
-	const char *path;
-};
-
-static int dump_zeros(struct dump *d, uint64_t until, struct err *err)
-{
-	static const uint8_t zeros[65536];
-	int r = 0;
-
-	while (!r && d->at < until) {
-		uint64_t left = until - d->at;
-		size_t take = left < sizeof(zeros) ? (size_t)left : sizeof(zeros);
-
-		r = d->fn(d->arg, zeros, take, err);
-		d->at += take;
-	}
-	return r;
-}
-
-static int dump_bytes(void *arg, const void *bytes, size_t len, struct err *err)
-{
-	struct dump *d = arg;
-	const uint8_t *p = bytes;
-	int r = 0;
-
-	if (d->e->extent_count == 0)
-		return d->fn(d->arg, bytes, len, err);
-	while (!r && len && d->extent < d->e->extent_count) {
-		const struct entry_extent *x = &d->e->extents[d->extent];
-		uint64_t left = x->len - d->in_extent;
-		size_t take = len < left ? len : (size_t)left;
-
-		r = dump_zeros(d, x->offset + d->in_extent, err);
-		if (!r)
-			r = d->fn(d->arg, p, take, err);
-		d->at += take;
-		d->in_extent += take;
-		p += take;
-		len -= take;
-		if (d->in_extent == x->len) {
-			d->extent++;
-			d->in_extent = 0;
-		}
-	}
-	return r;
-}
-
-static int dump_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
-		      struct err *err)
-{
-	struct dump *d = arg;
-	int r;
-
-	if (e->type != ENTRY_FILE)
-		return err_set(err, ERR_USAGE, "%s: is not a file in this backup", d->path);
-	d->e = e;
-	r = content_each(d->reader, e, children, dump_bytes, d, err);
-	if (!r && e->extent_count)
-		r = dump_zeros(d, e->size, err);
-	return r;
-}
-
-int restore_dump(struct reader *reader, const struct manifest *m, const char *path,
-		 content_bytes_fn *fn, void *arg, struct err *err)
-{
-	struct dump d = {.reader = reader, .fn = fn, .arg = arg, .path = path};
-
-	return tree_lookup(reader, &m->root, path, dump_entry, &d, err);
-}
-
-/* --- listing --- */
-
-struct listing {
-	struct reader *reader;
-	const char *path; /* of the folder */
-	restore_list_fn *fn;
-	void *arg;
-};
-
-static int list_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
-		      struct err *err)
-{
-	const struct listing *l = arg;
-	char *path = join(l->path, &e->name);
-	struct listing below = {l->reader, path, l->fn, l->arg};
-	int r = path ? l->fn(l->arg, path, e, err) : err_nomem(err);
-
-	if (!r && e->type == ENTRY_DIR)
-		r = tree_each(l->reader, &children[0].id, list_entry, &below, err);
-	free(path);
-	return r;
-}
-
-int restore_list(struct reader *reader, const struct manifest *m, const char *sub,
-		 restore_list_fn *fn, void *arg, struct err *err)
-{
-	char *tidy = tidy_sub(sub);
-	char *folder = tidy ? folder_of(tidy) : NULL;
-	struct listing l = {reader, folder, fn, arg};
-	int r;
-
-	if (!folder)
-		r = err_nomem(err);
-	else if (strcmp(tidy, "/") == 0)
-		r = tree_each(reader, &m->root, list_entry, &l, err);
-	else
-		r = tree_lookup(reader, &m->root, tidy, list_entry, &l, err);
-	free(tidy);
-	free(folder);
 	return r;
 }

@@ -1,6 +1,6 @@
 /*
- * restore: files, folders and databases of a manifest written below a target folder and nowhere else, and single
- * files to a stream. One thread.
+ * restore: files, folders and databases of a manifest written below a target folder and nowhere else.
+ * One thread.
  */
 #ifndef NIGHTJAR_REPO_RESTORE_H
 #define NIGHTJAR_REPO_RESTORE_H
@@ -43,18 +43,5 @@ struct restore_result {
 int restore_run(struct reader *reader, const struct manifest *m,
 		const struct restore_options *options, struct restore_result *out_result,
 		struct err *err) ERR_UNUSED_WARN;
-
-/* The bytes of one file or database image, holes as zeros. ERR_USAGE when path is not a file. */
-int restore_dump(struct reader *reader, const struct manifest *m, const char *path,
-		 content_bytes_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
-
-/*
- * Every entry below sub (NULL or "/" = all), depth first, in order, for `ls` and later `find`. path is the full path. fn
- * nonzero ends the walk.
- */
-typedef int restore_list_fn(void *arg, const char *path, const struct entry *entry,
-			    struct err *err);
-int restore_list(struct reader *reader, const struct manifest *m, const char *sub,
-		 restore_list_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
 
 #endif

@@ -122,8 +122,33 @@ uint64_t content_stored_bytes(const struct entry *entry)
 	return total;
 }
 
+size_t content_spread_next(struct content_spread *s, size_t len, uint64_t *out_offset)
+{
+	const struct entry_extent *x;
+	uint64_t left;
+	size_t take = len;
+
+	if (s->entry->extent_count == 0) {
+		*out_offset = s->done;
+		s->done += len;
+		return len;
+	}
+	while (s->done == s->entry->extents[s->extent].len) {
+		s->extent++;
+		s->done = 0;
+	}
+	x = &s->entry->extents[s->extent];
+	left = x->len - s->done;
+	if (take > left)
+		take = (size_t)left;
+	*out_offset = x->offset + s->done;
+	s->done += take;
+	return take;
+}
+
 struct feed {
 	struct reader *reader;
+	uint64_t most; /* the entry's stored bytes */
 	content_bytes_fn *fn;
 	void *arg;
 	uint64_t bytes;
@@ -138,6 +163,8 @@ static int feed_chunk(struct feed *f, const struct id *id, struct err *err)
 	r = reader_get(f->reader, CHUNK_DATA, id, &f->chunk, err);
 	if (r)
 		return r;
+	if (f->chunk.len > f->most - f->bytes)
+		return err_set(err, ERR_DAMAGED, "content is longer than the tree says");
 	f->bytes += f->chunk.len;
 	return f->fn(f->arg, f->chunk.data, f->chunk.len, err);
 }
@@ -175,7 +202,8 @@ static int feed_list(struct feed *f, const struct id *list, unsigned max_level, 
 int content_each(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
 		 content_bytes_fn *fn, void *arg, struct err *err)
 {
-	struct feed f = {.reader = reader, .fn = fn, .arg = arg};
+	struct feed f = {
+	    .reader = reader, .most = content_stored_bytes(entry), .fn = fn, .arg = arg};
 	int r = 0;
 
 	if (entry->shape == SHAPE_LIST)
@@ -183,9 +211,8 @@ int content_each(struct reader *reader, const struct entry *entry, const struct 
 	for (size_t i = 0; !r && entry->shape == SHAPE_INLINE && i < entry->child_count; i++)
 		r = feed_chunk(&f, &children[i].id, err);
 	buf_wipe(&f.chunk);
-	if (!r && f.bytes != content_stored_bytes(entry))
+	if (!r && f.bytes != f.most)
 		r = err_set(err, ERR_DAMAGED, "content has %llu bytes where the tree says %llu",
-			    (unsigned long long)f.bytes,
-			    (unsigned long long)content_stored_bytes(entry));
+			    (unsigned long long)f.bytes, (unsigned long long)f.most);
 	return r;
 }

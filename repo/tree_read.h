@@ -38,6 +38,18 @@ typedef int content_bytes_fn(void *arg, const void *bytes, size_t len, struct er
 int content_each(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
 		 content_bytes_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
 
+/*
+ * Where stored bytes go in the file: straight on, or through the extents of a sparse file. {.entry = e} to begin. Gives how
+ * many of the next len > 0 bytes belong at *out_offset; at least 1 while the content is no longer than the entry says, which
+ * content_each makes sure of.
+ */
+struct content_spread {
+	const struct entry *entry;
+	size_t extent;
+	uint64_t done; /* of this extent, or of a dense file */
+};
+size_t content_spread_next(struct content_spread *s, size_t len, uint64_t *out_offset);
+
 /* Stored bytes of a file entry: its size, or the sum of its extents. */
 uint64_t content_stored_bytes(const struct entry *entry);
 
