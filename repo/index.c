@@ -169,6 +169,8 @@ int index_add_pack(struct index *index, const struct id *name, uint64_t pack_byt
 	pack->slot_count = dir->slot_count;
 	index->pack_count++;
 	add_place(index, number, &self);
+	pack->first_place = (uint32_t)index->place_count;
+	pack->place_count = (uint32_t)dir->entry_count;
 	for (size_t i = 0; i < dir->entry_count; i++)
 		add_place(index, number, &dir->entries[i]);
 	return 0;
@@ -181,14 +183,14 @@ uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id
 	return index->table[cell_of(index, kind, id)];
 }
 
-bool index_has_good(const struct index *index, uint8_t kind, const struct id *id)
+uint32_t index_find_good(const struct index *index, uint8_t kind, const struct id *id)
 {
-	for (uint32_t at = index_find(index, kind, id); at != INDEX_NONE;
-	     at = index->places[at].next) {
-		if (!index->places[at].bad && !index->packs[index->places[at].pack].bad)
-			return true;
-	}
-	return false;
+	uint32_t at = index_find(index, kind, id);
+
+	while (at != INDEX_NONE &&
+	       (index->places[at].bad || index->packs[index->places[at].pack].bad))
+		at = index->places[at].next;
+	return at;
 }
 
 static int signer_known(const struct repo *repo, const struct indexseg *seg, struct err *err)

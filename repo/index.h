@@ -15,6 +15,7 @@ struct index_pack {
 	uint64_t pack_bytes;
 	struct slot *slots; /* owned */
 	size_t slot_count;
+	uint32_t first_place, place_count; /* its chunks, one after the other in places */
 	bool bad; /* missing, of a wrong size, or damaged: readers use other places first */
 };
 
@@ -62,8 +63,8 @@ int index_rescue(struct repo *repo, struct index *index, struct err *err) ERR_UN
 
 /* The first place of an id, or INDEX_NONE; follow .next. */
 uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id);
-/* True when some place is not bad and neither is its pack. */
-bool index_has_good(const struct index *index, uint8_t kind, const struct id *id);
+/* The first place that is not bad and whose pack is not, or INDEX_NONE. */
+uint32_t index_find_good(const struct index *index, uint8_t kind, const struct id *id);
 /* Position of a pack by name, or INDEX_NONE. Linear search is not used. */
 uint32_t index_find_pack(const struct index *index, const struct id *name);
 

@@ -210,7 +210,7 @@ int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, st
 		return r;
 	*out_id = info.id;
 	p->stats.chunks_seen++;
-	if (index_has_good(p->index, kind, &info.id) ||
+	if (index_find_good(p->index, kind, &info.id) != INDEX_NONE ||
 	    index_find(p->pending, kind, &info.id) != INDEX_NONE)
 		return 0;
 	return store_new(p, &info, plain, len, err);

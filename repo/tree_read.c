@@ -169,33 +169,91 @@ static int feed_chunk(struct feed *f, const struct id *id, struct err *err)
 	return f->fn(f->arg, f->chunk.data, f->chunk.len, err);
 }
 
-static int feed_list(struct feed *f, const struct id *list, unsigned max_level, struct err *err)
+/* One chunk-list node. {0} is valid for list_node_free. */
+struct list_node {
+	struct chunk_ref *children;
+	size_t count;
+	struct list_body body;
+};
+
+static void list_node_free(struct list_node *n)
+{
+	list_body_free(&n->body);
+	free(n->children);
+}
+
+static int list_node_load(struct reader *reader, const struct id *list, unsigned max_level,
+			  struct list_node *n, struct err *err)
 {
 	struct buf bytes = {0};
-	struct chunk_ref *children = NULL;
-	struct list_body body = {0};
-	size_t count = 0;
-	int r = reader_get(f->reader, CHUNK_LIST, list, &bytes, err);
+	int r = reader_get(reader, CHUNK_LIST, list, &bytes, err);
 
+	*n = (struct list_node){0};
 	if (!r)
-		r = list_get(bytes.data, bytes.len, &children, &count, err);
+		r = list_get(bytes.data, bytes.len, &n->children, &n->count, err);
 	buf_reset(&bytes);
-	if (!r && (count == 0 || children[0].kind != CHUNK_LIST_BODY))
+	if (!r && (n->count == 0 || n->children[0].kind != CHUNK_LIST_BODY))
 		r = err_set(err, ERR_DAMAGED, "a chunk list does not begin with its body");
 	if (!r)
-		r = reader_get(f->reader, CHUNK_LIST_BODY, &children[0].id, &bytes, err);
+		r = reader_get(reader, CHUNK_LIST_BODY, &n->children[0].id, &bytes, err);
 	if (!r)
-		r = list_body_get(bytes.data, bytes.len, &body, err);
+		r = list_body_get(bytes.data, bytes.len, &n->body, err);
 	if (!r)
-		r = list_body_check(&body, children, count, err);
-	if (!r && body.level > max_level)
+		r = list_body_check(&n->body, n->children, n->count, err);
+	if (!r && n->body.level > max_level)
 		r = err_set(err, ERR_DAMAGED, "a chunk list lists its own level");
-	for (size_t i = 1; !r && i < count; i++)
-		r = body.level ? feed_list(f, &children[i].id, body.level - 1u, err)
-			       : feed_chunk(f, &children[i].id, err);
-	list_body_free(&body);
-	free(children);
 	buf_free(&bytes);
+	if (r)
+		list_node_free(n);
+	return r;
+}
+
+static int feed_list(struct feed *f, const struct id *list, unsigned max_level, struct err *err)
+{
+	struct list_node n;
+	int r = list_node_load(f->reader, list, max_level, &n, err);
+
+	if (r)
+		return r;
+	for (size_t i = 1; !r && i < n.count; i++)
+		r = n.body.level ? feed_list(f, &n.children[i].id, n.body.level - 1u, err)
+				 : feed_chunk(f, &n.children[i].id, err);
+	list_node_free(&n);
+	return r;
+}
+
+struct ref_walk {
+	struct reader *reader;
+	const char *path;
+	content_ref_fn *fn;
+	void *arg;
+};
+
+static int refs_below(struct ref_walk *w, const struct chunk_ref *ref, unsigned max_level,
+		      struct err *err)
+{
+	struct list_node n;
+	int r = w->fn(w->arg, ref, w->path, err);
+
+	if (r || ref->kind != CHUNK_LIST)
+		return r;
+	r = list_node_load(w->reader, &ref->id, max_level, &n, err);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < n.count; i++)
+		r = refs_below(w, &n.children[i], n.body.level ? n.body.level - 1u : 0, err);
+	list_node_free(&n);
+	return r;
+}
+
+int content_refs(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
+		 const char *path, content_ref_fn *fn, void *arg, struct err *err)
+{
+	struct ref_walk w = {reader, path, fn, arg};
+	int r = 0;
+
+	for (size_t i = 0; !r && entry->type == ENTRY_FILE && i < entry->child_count; i++)
+		r = refs_below(&w, &children[i], LIMIT_NODE_LEVELS, err);
 	return r;
 }
 

@@ -39,6 +39,15 @@ int content_each(struct reader *reader, const struct entry *entry, const struct 
 		 content_bytes_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
 
 /*
+ * Every chunk that a file's content rests on, chunk lists and their bodies included, in order; data chunks are not read. Other
+ * entries have none. path is passed on.
+ */
+typedef int content_ref_fn(void *arg, const struct chunk_ref *ref, const char *path,
+			   struct err *err);
+int content_refs(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
+		 const char *path, content_ref_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
+
+/*
  * Where stored bytes go in the file: straight on, or through the extents of a sparse file. {.entry = e} to begin. Gives how
  * many of the next len > 0 bytes belong at *out_offset; at least 1 while the content is no longer than the entry says, which
  * content_each makes sure of.

@@ -1,0 +1,396 @@
+#include "repo/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/sha256.h"
+#include "repo/browse.h"
+#include "repo/idset.h"
+#include "repo/manifests.h"
+#include "repo/tree_read.h"
+
+struct run {
+	struct repo *repo;
+	const struct check_options *options;
+	struct check_result *result;
+	struct index *index;
+	struct reader *reader;
+	uint32_t indexed;          /* packs that segments name; later ones were found by rescue */
+	struct idset clean;        /* lists below which nothing is wrong */
+	struct idset unnamed;      /* rescued packs that were reported */
+	const struct id *manifest; /* under way */
+};
+
+/* --- telling --- */
+
+static void tell_damage(struct run *run, enum store_type type, const struct id *name,
+			const char *text)
+{
+	char path[STORE_PATH_CHARS];
+
+	store_path(type, name, path);
+	run->result->damaged++;
+	if (run->options->damage)
+		run->options->damage(run->options->arg, path, text);
+}
+
+static void tell_touched(struct run *run, const char *path, const char *text)
+{
+	run->result->damaged++;
+	if (run->options->touched)
+		run->options->touched(run->options->arg, run->manifest, path, text);
+}
+
+static int tick(struct run *run, uint64_t done, uint64_t total, const char *what, struct err *err)
+{
+	const struct check_options *o = run->options;
+
+	if (o->progress && o->progress(o->arg, done, total, what) != 0)
+		return err_set(err, ERR_CANCELLED, "interrupted; the check is not complete");
+	return 0;
+}
+
+static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
+{
+	tell_damage(arg, STORE_INDEX, name, why->text);
+}
+
+static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
+{
+	tell_damage(arg, STORE_SNAPSHOTS, name, why->text);
+}
+
+/* --- objects --- */
+
+static int check_keys(struct run *run, struct err *err)
+{
+	struct id *names = NULL;
+	size_t count = 0;
+	struct buf bytes = {0};
+	int r = repo_list(run->repo->store, STORE_KEYS, &names, NULL, &count, err);
+
+	for (size_t i = 0; !r && i < count; i++) {
+		buf_reset(&bytes);
+		r = repo_get(run->repo, STORE_KEYS, &names[i], LIMIT_KEY_OBJECT_BYTES, &bytes, err);
+		if (r == -ERR_NOMEM)
+			break;
+		if (r)
+			tell_damage(run, STORE_KEYS, &names[i], err->text);
+		r = 0;
+	}
+	buf_free(&bytes);
+	free(names);
+	return r;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return id_cmp(a, b);
+}
+
+/* A pack that a segment names is there, with the length that it says. */
+static void check_presence(struct run *run, const struct id *names, const uint64_t *sizes,
+			   size_t count)
+{
+	for (uint32_t i = 0; i < run->indexed; i++) {
+		struct index_pack *pack = &run->index->packs[i];
+		const struct id *found =
+		    count ? bsearch(&pack->name, names, count, sizeof(*names), compare_ids) : NULL;
+
+		if (found && sizes[found - names] == pack->pack_bytes)
+			continue;
+		pack->bad = true;
+		tell_damage(run, STORE_DATA, &pack->name,
+			    found
+				? "has not the length that the index says: cut short or overwritten"
+				: "missing");
+	}
+}
+
+static void note_orphans(struct run *run, const struct id *names, size_t count)
+{
+	char path[STORE_PATH_CHARS];
+
+	for (size_t i = 0; i < count; i++) {
+		if (index_find_pack(run->index, &names[i]) != INDEX_NONE)
+			continue;
+		run->result->orphans++;
+		store_path(STORE_DATA, &names[i], path);
+		if (run->options->note)
+			run->options->note(
+			    run->options->arg, path,
+			    "orphan: no index names it, an interrupted backup left it");
+	}
+}
+
+static int check_packs(struct run *run, struct err *err)
+{
+	struct id *names = NULL;
+	uint64_t *sizes = NULL;
+	size_t count = 0;
+	int r = repo_list(run->repo->store, STORE_DATA, &names, &sizes, &count, err);
+
+	if (!r) {
+		run->result->packs = count;
+		run->indexed = (uint32_t)run->index->pack_count;
+		check_presence(run, names, sizes, count);
+		note_orphans(run, names, count);
+	}
+	/* Now, so that a missing chunk and one whose index is missing are told apart. */
+	if (!r)
+		r = index_rescue(run->repo, run->index, err);
+	free(names);
+	free(sizes);
+	return r;
+}
+
+/* --- reading every byte --- */
+
+static int read_record(struct run *run, struct index_place *place, const struct buf *pack,
+		       struct buf *plain, struct err *err)
+{
+	const struct id *name = &run->index->packs[place->pack].name;
+	int r;
+
+	if (place->offset > pack->len || place->stored_bytes > pack->len - place->offset) {
+		place->bad = true;
+		tell_damage(run, STORE_DATA, name, "a record lies beyond its end");
+		return 0;
+	}
+	buf_reset(plain);
+	r = reader_open_place(run->reader, place, pack->data + place->offset, place->stored_bytes,
+			      plain, err);
+	if (r == -ERR_NOMEM || r == -ERR_KEY)
+		return r;
+	run->result->chunks++;
+	if (r) {
+		place->bad = true;
+		tell_damage(run, STORE_DATA, name, err->text);
+	}
+	return 0;
+}
+
+/* The directory is what an index is rebuilt from: it must open, too. */
+static bool front_opens(struct run *run, const struct buf *pack, struct err *err)
+{
+	struct pack_dir dir = {0};
+	struct pack_head head;
+	bool ok = pack_head_get(pack->data, pack->len, &head, err) == 0 &&
+		  pack_front_bytes(&head) <= pack->len &&
+		  pack_front_dec(run->repo->keys, pack->data, (size_t)pack_front_bytes(&head),
+				 pack->len, &dir, err) == 0;
+
+	pack_dir_free(&dir);
+	return ok;
+}
+
+static int read_pack(struct run *run, uint32_t number, struct buf *bytes, struct buf *plain,
+		     struct err *err)
+{
+	const struct index_pack *pack = &run->index->packs[number];
+	uint64_t damaged = run->result->damaged;
+	struct id digest;
+	int r;
+
+	buf_reset(bytes);
+	r = store_get(run->repo->store, STORE_DATA, &pack->name, LIMIT_PACK_BYTES, bytes, err);
+	if (r == -ERR_NOMEM)
+		return r;
+	if (r) {
+		run->index->packs[number].bad = true;
+		tell_damage(run, STORE_DATA, &pack->name, err->text);
+		return 0;
+	}
+	run->result->bytes_read += bytes->len;
+	for (uint32_t i = 0; !r && i < pack->place_count; i++)
+		r = read_record(run, &run->index->places[pack->first_place + i], bytes, plain, err);
+	if (!r)
+		r = sha256_of(bytes->data, bytes->len, &digest, err);
+	if (r)
+		return r;
+	if (run->result->damaged == damaged &&
+	    (!id_eq(&digest, &pack->name) || !front_opens(run, bytes, err)))
+		tell_damage(run, STORE_DATA, &pack->name,
+			    "damaged, though every record in it still opens");
+	return 0;
+}
+
+static int read_packs(struct run *run, struct err *err)
+{
+	struct buf bytes = {0}, plain = {0};
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < run->index->pack_count; i++) {
+		r = tick(run, i, run->index->pack_count, "packs", err);
+		if (!r && !run->index->packs[i].bad)
+			r = read_pack(run, i, &bytes, &plain, err);
+	}
+	buf_free(&bytes);
+	buf_wipe(&plain);
+	return r;
+}
+
+/* --- what the manifests reach --- */
+
+struct folder {
+	struct run *run;
+	const char *path;
+	bool *dirty; /* something below is wrong */
+};
+
+/* A backup needs a pack that only its own directory tells of: restore copes, but an index is missing. */
+static int tell_unnamed(struct run *run, uint32_t place, struct err *err)
+{
+	uint32_t pack = run->index->places[place].pack;
+	const struct id *name = &run->index->packs[pack].name;
+
+	if (pack < run->indexed || idset_has(&run->unnamed, name))
+		return 0;
+	run->result->orphans--;
+	tell_damage(run, STORE_DATA, name,
+		    "backups need it but no index segment names it: an index segment is missing");
+	return idset_add(&run->unnamed, name, err);
+}
+
+static int check_chunk(struct folder *at, const char *path, const struct chunk_ref *ref,
+		       struct err *err)
+{
+	uint32_t place = index_find_good(at->run->index, ref->kind, &ref->id);
+
+	if (place != INDEX_NONE)
+		return tell_unnamed(at->run, place, err);
+	*at->dirty = true;
+	tell_touched(at->run, path,
+		     index_find(at->run->index, ref->kind, &ref->id) == INDEX_NONE
+			 ? "part of it is missing"
+			 : "part of it is damaged");
+	return 0;
+}
+
+static int check_file_chunk(void *arg, const struct chunk_ref *ref, const char *path,
+			    struct err *err)
+{
+	return check_chunk(arg, path, ref, err);
+}
+
+static int check_node(struct folder *at, const char *path, const struct id *list, struct err *err);
+
+static int check_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
+		       struct err *err)
+{
+	struct folder *at = arg;
+	char *path = browse_join(at->path, &e->name);
+	int r = path ? 0 : err_nomem(err);
+
+	if (!r && e->type == ENTRY_DIR)
+		r = check_node(at, path, &children[0].id, err);
+	else if (!r)
+		r = content_refs(at->run->reader, e, children, path, check_file_chunk, at, err);
+	if (r && r != -ERR_NOMEM && r != -ERR_CANCELLED && r != -ERR_KEY) {
+		*at->dirty = true;
+		tell_touched(at->run, path, err->text);
+		r = 0;
+	}
+	free(path);
+	return r;
+}
+
+/* A folder, or one node of a large one, unless an earlier manifest shared it and it was clean. */
+static int check_node(struct folder *at, const char *path, const struct id *list, struct err *err)
+{
+	bool dirty = false;
+	struct folder below = {at->run, path, &dirty};
+	struct tree_node node;
+	int r = 0;
+
+	if (idset_has(&at->run->clean, list))
+		return 0;
+	r = tick(at->run, 0, 0, path, err);
+	if (r)
+		return r;
+	r = tree_node_load(at->run->reader, list, &node, err);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < 2; i++) {
+		struct chunk_ref list_ref = {CHUNK_TREE_LIST, *list};
+
+		r = check_chunk(&below, path, i ? &node.children[0] : &list_ref, err);
+	}
+	for (size_t i = 0; !r && i < node.body.count; i++) {
+		const struct entry *e = node.body.level ? NULL : &node.body.entries[i];
+
+		r = e ? check_entry(&below, e, node.children + e->child_first, err)
+		      : check_node(&below, path, &node.children[i + 1].id, err);
+	}
+	tree_node_free(&node);
+	if (!r && !dirty)
+		r = idset_add(&at->run->clean, list, err);
+	*at->dirty = *at->dirty || dirty;
+	return r;
+}
+
+static int check_manifest(struct run *run, const struct manifest_item *item, struct err *err)
+{
+	bool dirty = false;
+	struct folder top = {run, "/", &dirty};
+	int r;
+
+	run->manifest = &item->name;
+	r = check_node(&top, "/", &item->m.root, err);
+	if (!r || r == -ERR_NOMEM || r == -ERR_CANCELLED || r == -ERR_KEY)
+		return r;
+	tell_touched(run, "/", err->text);
+	return 0;
+}
+
+static int check_manifests(struct run *run, struct err *err)
+{
+	struct manifest_list list = {0};
+	int r = manifests_load(run->repo, on_bad_manifest, run, &list, err);
+
+	run->result->manifests = list.count;
+	for (size_t i = 0; !r && i < list.count; i++)
+		r = check_manifest(run, &list.items[i], err);
+	manifest_list_free(&list);
+	return r;
+}
+
+static int count_segments(struct run *run, struct err *err)
+{
+	struct id *names = NULL;
+	size_t count = 0;
+	int r = repo_list(run->repo->store, STORE_INDEX, &names, NULL, &count, err);
+
+	run->result->segments = count;
+	free(names);
+	return r;
+}
+
+int check_run(struct repo *repo, const struct check_options *options,
+	      struct check_result *out_result, struct err *err)
+{
+	struct run run = {.repo = repo, .options = options, .result = out_result};
+	int r;
+
+	*out_result = (struct check_result){0};
+	r = keys_allow(repo->keys, POWER_READ, "check", err);
+	if (!r)
+		r = check_keys(&run, err);
+	if (!r)
+		r = count_segments(&run, err);
+	if (!r)
+		r = index_load(repo, on_bad_segment, &run, &run.index, err);
+	if (!r)
+		r = reader_new(repo, run.index, &run.reader, err);
+	if (!r)
+		r = check_packs(&run, err);
+	if (!r && options->read_data)
+		r = read_packs(&run, err);
+	if (!r)
+		r = check_manifests(&run, err);
+	reader_free(run.reader);
+	index_free(run.index);
+	idset_free(&run.clean);
+	idset_free(&run.unnamed);
+	return r;
+}
