@@ -273,6 +273,16 @@ static int check_file_chunk(void *arg, const struct chunk_ref *ref, const char *
 	return check_chunk(arg, path, ref, err);
 }
 
+/* Turns what is wrong with one path into a line; only what ends the run stays an error. */
+static int absorb(struct folder *at, const char *path, int r, const struct err *why)
+{
+	if (!r || r == -ERR_NOMEM || r == -ERR_CANCELLED || r == -ERR_KEY)
+		return r;
+	*at->dirty = true;
+	tell_touched(at->run, path, why->text);
+	return 0;
+}
+
 static int check_node(struct folder *at, const char *path, const struct id *list, struct err *err);
 
 static int check_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
@@ -286,11 +296,7 @@ static int check_entry(void *arg, const struct entry *e, const struct chunk_ref 
 		r = check_node(at, path, &children[0].id, err);
 	else if (!r)
 		r = content_refs(at->run->reader, e, children, path, check_file_chunk, at, err);
-	if (r && r != -ERR_NOMEM && r != -ERR_CANCELLED && r != -ERR_KEY) {
-		*at->dirty = true;
-		tell_touched(at->run, path, err->text);
-		r = 0;
-	}
+	r = absorb(at, path, r, err);
 	free(path);
 	return r;
 }
@@ -320,7 +326,8 @@ static int check_node(struct folder *at, const char *path, const struct id *list
 		const struct entry *e = node.body.level ? NULL : &node.body.entries[i];
 
 		r = e ? check_entry(&below, e, node.children + e->child_first, err)
-		      : check_node(&below, path, &node.children[i + 1].id, err);
+		      : absorb(&below, path,
+			       check_node(&below, path, &node.children[i + 1].id, err), err);
 	}
 	tree_node_free(&node);
 	if (!r && !dirty)
@@ -337,10 +344,7 @@ static int check_manifest(struct run *run, const struct manifest_item *item, str
 
 	run->manifest = &item->name;
 	r = check_node(&top, "/", &item->m.root, err);
-	if (!r || r == -ERR_NOMEM || r == -ERR_CANCELLED || r == -ERR_KEY)
-		return r;
-	tell_touched(run, "/", err->text);
-	return 0;
+	return absorb(&top, "/", r, err);
 }
 
 static int check_manifests(struct run *run, struct err *err)
