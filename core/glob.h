@@ -1,8 +1,9 @@
 /*
  * glob: restic-style exclude and include patterns, on byte strings (names need not be UTF-8). Pure.
  *
- * A pattern is split at '/'. In a component `*`, `?`, `[a-z]`, `[^a-z]` and `\x` mean what the shell means and
- * never match '/'; a component `**` matches any number of components, none included. A pattern that
+ * A pattern is split at '/'; empty components, as in "a//b" and "a/", count for nothing. In a component `*`, `?`,
+ * `[a-z]`, `[^a-z]` (or `[!a-z]`) and `\x` mean what the shell means and never match '/', but a leading dot is a
+ * byte like any other. A component `**` matches any number of components, none included. A pattern that
  * starts with '/' is matched from the root of the path; any other may start at every component. A
  * pattern matches a path when it matches all of it or one of its parent directories.
  */
