@@ -161,15 +161,23 @@ $(B)/flags:
 		{ echo "nightjar needs $(PKGS): 'make deps' installs them" >&2; exit 1; }
 	@mkdir -p $(@D) && printf '%s\n' '$(FLAGS_NOW)' >$@
 
+# And archives on the list of sources, so that a removed one leaves them.
+SOURCES_NOW := $(sort $(CORE_SRC) $(REPO_SRC) $(CLI_SRC))
+ifneq ($(file <$(B)/sources),$(SOURCES_NOW))
+$(B)/sources: FORCE
+endif
+$(B)/sources:
+	@mkdir -p $(@D) && printf '%s\n' '$(SOURCES_NOW)' >$@
+
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(call flags_of,$<) -MMD -MP -c -o $@ $<
-$(B)/libcore.a: $(call obj,$(CORE_SRC))
-$(B)/librepo.a: $(call obj,$(REPO_SRC))
-$(B)/libcli.a: $(call obj,$(CLI_SRC))
+$(B)/libcore.a: $(call obj,$(CORE_SRC)) $(B)/sources
+$(B)/librepo.a: $(call obj,$(REPO_SRC)) $(B)/sources
+$(B)/libcli.a: $(call obj,$(CLI_SRC)) $(B)/sources
 $(B)/lib%.a:
 	@mkdir -p $(@D) && rm -f $@
-	$(call say,AR)$(AR) rcs $@ $^
+	$(call say,AR)$(AR) rcs $@ $(filter %.o,$^)
 $(PROGRAM): $(B)/cli/main.o $(ARCHIVES)
 	$(call say,LD)$(LINK) $^ $(LIBS)
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(SUP_SRC)) $(ARCHIVES)

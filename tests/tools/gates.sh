@@ -2,6 +2,7 @@
 # gates.sh LIBCORE LIBREPO: the law of the three rooms (cli -> repo -> core), one TAP line a gate.
 # CC, CORE_FLAGS, REPO_FLAGS, BANNED come from the Makefile.
 set -u
+export LC_ALL=C
 shopt -s lastpipe # gate, at the end of pipes, counts in this shell
 libcore=$1 librepo=$2
 number=0
