@@ -6,8 +6,8 @@
 set -eu
 
 demo='build-essential pkg-config libsqlite3-dev libsodium-dev libzstd-dev libxxhash-dev libssl-dev
-sqlite3'
-test="$demo libcmocka-dev bats perl attr acl jq python3 clang libclang-rt-dev clang-format"
+sqlite3 jq'
+test="$demo libcmocka-dev bats perl attr acl python3 clang libclang-rt-dev clang-format"
 
 case ${1:-} in
 demo) wanted=$demo ;;
