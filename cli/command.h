@@ -1,0 +1,75 @@
+/*
+ * command: the table of commands, what a command is given, and how it is run. A command lives in
+ * cli/cmd_<name>.c and turns words into one call of repo/ and its answer into words.
+ *
+ * Adding one: write cmd_<name>.c with its option table and run function, declare the function at the
+ * end of this file, add a line to the table in commands.c. Help and completion follow from that.
+ */
+#ifndef NIGHTJAR_CLI_COMMAND_H
+#define NIGHTJAR_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cli/exit.h"
+#include "cli/options.h"
+#include "cli/out.h"
+#include "core/err.h"
+
+#define NIGHTJAR_VERSION "0.1.0"
+
+/* One run of the program. */
+struct cli {
+	struct options_global global; /* resolved: options, then environment */
+	struct out out;
+	struct exit_codes codes; /* what applied besides the command's own answer */
+};
+
+#define COMMAND_ANY (-1) /* max_operands: no limit */
+
+struct command {
+	const char *name;     /* "backup", or two words: "key add" */
+	const char *alias;    /* or NULL */
+	const char *summary;  /* one line for the list */
+	const char *operands; /* "PATH…" for the usage line; "" = none */
+	const char *detail;   /* paragraphs for its own help; NULL = none */
+	int min_operands, max_operands;
+	const struct option_spec *options; /* NULL = none of its own */
+	size_t options_bytes;              /* sizeof the struct that options fills */
+	/*
+	 * options: its struct, filled. operands: the words left over, within the bounds above. Returns its exit
+	 * code; further ones are added to cli->codes, and the program ends with the one that wins.
+	 */
+	enum exit_code (*run)(struct cli *cli, const void *options, int count, char **operands);
+};
+
+/* All commands in the order of the help; ends with a NULL name. */
+extern const struct command commands[];
+
+/*
+ * The command that words[0] (and words[1]) name, by name or alias; *out_words says how many of them. NULL
+ * when there is none; err says what would be one.
+ */
+const struct command *commands_find(int count, char **words, int *out_words, struct err *err);
+
+/* True when word begins two-word commands ("key"). */
+bool commands_is_group(const char *word);
+
+/* Says err as the end of the command (with a reason when a usage is wrong) and returns its exit code. */
+enum exit_code command_fail(struct cli *cli, const struct err *err);
+
+/* -r or NIGHTJAR_REPOSITORY, or ERR_USAGE that says how to give one. */
+int command_repo(const struct cli *cli, const char **out_repo, struct err *err) ERR_UNUSED_WARN;
+
+/* The whole program: options, command, messages. Returns its exit code. */
+int command_main(int argc, char **argv);
+
+/* Help, as results; plain text with --json too. */
+void help_list(struct out *out);
+void help_group(struct out *out, const char *word);
+void help_command(struct out *out, const struct command *command);
+
+enum exit_code cmd_help(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_version(struct cli *cli, const void *options, int count, char **operands);
+
+#endif

@@ -1,0 +1,256 @@
+#include "cli/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct options_global, member)
+
+const struct option_spec options_global_specs[] = {
+    {"repo", 'r', OPTION_STRING, AT(repo), "REPO", "the repository [NIGHTJAR_REPOSITORY]"},
+    {"password-file", 0, OPTION_STRING, AT(password_file), "FILE",
+     "read the password from FILE [NIGHTJAR_PASSWORD_FILE]"},
+    {"password-command", 0, OPTION_STRING, AT(password_command), "COMMAND",
+     "the password is the first line COMMAND prints [NIGHTJAR_PASSWORD_COMMAND]"},
+    {"key-file", 0, OPTION_STRING, AT(key_file), "FILE", "use a key file [NIGHTJAR_KEY_FILE]"},
+    {"cache-dir", 0, OPTION_STRING, AT(cache_dir), "DIR", "the cache [NIGHTJAR_CACHE_DIR]"},
+    {"json", 0, OPTION_FLAG, AT(json), NULL, "print JSON, an object a line"},
+    {"quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "print results and errors only"},
+    {"verbose", 'v', OPTION_COUNT, AT(verbose), NULL, "print more"},
+    {"help", 'h', OPTION_FLAG, AT(help), NULL, "print help"},
+    {"version", 0, OPTION_FLAG, AT(version), NULL, "print the version"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
+};
+
+/* getopt's tables, made of ours. Its answer for a long option is FIRST_LONG + the index in `from`. */
+#define MAX_OPTIONS 64
+#define FIRST_LONG 256
+
+struct parser {
+	struct option longs[MAX_OPTIONS + 1];
+	char letters[3 * MAX_OPTIONS + 3];
+	struct {
+		const struct option_spec *spec;
+		void *base;
+	} from[MAX_OPTIONS];
+	int count;
+};
+
+static int add_specs(struct parser *p, const struct option_spec *specs, void *base, struct err *err)
+{
+	for (; specs && specs->name; specs++) {
+		bool has_value = specs->kind != OPTION_FLAG && specs->kind != OPTION_COUNT;
+		size_t used = strlen(p->letters);
+
+		if (p->count == MAX_OPTIONS)
+			return err_set(err, ERR_LIMIT, "too many options in a table");
+		p->from[p->count].spec = specs;
+		p->from[p->count].base = base;
+		p->longs[p->count].name = specs->name;
+		p->longs[p->count].has_arg = has_value ? required_argument : no_argument;
+		p->longs[p->count].val = FIRST_LONG + p->count;
+		p->count++;
+		if (specs->letter)
+			(void)snprintf(p->letters + used, sizeof(p->letters) - used, "%c%s",
+				       specs->letter, has_value ? ":" : "");
+	}
+	return 0;
+}
+
+static int parse_number(const struct option_spec *spec, const char *text,
+			struct option_number *number, struct err *err)
+{
+	static const char units[] = "kmgt";
+	unsigned shift = 0;
+	char *end = NULL;
+	const char *unit;
+
+	errno = 0;
+	number->value = strtoull(text, &end, 10);
+	number->given = true;
+	if (text[0] < '0' || text[0] > '9')
+		return err_set(err, ERR_USAGE, "--%s needs a number, not '%s'", spec->name, text);
+	if (spec->kind == OPTION_SIZE && *end) {
+		unit = strchr(units, *end | 0x20);
+		if (unit) {
+			shift = 10 * ((unsigned)(unit - units) + 1);
+			end++;
+		}
+	}
+	if (*end)
+		return err_set(err, ERR_USAGE, "--%s needs a number, not '%s'", spec->name, text);
+	if (errno == ERANGE || number->value > UINT64_MAX >> shift)
+		return err_set(err, ERR_USAGE, "--%s: %s is too large", spec->name, text);
+	number->value <<= shift;
+	return 0;
+}
+
+static int add_item(struct option_list *list, const char *text, struct err *err)
+{
+	const char **grown = realloc(list->items, (list->count + 1) * sizeof(*grown));
+
+	if (!grown)
+		return err_nomem(err);
+	list->items = grown;
+	list->items[list->count++] = text;
+	return 0;
+}
+
+static int store_value(const struct option_spec *spec, void *base, const char *text,
+		       struct err *err)
+{
+	void *member = (char *)base + spec->offset;
+
+	if (text && text[0] == '\0')
+		return err_set(err, ERR_USAGE, "--%s needs a value that is not empty", spec->name);
+	switch (spec->kind) {
+	case OPTION_FLAG:
+		*(bool *)member = true;
+		return 0;
+	case OPTION_COUNT:
+		++*(unsigned *)member;
+		return 0;
+	case OPTION_STRING:
+		*(const char **)member = text;
+		return 0;
+	case OPTION_LIST:
+		return add_item(member, text, err);
+	case OPTION_NUMBER:
+	case OPTION_SIZE:
+		break;
+	}
+	return parse_number(spec, text, member, err);
+}
+
+static int spec_of_answer(const struct parser *p, int answer)
+{
+	if (answer >= FIRST_LONG)
+		return answer - FIRST_LONG;
+	for (int i = 0; i < p->count; i++) {
+		if (p->from[i].spec->letter == answer)
+			return i;
+	}
+	return -1;
+}
+
+/* Why getopt said '?' or ':'. word is the last one it took. */
+static int refuse(const struct parser *p, int answer, const char *word, struct err *err)
+{
+	int name_len = (int)strcspn(word, "=");
+	int known;
+
+	if (answer == ':') {
+		known = spec_of_answer(p, optopt);
+		if (known >= 0)
+			return err_set(err, ERR_USAGE, "option --%s needs a %s",
+				       p->from[known].spec->name, p->from[known].spec->value);
+	}
+	if (optopt >= FIRST_LONG)
+		return err_set(err, ERR_USAGE, "option --%s takes no value",
+			       p->from[optopt - FIRST_LONG].spec->name);
+	if (optopt != 0)
+		return err_set(err, ERR_USAGE, "unknown option -%c", optopt);
+	return err_set(err, ERR_USAGE, "unknown option %.*s", name_len, word);
+}
+
+static int parse(struct parser *p, int argc, char **argv, struct err *err)
+{
+	int answer, i;
+
+	opterr = 0;
+	optind = 0; /* 0, not 1: glibc then forgets the scan before */
+	for (;;) {
+		answer = getopt_long(argc, argv, p->letters, p->longs, NULL);
+		if (answer == -1)
+			return 0;
+		if (answer == '?' || answer == ':')
+			return refuse(p, answer, argv[optind - 1], err);
+		i = spec_of_answer(p, answer);
+		if (i >= 0 && store_value(p->from[i].spec, p->from[i].base, optarg, err) < 0)
+			return -err->code;
+	}
+}
+
+int options_parse_global(int argc, char **argv, struct options_global *global, int *out_used,
+			 struct err *err)
+{
+	struct parser p;
+
+	memset(&p, 0, sizeof(p));
+	(void)snprintf(p.letters, sizeof(p.letters), "+:");
+	if (add_specs(&p, options_global_specs, global, err) < 0 || parse(&p, argc, argv, err) < 0)
+		return -err->code;
+	*out_used = optind;
+	return 0;
+}
+
+int options_parse_command(int argc, char **argv, struct options_global *global,
+			  const struct option_spec *specs, void *options, int *out_first,
+			  struct err *err)
+{
+	struct parser p;
+
+	memset(&p, 0, sizeof(p));
+	(void)snprintf(p.letters, sizeof(p.letters), ":");
+	if (add_specs(&p, options_global_specs, global, err) < 0 ||
+	    add_specs(&p, specs, options, err) < 0 || parse(&p, argc, argv, err) < 0)
+		return -err->code;
+	*out_first = optind;
+	return 0;
+}
+
+static const char *variable(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && value[0] ? value : NULL;
+}
+
+static int given(const struct options_global *g)
+{
+	return (g->password_file != NULL) + (g->password_command != NULL) + (g->key_file != NULL);
+}
+
+static int resolve_secret(struct options_global *g, struct err *err)
+{
+	if (given(g) > 1)
+		return err_set(
+		    err, ERR_USAGE,
+		    "give one of --password-file, --password-command and --key-file, not several");
+	if (given(g) == 1)
+		return 0;
+	g->password_file = variable("NIGHTJAR_PASSWORD_FILE");
+	g->password_command = variable("NIGHTJAR_PASSWORD_COMMAND");
+	g->key_file = variable("NIGHTJAR_KEY_FILE");
+	if (given(g) > 1)
+		return err_set(err, ERR_USAGE,
+			       "set one of NIGHTJAR_PASSWORD_FILE, NIGHTJAR_PASSWORD_COMMAND and "
+			       "NIGHTJAR_KEY_FILE, not several");
+	return 0;
+}
+
+int options_resolve(struct options_global *global, struct err *err)
+{
+	if (global->quiet && global->verbose > 0)
+		return err_set(err, ERR_USAGE, "give --quiet or --verbose, not both");
+	if (!global->repo)
+		global->repo = variable("NIGHTJAR_REPOSITORY");
+	if (!global->cache_dir)
+		global->cache_dir = variable("NIGHTJAR_CACHE_DIR");
+	global->state_dir = variable("NIGHTJAR_STATE_DIR");
+	return resolve_secret(global, err);
+}
+
+void options_wipe(const struct option_spec *specs, void *options)
+{
+	for (; specs && specs->name; specs++) {
+		if (specs->kind == OPTION_LIST) {
+			struct option_list *list = (void *)((char *)options + specs->offset);
+
+			free(list->items);
+			memset(list, 0, sizeof(*list));
+		}
+	}
+}

@@ -1,0 +1,86 @@
+/*
+ * options: the command line into plain structs, by tables. A table entry names an option, its kind and
+ * where in a struct its value goes; the same table prints the help. {0} = nothing was given.
+ * Pointers in the structs point into argv or the environment.
+ */
+#ifndef NIGHTJAR_CLI_OPTIONS_H
+#define NIGHTJAR_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+/* The type of the member that each kind fills. */
+enum option_kind {
+	OPTION_FLAG,   /* bool */
+	OPTION_COUNT,  /* unsigned: how often it was given */
+	OPTION_STRING, /* const char *; not empty; given twice, the last wins */
+	OPTION_LIST,   /* struct option_list */
+	OPTION_NUMBER, /* struct option_number: decimal digits */
+	OPTION_SIZE    /* struct option_number: digits and k, m, g or t, powers of 1024 */
+};
+
+struct option_list {
+	const char **items; /* freed by options_wipe */
+	size_t count;
+};
+
+struct option_number {
+	bool given;
+	uint64_t value;
+};
+
+struct option_spec {
+	const char *name; /* without "--"; NULL ends a table */
+	char letter;      /* 0 = none */
+	enum option_kind kind;
+	size_t offset;
+	const char *value; /* "FILE" for the help; NULL for flags and counts */
+	const char *help;
+};
+
+/* Taken before and after COMMAND. */
+struct options_global {
+	const char *repo;
+	const char *password_file;
+	const char *password_command;
+	const char *key_file;
+	const char *cache_dir;
+	const char *state_dir; /* from the environment only */
+	bool json;
+	bool quiet;
+	unsigned verbose;
+	bool help;
+	bool version;
+};
+
+extern const struct option_spec options_global_specs[];
+
+/*
+ * Reads options up to the first operand (or "--", which it swallows). *out_used counts the words taken,
+ * argv[0] included. ERR_USAGE with one clear line.
+ */
+int options_parse_global(int argc, char **argv, struct options_global *global, int *out_used,
+			 struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Reads what follows COMMAND (argv[0]): global options and those of specs (NULL = none) into options,
+ * mixed with operands, "--" ends options. argv is permuted; operands start at argv[*out_first].
+ */
+int options_parse_command(int argc, char **argv, struct options_global *global,
+			  const struct option_spec *specs, void *options, int *out_first,
+			  struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Fills what no option said from NIGHTJAR_REPOSITORY, _PASSWORD_FILE, _PASSWORD_COMMAND, _KEY_FILE,
+ * _CACHE_DIR, _STATE_DIR (an empty variable is not set) and refuses what contradicts itself: two of the
+ * password and key options, or of their variables when no option decides; -q with -v.
+ */
+int options_resolve(struct options_global *global, struct err *err) ERR_UNUSED_WARN;
+
+/* Frees the lists. */
+void options_wipe(const struct option_spec *specs, void *options);
+
+#endif

@@ -1,0 +1,29 @@
+/* text: sizes, times and names as people are shown them. Pure; any thread. */
+#ifndef NIGHTJAR_CLI_TEXT_H
+#define NIGHTJAR_CLI_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TEXT_SIZE_CHARS 64
+#define TEXT_TIME_CHARS 64
+
+/* "0 B", "1023 B", "1.000 KiB", "1.234 MiB", … "15.999 EiB". Cut, not rounded. */
+void text_size(uint64_t bytes, char out[TEXT_SIZE_CHARS]);
+
+/* "0:07", "3:15", "1:02:03": minutes and seconds, hours when there are any. */
+void text_duration(uint64_t seconds, char out[TEXT_SIZE_CHARS]);
+
+/* "2024-05-01T03:04:05.000000006Z", for JSON. Times outside the years 0–9999 become the nearest of them. */
+void text_time_json(int64_t seconds, uint32_t ns, char out[TEXT_TIME_CHARS]);
+
+/* "2024-05-01 03:04:05" in the local zone, for people. */
+void text_time_local(int64_t seconds, char out[TEXT_TIME_CHARS]);
+
+/*
+ * Copies a line with control bytes (names and messages may hold newlines and terminal escapes) written as
+ * \n, \t or \x1b. Cuts what does not fit; out_size at least 1. Returns the length written.
+ */
+size_t text_printable(const char *in, char *out, size_t out_size);
+
+#endif

@@ -1,0 +1,115 @@
+/* Sizes, durations, times and control bytes as people are shown them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/text.h"
+
+static void sizes(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+	} table[] = {
+	    {0, "0 B"},
+	    {1023, "1023 B"},
+	    {1024, "1.000 KiB"},
+	    {1536, "1.500 KiB"},
+	    {1048575, "1023.999 KiB"},
+	    {1048576, "1.000 MiB"},
+	    {1293942, "1.233 MiB"},
+	    {UINT64_C(1) << 30, "1.000 GiB"},
+	    {UINT64_C(3) << 39, "1.500 TiB"},
+	    {UINT64_C(3) << 49, "1.500 PiB"},
+	    {UINT64_C(1) << 60, "1.000 EiB"},
+	    {UINT64_MAX, "15.999 EiB"},
+	};
+	char out[TEXT_SIZE_CHARS];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		text_size(table[i].bytes, out);
+		assert_string_equal(out, table[i].text);
+	}
+}
+
+static void durations(void **state)
+{
+	static const struct {
+		uint64_t seconds;
+		const char *text;
+	} table[] = {{0, "0:00"},     {7, "0:07"},       {195, "3:15"},
+		     {3599, "59:59"}, {3723, "1:02:03"}, {360000, "100:00:00"}};
+	char out[TEXT_SIZE_CHARS];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		text_duration(table[i].seconds, out);
+		assert_string_equal(out, table[i].text);
+	}
+}
+
+static void times_for_json(void **state)
+{
+	char out[TEXT_TIME_CHARS];
+
+	(void)state;
+	text_time_json(0, 0, out);
+	assert_string_equal(out, "1970-01-01T00:00:00.000000000Z");
+	text_time_json(1714532645, 6, out);
+	assert_string_equal(out, "2024-05-01T03:04:05.000000006Z");
+	text_time_json(-1, 999999999, out);
+	assert_string_equal(out, "1969-12-31T23:59:59.999999999Z");
+	text_time_json(INT64_MAX, 0, out);
+	assert_string_equal(out, "9999-12-31T23:59:59.000000000Z");
+	text_time_json(INT64_MIN, 0, out);
+	assert_string_equal(out, "0000-01-01T00:00:00.000000000Z");
+}
+
+static void times_for_people(void **state)
+{
+	char out[TEXT_TIME_CHARS];
+
+	(void)state;
+	assert_int_equal(setenv("TZ", "XYZ-3", 1), 0);
+	tzset();
+	text_time_local(1714532645, out);
+	assert_string_equal(out, "2024-05-01 06:04:05");
+}
+
+static void control_bytes(void **state)
+{
+	char out[32];
+
+	(void)state;
+	assert_int_equal(text_printable("a\n\t\x1b[0m\x7f \\ \xc3\xa9", out, sizeof(out)), 21);
+	assert_string_equal(out, "a\\n\\t\\x1b[0m\\x7f \\ \xc3\xa9");
+}
+
+static void a_long_line_is_cut_between_escapes(void **state)
+{
+	char out[6];
+
+	(void)state;
+	assert_int_equal(text_printable("abc\x01z", out, sizeof(out)), 3);
+	assert_string_equal(out, "abc");
+	assert_int_equal(text_printable("abcdefgh", out, 1), 0);
+	assert_string_equal(out, "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(sizes),          cmocka_unit_test(durations),
+	    cmocka_unit_test(times_for_json), cmocka_unit_test(times_for_people),
+	    cmocka_unit_test(control_bytes),  cmocka_unit_test(a_long_line_is_cut_between_escapes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
