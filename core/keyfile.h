@@ -17,8 +17,4 @@ int keyfile_enc(const struct keys *keys, enum role role, struct buf *out,
 int keyfile_dec(const void *text, size_t len, struct keys **out_keys,
 		struct err *err) ERR_UNUSED_WARN;
 
-/* Gives keys a fresh random writer for host in domain; the full role only (for exporting a write key). */
-int keys_random_writer(struct keys *keys, const char *host, uint32_t domain,
-		       struct err *err) ERR_UNUSED_WARN;
-
 #endif
