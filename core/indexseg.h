@@ -21,6 +21,10 @@ struct indexseg {
 };
 void indexseg_free(struct indexseg *seg);
 
+/* The packs part of the body, which indexseg_enc sorts and seals, and its reader (no padding; the rest is left in r). */
+void indexseg_packs_put(struct buf *b, const struct indexseg_pack *const *packs, size_t count);
+int indexseg_packs_get(struct rd *r, struct indexseg *seg, struct err *err) ERR_UNUSED_WARN;
+
 /* Signs with the keys' writer. Packs may come in any order. */
 int indexseg_enc(struct keys *keys, uint32_t domain, const struct indexseg_pack *packs,
 		 size_t count, unsigned floor_log2, struct buf *out,

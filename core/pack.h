@@ -10,7 +10,9 @@
 #include "core/slot.h"
 
 #define PACK_TARGET_BYTES (16u << 20)
-#define PACK_HEAD_BYTES 36 /* up to the key table */
+#define PACK_HEAD_BYTES 36   /* up to the key table */
+#define PACK_SOURCE_BYTES 40 /* in the directory body */
+#define PACK_ENTRY_BYTES 64  /* in the directory body, without base ids */
 
 struct pack_source {
 	uint8_t writer[32];
@@ -34,9 +36,16 @@ struct pack_dir {
 };
 void pack_dir_free(struct pack_dir *dir);
 
+/* Reads a key table of count slots into an empty dir. */
+int pack_slots_get(struct rd *r, size_t count, struct pack_dir *dir,
+		   struct err *err) ERR_UNUSED_WARN;
 /* The directory body (§5), also used inside index segments (§6). */
 void pack_dir_put(struct buf *b, const struct pack_dir *dir);
-/* Reads sources and entries for the slots already in dir; every rule of §5 is checked. pack_bytes bounds the offsets. */
+/*
+ * Reads sources and entries for the slots already in dir; every rule of §5 is checked, but for the place of the
+ * first record, which only the pack's head gives (pack_front_dec checks it). pack_bytes bounds the offsets. After a
+ * failure dir may be half filled; free it.
+ */
 int pack_dir_get(struct rd *r, uint64_t pack_bytes, struct pack_dir *dir,
 		 struct err *err) ERR_UNUSED_WARN;
 

@@ -35,10 +35,12 @@ struct record_info {
 bool chunk_kind_valid(uint8_t kind);
 /* SLOT_R or SLOT_M: who a kind is sealed for. */
 uint8_t chunk_kind_recipient(uint8_t kind);
+/* What §4 and §5 do not allow about these fields together, in words; NULL when all is well. */
+const char *record_info_fault(const struct record_info *info);
 
 int record_id(const struct domain_keys *domain, uint8_t kind, const void *plain, size_t len,
 	      struct id *out_id, struct err *err) ERR_UNUSED_WARN;
-/* Appends the sealed record. */
+/* Appends the sealed record: len + 16 bytes. counter from 1; no (slot key, counter) may be used twice. */
 int record_seal(const uint8_t slot_key[32], uint32_t counter, const uint8_t repo[REPO_ID_BYTES],
 		const struct record_info *info, const void *compressed, size_t len, struct buf *out,
 		struct err *err) ERR_UNUSED_WARN;
