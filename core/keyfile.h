@@ -9,16 +9,13 @@
 
 /*
  * Appends the text of a key file of `role` cut from full keys (ERR_KEY from others, except their own role
- * again). write: keys->writer_* when has_writer is set by the caller to a writer made with keys_random_writer.
+ * again). write: the keys' writer (keys_random_writer first; ERR_USAGE without one). read: every R epoch and
+ * domain that the keys hold at this moment. out holds secrets: wipe it.
  */
 int keyfile_enc(const struct keys *keys, enum role role, struct buf *out,
 		struct err *err) ERR_UNUSED_WARN;
-/* ERR_KEY "not a nightjar key file" / "damaged key file"; ERR_VERSION. */
+/* Accepts only the text that keyfile_enc writes. ERR_KEY "not a nightjar key file" / "damaged key file"; ERR_VERSION. */
 int keyfile_dec(const void *text, size_t len, struct keys **out_keys,
 		struct err *err) ERR_UNUSED_WARN;
-
-/* Gives keys a fresh random writer for host in domain; the full role only (for exporting a write key). */
-int keys_random_writer(struct keys *keys, const char *host, uint32_t domain,
-		       struct err *err) ERR_UNUSED_WARN;
 
 #endif

@@ -42,7 +42,7 @@ struct keys {
 	char host[LIMIT_HOST_BYTES + 1]; /* whose writer it is */
 	size_t epoch_count;              /* ascending */
 	struct read_epoch epochs[LIMIT_EPOCHS];
-	size_t domain_count; /* ascending */
+	size_t domain_count; /* as they came: a pointer that keys_domain gave stays good */
 	struct domain_keys domains[LIMIT_KEY_DOMAINS];
 };
 
@@ -54,9 +54,26 @@ int keys_from_master(const uint8_t repo[REPO_ID_BYTES], const uint8_t master[32]
 		     struct keys **out_keys, struct err *err) ERR_UNUSED_WARN;
 void keys_free(struct keys *keys); /* NULL is fine */
 
+/* For keyfile: keys of a role that hold nothing yet, and the parts that a file gives them. */
+int keys_new(enum role role, const uint8_t repo[REPO_ID_BYTES], struct keys **out_keys,
+	     struct err *err) ERR_UNUSED_WARN;
+void keys_set_maint_secret(struct keys *keys, const uint8_t secret[32]); /* and its public key */
+void keys_set_gc_seed(struct keys *keys, const uint8_t seed[32]);
+/* host: 1…LIMIT_HOST_BYTES bytes without a NUL, otherwise ERR_USAGE. */
+int keys_set_writer(struct keys *keys, const uint8_t seed[32], const void *host, size_t host_len,
+		    uint32_t domain, struct err *err) ERR_UNUSED_WARN;
+int keys_add_epoch_secret(struct keys *keys, uint32_t epoch, const uint8_t secret[32],
+			  struct err *err) ERR_UNUSED_WARN;
+int keys_add_domain(struct keys *keys, uint32_t number, const uint8_t root[32],
+		    struct err *err) ERR_UNUSED_WARN;
+
 /* Full role: derives S_w of this host name (1…LIMIT_HOST_BYTES bytes), domain 0. ERR_KEY in other roles that do not
  * hold it; for the write role it only checks that a writer is there. */
 int keys_use_host(struct keys *keys, const char *host, struct err *err) ERR_UNUSED_WARN;
+
+/* Gives keys a fresh random writer for host in domain; the full role only (for exporting a write key). */
+int keys_random_writer(struct keys *keys, const char *host, uint32_t domain,
+		       struct err *err) ERR_UNUSED_WARN;
 
 /* Adds a public R epoch (from the roster); the full role derives its secret and refuses a public key that differs (ERR_DAMAGED). */
 int keys_add_epoch(struct keys *keys, uint32_t epoch, const uint8_t pub[32],
@@ -64,6 +81,9 @@ int keys_add_epoch(struct keys *keys, uint32_t epoch, const uint8_t pub[32],
 
 /* NULL with err set (ERR_KEY) when this key does not hold the domain. Full role: derived. */
 const struct domain_keys *keys_domain(struct keys *keys, uint32_t number, struct err *err);
+/* R's pair of an epoch; ERR_KEY when this key does not hold it. The full role derives any epoch. */
+int keys_epoch_secret(const struct keys *keys, uint32_t epoch, uint8_t out_secret[32],
+		      uint8_t out_pub[32], struct err *err) ERR_UNUSED_WARN;
 /* The newest R epoch; never NULL for full, write and read. */
 const struct read_epoch *keys_newest_epoch(const struct keys *keys);
 

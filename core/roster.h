@@ -30,14 +30,16 @@ struct roster {
 void roster_free(struct roster *r); /* {0} is fine */
 int roster_enc(const struct roster *r, const uint8_t repo[REPO_ID_BYTES],
 	       const uint8_t owner_secret[64], struct buf *out, struct err *err) ERR_UNUSED_WARN;
-/* Checks repository, O and signature first. */
+/* Checks repository, O and signature first. ERR_VERSION, ERR_LIMIT, otherwise ERR_DAMAGED. */
 int roster_dec(const void *bytes, size_t len, const uint8_t repo[REPO_ID_BYTES],
 	       const uint8_t owner_pub[32], struct roster *out_roster,
 	       struct err *err) ERR_UNUSED_WARN;
-/* Merges `from` into `into` by the rule of §3. */
+/* On failure into keeps what was merged so far. Merges `from` into `into` by the rule of §3. */
 int roster_merge(struct roster *into, const struct roster *from, struct err *err) ERR_UNUSED_WARN;
+/* A writer that is there already is merged by the same rule. ERR_LIMIT. */
 int roster_add_writer(struct roster *r, const struct roster_writer *w,
 		      struct err *err) ERR_UNUSED_WARN;
+/* ERR_DAMAGED when this epoch has another key already. */
 int roster_add_epoch(struct roster *r, uint32_t epoch, const uint8_t pub[32],
 		     struct err *err) ERR_UNUSED_WARN;
 /* NULL when not named. */

@@ -13,7 +13,7 @@
 
 #define SEAL_TAG_BYTES 16
 
-/* Appends ciphertext and tag to out. */
+/* Appends ciphertext and tag to out. ad may lie in out ("all bytes before"); plain may not. */
 int seal_put(const uint8_t key[32], uint64_t counter, const void *ad, size_t ad_len,
 	     const void *plain, size_t len, struct buf *out, struct err *err) ERR_UNUSED_WARN;
 /* Appends the plaintext (len − 16 bytes) to out. ERR_DAMAGED naming `what` when it does not open; out unchanged. */
