@@ -1,0 +1,558 @@
+#include "core/manifest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "core/manifest_part.h"
+#include "core/seal.h"
+#include "core/sha256.h"
+#include "core/sign.h"
+#include "core/slot.h"
+
+#define KIND_MANIFEST 1
+#define SEEN_BYTES (32 + 8 + ID_BYTES)
+#define MAINT_MIN_BYTES 512
+
+static void free_db(struct manifest_db *db)
+{
+	for (size_t i = 0; db->tables && i < db->table_count; i++)
+		free(db->tables[i].name);
+	free(db->tables);
+	free(db->path);
+	free(db->reason);
+	free(db->journal_mode);
+	free(db->check_text);
+	free(db->sqlite_version);
+}
+
+static void free_texts(char **texts, size_t count)
+{
+	for (size_t i = 0; texts && i < count; i++)
+		free(texts[i]);
+	free(texts);
+}
+
+void manifest_free(struct manifest *m)
+{
+	for (size_t i = 0; m->dbs && i < m->db_count; i++)
+		free_db(&m->dbs[i]);
+	free(m->dbs);
+	free_texts(m->tags, m->tag_count);
+	free_texts(m->sources, m->source_count);
+	free(m->host);
+	free(m->user);
+	free(m->program);
+	free(m->parents);
+	free(m->seen);
+	free(m->tag_macs);
+	free(m->verdicts);
+	*m = (struct manifest){0};
+}
+
+int manifest_tag_mac(const struct domain_keys *domain, const char *tag, struct id *out_mac,
+		     struct err *err)
+{
+	struct hmac_part parts[] = {{"tag", 3}, {tag, strlen(tag)}};
+
+	return hmac256_of(domain->id_key, parts, 2, out_mac, err);
+}
+
+/* --- the clear part --- */
+
+static int parent_order(const void *a, const void *b)
+{
+	return id_cmp(a, b);
+}
+
+/* By writer, then sequence as a number, then name: the fork of a writer is seen as two of one sequence. */
+static int seen_order(const void *a, const void *b)
+{
+	const struct manifest_seen *x = a, *y = b;
+	int order = memcmp(x->writer, y->writer, sizeof(x->writer));
+
+	if (order == 0)
+		order = (x->sequence > y->sequence) - (x->sequence < y->sequence);
+	return order != 0 ? order : id_cmp(&x->name, &y->name);
+}
+
+static void put_clear(struct buf *b, const struct manifest *m)
+{
+	header_put(b, OBJECT_SNAPSHOT, KIND_MANIFEST);
+	buf_put(b, m->repo, sizeof(m->repo));
+	buf_put(b, m->writer, sizeof(m->writer));
+	buf_put_u64(b, m->sequence);
+	buf_put_i64(b, m->time_ns);
+	buf_put_u16(b, (uint16_t)m->parent_count);
+	for (size_t i = 0; i < m->parent_count; i++)
+		buf_put(b, m->parents[i].b, ID_BYTES);
+	buf_put_u16(b, (uint16_t)m->seen_count);
+	for (size_t i = 0; i < m->seen_count; i++) {
+		buf_put(b, m->seen[i].writer, sizeof(m->seen[i].writer));
+		buf_put_u64(b, m->seen[i].sequence);
+		buf_put(b, m->seen[i].name.b, ID_BYTES);
+	}
+}
+
+static int get_head(struct rd *r, struct manifest *m, struct err *err)
+{
+	uint8_t kind = 0;
+	int rc = header_get(r, OBJECT_SNAPSHOT, &kind, err);
+
+	if (rc != 0)
+		return rc;
+	if (kind != KIND_MANIFEST)
+		return err_set(err, ERR_DAMAGED, "a signed record of kind %u is no manifest",
+			       (unsigned)kind);
+	rd_copy(r, m->repo, sizeof(m->repo));
+	rd_copy(r, m->writer, sizeof(m->writer));
+	return r->bad ? err_set(err, ERR_DAMAGED, "a manifest is cut short") : 0;
+}
+
+static int get_parents(struct rd *r, struct manifest *m, struct err *err)
+{
+	size_t count = rd_u16(r);
+
+	if (count > LIMIT_PARENTS)
+		return err_set(err, ERR_LIMIT, "a manifest with %zu parents", count);
+	if (r->bad || count > r->left / ID_BYTES)
+		return err_set(err, ERR_DAMAGED, "a manifest is cut short");
+	m->parents = calloc(count + 1, sizeof(*m->parents));
+	if (!m->parents)
+		return err_nomem(err);
+	m->parent_count = count;
+	for (size_t i = 0; i < count; i++) {
+		rd_copy(r, m->parents[i].b, ID_BYTES);
+		if (i > 0 && id_cmp(&m->parents[i - 1], &m->parents[i]) >= 0)
+			return err_set(err, ERR_DAMAGED, "a manifest's parents are not in order");
+	}
+	return 0;
+}
+
+static int get_seen(struct rd *r, struct manifest *m, struct err *err)
+{
+	size_t count = rd_u16(r);
+
+	if (count > LIMIT_WRITERS)
+		return err_set(err, ERR_LIMIT, "a manifest that saw %zu writers", count);
+	if (r->bad || count > r->left / SEEN_BYTES)
+		return err_set(err, ERR_DAMAGED, "a manifest is cut short");
+	m->seen = calloc(count + 1, sizeof(*m->seen));
+	if (!m->seen)
+		return err_nomem(err);
+	m->seen_count = count;
+	for (size_t i = 0; i < count; i++) {
+		rd_copy(r, m->seen[i].writer, sizeof(m->seen[i].writer));
+		m->seen[i].sequence = rd_u64(r);
+		rd_copy(r, m->seen[i].name.b, ID_BYTES);
+		if (memcmp(m->seen[i].writer, m->writer, sizeof(m->writer)) == 0)
+			return err_set(err, ERR_DAMAGED,
+				       "a manifest names itself as another writer");
+		if (i > 0 && seen_order(&m->seen[i - 1], &m->seen[i]) >= 0)
+			return err_set(err, ERR_DAMAGED, "a manifest's writers are not in order");
+	}
+	return 0;
+}
+
+/* What follows the head, up to the parts. */
+static int get_clear(struct rd *r, struct manifest *m, struct err *err)
+{
+	int rc;
+
+	m->sequence = rd_u64(r);
+	m->time_ns = rd_i64(r);
+	if (!r->bad && m->sequence == 0)
+		return err_set(err, ERR_DAMAGED, "a manifest of sequence 0");
+	rc = get_parents(r, m, err);
+	return rc != 0 ? rc : get_seen(r, m, err);
+}
+
+/* --- writing --- */
+
+static bool text_fits(const char *text, size_t most)
+{
+	return !text || strnlen(text, most + 1) <= most;
+}
+
+static bool texts_fit(char *const *texts, size_t count, size_t most)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!text_fits(texts[i], most))
+			return false;
+	return true;
+}
+
+static bool db_fits(const struct manifest_db *db)
+{
+	bool fits = db->table_count <= LIMIT_DB_TABLES && text_fits(db->path, LIMIT_PATH_BYTES) &&
+		    text_fits(db->reason, UINT16_MAX) && text_fits(db->journal_mode, UINT16_MAX) &&
+		    text_fits(db->check_text, UINT16_MAX) &&
+		    text_fits(db->sqlite_version, UINT16_MAX);
+
+	for (size_t i = 0; fits && i < db->table_count; i++)
+		fits = text_fits(db->tables[i].name, UINT16_MAX);
+	return fits;
+}
+
+/* Counts and lengths that the fields of the format could not even hold. */
+static int check_limits(const struct manifest *m, struct err *err)
+{
+	bool fits = m->parent_count <= LIMIT_PARENTS && m->seen_count <= LIMIT_WRITERS &&
+		    m->tag_count <= LIMIT_TAGS && m->source_count <= LIMIT_SOURCES &&
+		    m->db_count <= LIMIT_DATABASES && text_fits(m->host, LIMIT_HOST_BYTES) &&
+		    text_fits(m->user, UINT16_MAX) && text_fits(m->program, UINT16_MAX) &&
+		    texts_fit(m->tags, m->tag_count, LIMIT_TAG_BYTES) &&
+		    texts_fit(m->sources, m->source_count, LIMIT_PATH_BYTES);
+
+	for (size_t i = 0; fits && i < m->db_count; i++)
+		fits = db_fits(&m->dbs[i]);
+	return fits ? 0
+		    : err_set(err, ERR_LIMIT,
+			      "the backup has too many or too long tags, sources, databases, "
+			      "tables, parents or writers for a manifest");
+}
+
+static int read_back(const struct buf *clear, const struct buf *maint, const struct buf *read,
+		     struct manifest *again, struct err *err)
+{
+	struct rd r = rd_of(clear->data, clear->len);
+	int rc = get_head(&r, again, err);
+
+	if (rc == 0)
+		rc = get_clear(&r, again, err);
+	r = rd_of(maint->data, maint->len);
+	if (rc == 0)
+		rc = manifest_part_get_maint(&r, again, err);
+	r = rd_of(read->data, read->len);
+	if (rc == 0)
+		rc = manifest_part_get_read(&r, again, err);
+	return rc;
+}
+
+/* What a reader would refuse is not written: the reader itself is asked, so that the two cannot differ. */
+static int check_readable(const struct buf *clear, const struct buf *maint, const struct buf *read,
+			  struct err *err)
+{
+	struct manifest again = {0};
+	int rc = read_back(clear, maint, read, &again, err);
+
+	manifest_free(&again);
+	if (rc == -ERR_DAMAGED) {
+		err->code = ERR_USAGE;
+		rc = err_prefix(err, "this cannot be stored");
+	}
+	return rc;
+}
+
+/* Sorts, and computes the fields that are not the caller's. */
+static int complete(struct keys *keys, struct manifest *m, struct err *err)
+{
+	const struct domain_keys *domain = keys_domain(keys, m->domain, err);
+	struct manifest_repeat repeat = {0};
+	int rc;
+
+	if (!domain)
+		return -err->code;
+	memcpy(m->repo, keys->repo, sizeof(m->repo));
+	memcpy(m->writer, keys->writer_pub, sizeof(m->writer));
+	if (m->parent_count > 1)
+		qsort(m->parents, m->parent_count, sizeof(*m->parents), parent_order);
+	if (m->seen_count > 1)
+		qsort(m->seen, m->seen_count, sizeof(*m->seen), seen_order);
+	manifest_part_sort(m);
+	rc = manifest_part_repeat(domain, m, &repeat, err);
+	if (rc != 0)
+		return rc;
+	free(m->tag_macs);
+	free(m->verdicts);
+	m->group = repeat.group;
+	m->tag_macs = repeat.tag_macs;
+	m->tag_mac_count = m->tag_count;
+	m->verdicts = repeat.verdicts;
+	m->verdict_count = m->db_count;
+	return 0;
+}
+
+/* Appends slot, length and sealed part to the object, whose bytes so far are authenticated with it. */
+static int seal_part(struct keys *keys, const struct manifest *m, uint8_t recipient,
+		     const struct buf *plain, struct buf *object, struct err *err)
+{
+	struct slot_hedge hedge = {
+	    .sequence = m->sequence,
+	    .slot_index = recipient == SLOT_M ? 0 : 1,
+	    .transcript = plain->data,
+	    .transcript_len = plain->len,
+	};
+	struct slot slot = {0};
+	struct buf sealed = {0};
+	uint8_t key[32] = {0};
+	int rc = slot_make(keys, recipient, m->domain, &hedge, &slot, key, err);
+
+	if (rc != 0)
+		goto out;
+	slot_put(object, &slot);
+	buf_put_u32(object, (uint32_t)(plain->len + SEAL_TAG_BYTES));
+	rc = buf_check(object, err);
+	if (rc == 0)
+		rc = seal_put(key, 0, object->data, object->len, plain->data, plain->len, &sealed,
+			      err);
+	if (rc == 0)
+		buf_put(object, sealed.data, sealed.len);
+	if (rc == 0)
+		rc = buf_check(object, err);
+out:
+	sodium_memzero(key, sizeof(key));
+	buf_free(&sealed);
+	return rc;
+}
+
+/* The length of the sealed M part with these bytes of plaintext. */
+static size_t maint_bytes(size_t plain)
+{
+	size_t bytes = MAINT_MIN_BYTES;
+
+	while (bytes < plain + SEAL_TAG_BYTES)
+		bytes *= 2;
+	return bytes;
+}
+
+/* The length of the object with this plaintext in the R part, before the bucket; front is all before the R slot. */
+static size_t whole_bytes(size_t front, size_t plain)
+{
+	return front + SLOT_BYTES + 4 + plain + SEAL_TAG_BYTES + SIGN_BYTES;
+}
+
+static int seal_object(struct keys *keys, const struct manifest *m, unsigned floor_log2,
+		       struct buf *maint, struct buf *read, struct buf *object, struct err *err)
+{
+	uint64_t whole, bucket;
+	int rc;
+
+	buf_put_zeros(maint, maint_bytes(maint->len) - SEAL_TAG_BYTES - maint->len);
+	rc = buf_check(maint, err);
+	if (rc == 0)
+		rc = seal_part(keys, m, SLOT_M, maint, object, err);
+	if (rc != 0)
+		return rc;
+	whole = whole_bytes(object->len, read->len);
+	bucket = whole > LIMIT_MANIFEST_BYTES ? whole : bucket_bytes(whole, floor_log2);
+	if (bucket > LIMIT_MANIFEST_BYTES)
+		return err_set(err, ERR_LIMIT, "a manifest of more than %u bytes",
+			       LIMIT_MANIFEST_BYTES);
+	buf_put_zeros(read, bucket - whole);
+	rc = buf_check(read, err);
+	if (rc == 0)
+		rc = seal_part(keys, m, SLOT_R, read, object, err);
+	return rc != 0 ? rc : sign_append(object, "manifest", keys->writer_secret, err);
+}
+
+int manifest_enc(struct keys *keys, struct manifest *m, unsigned floor_log2, struct buf *out,
+		 struct err *err)
+{
+	struct buf object = {0}, maint = {0}, read = {0};
+	int rc;
+
+	if (!keys->has_writer)
+		return err_set(err, ERR_KEY, "a manifest needs the key of a writer");
+	rc = check_limits(m, err);
+	if (rc == 0)
+		rc = complete(keys, m, err);
+	if (rc != 0)
+		return rc;
+	put_clear(&object, m);
+	manifest_part_put_maint(&maint, m);
+	manifest_part_put_read(&read, m);
+	if (object.failed || maint.failed || read.failed)
+		rc = err_nomem(err);
+	if (rc == 0)
+		rc = check_readable(&object, &maint, &read, err);
+	if (rc == 0)
+		rc = seal_object(keys, m, floor_log2, &maint, &read, &object, err);
+	if (rc != 0)
+		goto out;
+	buf_put(out, object.data, object.len);
+	rc = buf_check(out, err);
+	m->has_maint = m->has_read = rc == 0;
+out:
+	buf_free(&object);
+	buf_wipe(&maint);
+	buf_wipe(&read);
+	return rc;
+}
+
+/* --- reading --- */
+
+struct part {
+	struct slot slot;
+	const uint8_t *sealed;
+	size_t len;
+	size_t front; /* bytes of the object before the sealed ones */
+};
+
+static int get_part(struct rd *r, const uint8_t *object, uint8_t recipient, struct part *out_part,
+		    struct err *err)
+{
+	struct part part = {0};
+	int rc = slot_get(r, &part.slot, err);
+
+	if (rc != 0)
+		return rc;
+	part.len = rd_u32(r);
+	part.sealed = rd_bytes(r, part.len);
+	if (r->bad || part.len < SEAL_TAG_BYTES || part.slot.recipient != recipient)
+		return err_set(err, ERR_DAMAGED,
+			       "a manifest's part is cut short or for somebody else");
+	part.front = (size_t)(part.sealed - object);
+	*out_part = part;
+	return 0;
+}
+
+static int open_part(struct keys *keys, const uint8_t *object, const struct part *part,
+		     struct buf *out_plain, struct err *err)
+{
+	uint8_t key[32] = {0};
+	int rc = slot_open(keys, &part->slot, key, err);
+
+	if (rc == 0)
+		rc = seal_get(key, 0, object, part->front, part->sealed, part->len,
+			      "a manifest's part", out_plain, err);
+	sodium_memzero(key, sizeof(key));
+	return rc;
+}
+
+static int open_maint(struct keys *keys, const uint8_t *object, const struct part *part,
+		      struct manifest *m, struct err *err)
+{
+	struct buf plain = {0};
+	struct rd r;
+	int rc = open_part(keys, object, part, &plain, err);
+
+	if (rc != 0)
+		goto out;
+	r = rd_of(plain.data, plain.len);
+	rc = manifest_part_get_maint(&r, m, err);
+	if (rc == 0 && (maint_bytes(plain.len - r.left) != part->len || !rd_zeros_to_end(&r)))
+		rc = err_set(err, ERR_DAMAGED, "a manifest's maintenance part is padded wrongly");
+out:
+	buf_wipe(&plain);
+	return rc;
+}
+
+/* The floor is in the config, which this codec does not have; some floor must give this length. */
+static bool bucket_valid(size_t whole, size_t len)
+{
+	for (unsigned floor = 12; floor <= 20; floor++)
+		if (bucket_bytes(whole, floor) == len)
+			return true;
+	return false;
+}
+
+static int open_read(struct keys *keys, const uint8_t *object, size_t len, const struct part *part,
+		     struct manifest *m, struct err *err)
+{
+	struct buf plain = {0};
+	struct rd r;
+	size_t front = part->front - 4 - SLOT_BYTES;
+	int rc = open_part(keys, object, part, &plain, err);
+
+	if (rc != 0)
+		goto out;
+	r = rd_of(plain.data, plain.len);
+	rc = manifest_part_get_read(&r, m, err);
+	if (rc == 0 &&
+	    (!bucket_valid(whole_bytes(front, plain.len - r.left), len) || !rd_zeros_to_end(&r)))
+		rc = err_set(err, ERR_DAMAGED, "a manifest's reading part is padded wrongly");
+out:
+	buf_wipe(&plain);
+	return rc;
+}
+
+/* Who maintains sees only the M part; it must not tell another story than the R part. */
+static int check_repeat(struct keys *keys, const struct manifest *m, struct err *err)
+{
+	const struct domain_keys *domain = keys_domain(keys, m->domain, err);
+	struct manifest_repeat repeat = {0};
+	bool same;
+	int rc;
+
+	if (!domain)
+		return -err->code;
+	rc = manifest_part_repeat(domain, m, &repeat, err);
+	if (rc != 0)
+		return rc;
+	same = m->tag_mac_count == m->tag_count && m->verdict_count == m->db_count &&
+	       id_eq(&repeat.group, &m->group) &&
+	       memcmp(repeat.tag_macs, m->tag_macs, m->tag_count * sizeof(*m->tag_macs)) == 0 &&
+	       memcmp(repeat.verdicts, m->verdicts, m->db_count) == 0;
+	manifest_part_repeat_wipe(&repeat);
+	return same ? 0 : err_set(err, ERR_DAMAGED, "a manifest's two parts contradict each other");
+}
+
+static int open_parts(struct keys *keys, const uint8_t *object, size_t len,
+		      const struct part *maint, const struct part *read, struct manifest *m,
+		      struct err *err)
+{
+	struct err refused = {0};
+	int rc;
+
+	if (keys->role == ROLE_WRITE)
+		return 0;
+	rc = open_maint(keys, object, maint, m, err);
+	if (rc != 0)
+		return rc;
+	rc = open_read(keys, object, len, read, m, &refused);
+	if (rc == -ERR_KEY)
+		return 0;
+	if (rc != 0) {
+		*err = refused;
+		return rc;
+	}
+	return check_repeat(keys, m, err);
+}
+
+static int get_object(struct keys *keys, const uint8_t *object, size_t len, struct manifest *m,
+		      struct err *err)
+{
+	struct rd r = rd_of(object, len < SIGN_BYTES ? 0 : len - SIGN_BYTES);
+	struct part maint, read;
+	int rc = get_head(&r, m, err);
+
+	if (rc != 0)
+		return rc;
+	if (memcmp(m->repo, keys->repo, sizeof(m->repo)) != 0)
+		return err_set(err, ERR_DAMAGED, "a manifest of another repository");
+	rc = sign_check(object, len, "manifest", m->writer, err);
+	if (rc == 0)
+		rc = get_clear(&r, m, err);
+	if (rc == 0)
+		rc = get_part(&r, object, SLOT_M, &maint, err);
+	if (rc == 0)
+		rc = get_part(&r, object, SLOT_R, &read, err);
+	if (rc == 0)
+		rc = rd_end(&r, "a manifest", err);
+	if (rc != 0)
+		return rc;
+	m->domain = maint.slot.domain;
+	if (read.slot.domain != m->domain || maint_bytes(maint.len - SEAL_TAG_BYTES) != maint.len ||
+	    !bucket_valid(len, len))
+		return err_set(err, ERR_DAMAGED,
+			       "a manifest's parts have wrong lengths or domains");
+	return open_parts(keys, object, len, &maint, &read, m, err);
+}
+
+int manifest_dec(struct keys *keys, const void *bytes, size_t len, struct manifest *out_manifest,
+		 struct err *err)
+{
+	struct manifest m = {0};
+	int rc;
+
+	if (len > LIMIT_MANIFEST_BYTES)
+		return err_set(err, ERR_LIMIT, "a manifest of %zu bytes", len);
+	rc = get_object(keys, bytes, len, &m, err);
+	if (rc != 0)
+		manifest_free(&m);
+	else
+		*out_manifest = m;
+	return rc;
+}
