@@ -47,7 +47,7 @@ static int check_operands(const struct command *c, int count, char **operands, s
 /* words[0] is the last word of the command's name. */
 static enum exit_code run_command(struct cli *cli, const struct command *c, int count, char **words)
 {
-	void *options = calloc(1, c->options_bytes ? c->options_bytes : 1);
+	void *options = calloc(1, c->options_bytes ? *c->options_bytes : 1);
 	enum exit_code code;
 	struct err err = {0};
 	int first = 0;

@@ -35,7 +35,7 @@ struct command {
 	const char *detail;   /* paragraphs for its own help; NULL = none */
 	int min_operands, max_operands;
 	const struct option_spec *options; /* NULL = none of its own */
-	size_t options_bytes;              /* sizeof the struct that options fills */
+	const size_t *options_bytes;       /* sizeof the struct that options fills; NULL = none */
 	/*
 	 * options: its struct, filled. operands: the words left over, within the bounds above. Returns its exit
 	 * code; further ones are added to cli->codes, and the program ends with the one that wins.
@@ -71,5 +71,33 @@ void help_command(struct out *out, const struct command *command);
 
 enum exit_code cmd_help(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_version(struct cli *cli, const void *options, int count, char **operands);
+
+enum exit_code cmd_init(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_backup(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_manifests(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_ls(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_key_add(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_key_list(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_key_remove(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_key_passwd(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_db_copy(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_db_verify(struct cli *cli, const void *options, int count, char **operands);
+
+/* Their options, next to what they mean. */
+extern const struct option_spec cmd_backup_options[];
+extern const size_t cmd_backup_options_bytes;
+extern const struct option_spec cmd_ls_options[];
+extern const size_t cmd_ls_options_bytes;
+extern const struct option_spec cmd_dump_options[];
+extern const size_t cmd_dump_options_bytes;
+extern const struct option_spec cmd_restore_options[];
+extern const size_t cmd_restore_options_bytes;
+extern const struct option_spec cmd_check_options[];
+extern const size_t cmd_check_options_bytes;
+extern const struct option_spec cmd_key_options[];
+extern const size_t cmd_key_options_bytes;
 
 #endif

@@ -2,11 +2,54 @@
 
 #include <string.h>
 
+static const char backup_detail[] =
+    "SQLite databases are recognised by their header wherever they are met and are kept as a\n"
+    "consistent snapshot, while the application goes on. PATTERN is a glob as restic's: '*.tmp',\n"
+    "'/srv/app/cache', 'logs/**/*.gz'.\n"
+    "Exit codes: 0 saved; 3 saved, but a source could not be read; 21 saved, but a database "
+    "failed\n"
+    "its integrity check; anything else: not saved.";
+static const char restore_detail[] =
+    "MANIFEST is an id, the first digits of one, or 'latest'; MANIFEST:/sub/path restores only "
+    "that.\n"
+    "Everything appears under its full path below DIR. Nothing outside DIR is touched.";
+static const char init_detail[] =
+    "With --key-file FILE the key is written to FILE, which must not exist, and there is no "
+    "password:\n"
+    "best for unattended hosts. Otherwise a password is asked for, or read as the options say.";
+static const char copy_detail[] =
+    "Makes a consistent copy of a live database (VACUUM INTO), checks it with PRAGMA "
+    "integrity_check,\n"
+    "and only then gives it its name. An existing DEST is never overwritten.";
+
 const struct command commands[] = {
-    {"help", NULL, "show help about a command", "[COMMAND]", NULL, 0, 2, NULL, 0, cmd_help},
-    {"version", NULL, "show the version of nightjar and its libraries", "", NULL, 0, 0, NULL, 0,
+    {"init", NULL, "make a new repository", "", init_detail, 0, 0, NULL, NULL, cmd_init},
+    {"backup", NULL, "back up files, folders and live SQLite databases", "PATH…", backup_detail, 1,
+     COMMAND_ANY, cmd_backup_options, &cmd_backup_options_bytes, cmd_backup},
+    {"manifests", "snapshots", "list the backups", "", NULL, 0, 0, NULL, NULL, cmd_manifests},
+    {"ls", NULL, "list what is in a backup", "MANIFEST[:/sub] [PATH…]", NULL, 1, COMMAND_ANY,
+     cmd_ls_options, &cmd_ls_options_bytes, cmd_ls},
+    {"dump", NULL, "write one file of a backup to standard output", "MANIFEST:/path", NULL, 1, 2,
+     cmd_dump_options, &cmd_dump_options_bytes, cmd_dump},
+    {"restore", NULL, "put a backup, or a part of it, into a folder",
+     "MANIFEST[:/sub] --target DIR", restore_detail, 1, 1, cmd_restore_options,
+     &cmd_restore_options_bytes, cmd_restore},
+    {"check", NULL, "look for damage in the repository", "", NULL, 0, 0, cmd_check_options,
+     &cmd_check_options_bytes, cmd_check},
+    {"key add", NULL, "add a password", "", NULL, 0, 0, cmd_key_options, &cmd_key_options_bytes,
+     cmd_key_add},
+    {"key list", NULL, "list the passwords' ids", "", NULL, 0, 0, NULL, NULL, cmd_key_list},
+    {"key remove", NULL, "remove a password", "ID", NULL, 1, 1, NULL, NULL, cmd_key_remove},
+    {"key passwd", NULL, "change the password", "", NULL, 0, 0, cmd_key_options,
+     &cmd_key_options_bytes, cmd_key_passwd},
+    {"db copy", NULL, "copy a live database, verified", "SRC DEST", copy_detail, 2, 2, NULL, NULL,
+     cmd_db_copy},
+    {"db verify", NULL, "run PRAGMA integrity_check on a database", "FILE", NULL, 1, 1, NULL, NULL,
+     cmd_db_verify},
+    {"help", NULL, "show help about a command", "[COMMAND]", NULL, 0, 2, NULL, NULL, cmd_help},
+    {"version", NULL, "show the version of nightjar and its libraries", "", NULL, 0, 0, NULL, NULL,
      cmd_version},
-    {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, NULL},
+    {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
 /* How many of the words spell name: 0, 1 or 2. */

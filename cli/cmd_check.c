@@ -1,0 +1,125 @@
+#include "cli/command.h"
+
+#include <stdio.h>
+
+#include "cli/process.h"
+#include "cli/session.h"
+#include "cli/text.h"
+#include "repo/check.h"
+
+struct check_words {
+	bool read_data;
+};
+
+const struct option_spec cmd_check_options[] = {
+    {"read-data", 0, OPTION_FLAG, offsetof(struct check_words, read_data), NULL,
+     "read, decrypt and verify every byte, not only the structure"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
+};
+const size_t cmd_check_options_bytes = sizeof(struct check_words);
+
+static void on_damage(void *arg, const char *object, const char *text)
+{
+	struct cli *cli = arg;
+
+	out_error(&cli->out, "check", object, text);
+}
+
+static void on_touched(void *arg, const struct id *manifest, const char *path, const char *text)
+{
+	struct cli *cli = arg;
+	char hex[ID_HEX_CHARS + 1], item[4200];
+
+	id_hex(manifest, hex);
+	(void)snprintf(item, sizeof(item), "manifest %.*s: %s", ID_SHORT_CHARS, hex, path);
+	out_error(&cli->out, "check", item, text);
+}
+
+static void on_note(void *arg, const char *object, const char *text)
+{
+	struct cli *cli = arg;
+
+	out_detail(&cli->out, "%s: %s", object, text);
+}
+
+static int on_progress(void *arg, uint64_t done, uint64_t total, const char *what)
+{
+	(void)arg;
+	(void)done;
+	(void)total;
+	(void)what;
+	return process_interrupted() ? 1 : 0;
+}
+
+static void print_json(struct cli *cli, const struct check_result *res)
+{
+	struct json j = {0};
+
+	json_object(&j, NULL);
+	json_str(&j, "message_type", "summary");
+	json_u64(&j, "num_errors", res->damaged);
+	json_u64(&j, "manifests", res->manifests);
+	json_u64(&j, "packs", res->packs);
+	json_u64(&j, "index_segments", res->segments);
+	json_u64(&j, "orphaned_packs", res->orphans);
+	json_u64(&j, "chunks_read", res->chunks);
+	json_u64(&j, "bytes_read", res->bytes_read);
+	json_close(&j);
+	out_json(&cli->out, &j);
+	json_free(&j);
+}
+
+static void print_people(struct cli *cli, const struct check_result *res, bool read_data)
+{
+	char size[TEXT_SIZE_CHARS];
+
+	out_note(&cli->out, "%llu manifests, %llu packs, %llu index segments",
+		 (unsigned long long)res->manifests, (unsigned long long)res->packs,
+		 (unsigned long long)res->segments);
+	if (read_data) {
+		text_size(res->bytes_read, size);
+		out_note(&cli->out, "read %llu chunks in %s", (unsigned long long)res->chunks,
+			 size);
+	}
+	if (res->orphans)
+		out_note(&cli->out, "%llu orphaned packs, left by interrupted backups: harmless",
+			 (unsigned long long)res->orphans);
+	if (res->damaged)
+		out_line(&cli->out,
+			 "DAMAGE was found: %llu lines above. Other paths are whole. "
+			 "The next backup stores again what its sources still have.",
+			 (unsigned long long)res->damaged);
+	else
+		out_line(&cli->out, "no damage found%s",
+			 read_data ? "" : " (structure only; --read-data reads every byte)");
+}
+
+enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands)
+{
+	const struct check_words *w = options;
+	struct check_options o = {
+	    .read_data = w->read_data,
+	    .damage = on_damage,
+	    .touched = on_touched,
+	    .note = on_note,
+	    .progress = on_progress,
+	    .arg = cli,
+	};
+	struct check_result res = {0};
+	struct session s = {0};
+	struct err err = {0};
+	int r = session_open(cli, &s, &err);
+
+	(void)count;
+	(void)operands;
+	if (!r)
+		r = check_run(s.repo, &o, &res, &err);
+	session_close(&s);
+	if (r)
+		return command_fail(cli, &err);
+	if (cli->out.json)
+		print_json(cli, &res);
+	else
+		print_people(cli, &res, w->read_data);
+	return res.damaged ? EXIT_DAMAGED : EXIT_OK;
+}

@@ -1,0 +1,51 @@
+#include "cli/command.h"
+
+#include "cli/process.h"
+#include "cli/session.h"
+#include "repo/browse.h"
+
+struct dump_words {
+	const char *host;
+};
+
+const struct option_spec cmd_dump_options[] = {
+    {"host", 0, OPTION_STRING, offsetof(struct dump_words, host), "NAME",
+     "'latest' means the latest of NAME"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
+};
+const size_t cmd_dump_options_bytes = sizeof(struct dump_words);
+
+static int print_bytes(void *arg, const void *bytes, size_t len, struct err *err)
+{
+	struct cli *cli = arg;
+
+	if (process_interrupted())
+		return err_set(err, ERR_CANCELLED, "interrupted; the output is not complete");
+	out_bytes(&cli->out, bytes, len);
+	if (cli->out.write_errno)
+		return err_sys(err, cli->out.write_errno, "standard output");
+	return 0;
+}
+
+enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **operands)
+{
+	const struct dump_words *w = options;
+	const struct manifest_item *item;
+	struct session s = {0};
+	struct err err = {0};
+	const char *sub, *path;
+	int r = session_open_reader(cli, &s, &err);
+
+	if (!r)
+		r = manifests_find(&s.manifests, operands[0], w->host, &item, &sub, &err);
+	if (!r) {
+		path = count > 1 ? operands[1] : sub;
+		if (path && (count == 1 || !sub))
+			r = browse_dump(s.reader, &item->m, path, print_bytes, cli, &err);
+		else
+			r = err_set(&err, ERR_USAGE,
+				    "'dump' needs one file: dump MANIFEST:/path/of/the/file");
+	}
+	session_close(&s);
+	return r ? command_fail(cli, &err) : EXIT_OK;
+}

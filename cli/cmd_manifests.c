@@ -1,0 +1,136 @@
+#include "cli/command.h"
+
+#include <string.h>
+
+#include "cli/session.h"
+#include "cli/text.h"
+
+#define NS_PER_S 1000000000
+
+static void json_strings(struct json *j, const char *key, char **items, size_t count)
+{
+	json_array(j, key);
+	for (size_t i = 0; i < count; i++)
+		json_str(j, NULL, items[i]);
+	json_close(j);
+}
+
+static const char *verdict_word(uint8_t verdict)
+{
+	static const char *const words[] = {"", "ok", "failed", "unchecked"};
+
+	return words[verdict <= 3 ? verdict : 0];
+}
+
+static void json_databases(struct json *j, const struct manifest *m)
+{
+	static const char *const methods[] = {"", "vacuum", "pages", "raw"};
+
+	json_array(j, "databases");
+	for (size_t i = 0; i < m->db_count; i++) {
+		const struct manifest_db *db = &m->dbs[i];
+
+		json_object(j, NULL);
+		json_str(j, "path", db->path);
+		json_str(j, "method", methods[db->method <= 3 ? db->method : 0]);
+		json_str(j, "check", db->check == 2 ? "integrity_check" : "quick_check");
+		json_str(j, "verdict", verdict_word(db->verdict));
+		json_u64(j, "bytes", db->image_bytes);
+		json_str(j, "journal_mode", db->journal_mode);
+		json_close(j);
+	}
+	json_close(j);
+}
+
+static void json_manifest(struct json *j, const struct manifest_item *item)
+{
+	const struct manifest *m = &item->m;
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS];
+
+	id_hex(&item->name, hex);
+	text_time_json(m->time_ns / NS_PER_S, (uint32_t)(m->time_ns % NS_PER_S), time);
+	json_object(j, NULL);
+	json_str(j, "id", hex);
+	json_bytes(j, "short_id", hex, ID_SHORT_CHARS);
+	json_str(j, "time", time);
+	json_str(j, "hostname", m->host);
+	json_str(j, "username", m->user);
+	json_strings(j, "tags", m->tags, m->tag_count);
+	json_strings(j, "paths", m->sources, m->source_count);
+	json_str(j, "program_version", m->program);
+	json_u64(j, "sequence", m->sequence);
+	json_u64(j, "files", m->files);
+	json_u64(j, "bytes", m->bytes);
+	json_u64(j, "unreadable", m->unreadable);
+	json_databases(j, m);
+	json_close(j);
+}
+
+static void print_json(struct out *out, const struct manifest_list *list)
+{
+	struct json j = {0};
+
+	json_array(&j, NULL);
+	for (size_t i = 0; i < list->count; i++)
+		json_manifest(&j, &list->items[i]);
+	json_close(&j);
+	out_json(out, &j);
+	json_free(&j);
+}
+
+/* The worst verdict of the manifest's databases, in a word. */
+static const char *worst_verdict(const struct manifest *m)
+{
+	uint8_t worst = 0;
+
+	for (size_t i = 0; i < m->db_count; i++) {
+		uint8_t v = m->dbs[i].verdict;
+
+		if (v == 2 || worst == 0 || (v == 3 && worst == 1))
+			worst = v;
+		if (worst == 2)
+			break;
+	}
+	return worst ? verdict_word(worst) : "-";
+}
+
+static void print_rows(struct out *out, const struct manifest_list *list)
+{
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS], size[TEXT_SIZE_CHARS];
+
+	if (list->count)
+		out_note(out, "%-8s  %-19s  %-16s  %10s  %-9s  %s", "ID", "Time", "Host", "Size",
+			 "Databases", "Paths");
+	for (size_t i = 0; i < list->count; i++) {
+		const struct manifest *m = &list->items[i].m;
+
+		id_hex(&list->items[i].name, hex);
+		text_time_local(m->time_ns / NS_PER_S, time);
+		text_size(m->bytes, size);
+		out_line(out, "%.*s  %-19s  %-16s  %10s  %-9s  %s%s", ID_SHORT_CHARS, hex, time,
+			 m->host ? m->host : "?", size, worst_verdict(m),
+			 m->source_count ? m->sources[0] : "?",
+			 m->unreadable ? "  (incomplete)" : "");
+		for (size_t k = 1; k < m->source_count; k++)
+			out_line(out, "%71s  %s", "", m->sources[k]);
+	}
+	out_note(out, "%zu manifest%s", list->count, list->count == 1 ? "" : "s");
+}
+
+enum exit_code cmd_manifests(struct cli *cli, const void *options, int count, char **operands)
+{
+	struct session s = {0};
+	struct err err = {0};
+
+	(void)options;
+	(void)count;
+	(void)operands;
+	if (session_open_manifests(cli, &s, &err) < 0)
+		return command_fail(cli, &err);
+	if (cli->out.json)
+		print_json(&cli->out, &s.manifests);
+	else
+		print_rows(&cli->out, &s.manifests);
+	session_close(&s);
+	return EXIT_OK;
+}

@@ -1,0 +1,137 @@
+#include "cli/command.h"
+
+#include "cli/process.h"
+#include "cli/session.h"
+#include "cli/text.h"
+#include "core/glob.h"
+#include "repo/restore.h"
+
+struct restore_words {
+	const char *target;
+	const char *host;
+	struct option_list includes, excludes;
+	bool verify;
+};
+
+const struct option_spec cmd_restore_options[] = {
+    {"target", 't', OPTION_STRING, offsetof(struct restore_words, target), "DIR",
+     "restore below DIR, which is made when it is not there (required)"},
+    {"include", 'i', OPTION_LIST, offsetof(struct restore_words, includes), "PATTERN",
+     "restore only what matches PATTERN; may be repeated"},
+    {"exclude", 'e', OPTION_LIST, offsetof(struct restore_words, excludes), "PATTERN",
+     "leave out what matches PATTERN; may be repeated"},
+    {"verify", 0, OPTION_FLAG, offsetof(struct restore_words, verify), NULL,
+     "read everything back, and integrity_check each database"},
+    {"host", 0, OPTION_STRING, offsetof(struct restore_words, host), "NAME",
+     "'latest' means the latest of NAME"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
+};
+const size_t cmd_restore_options_bytes = sizeof(struct restore_words);
+
+static void on_failed(void *arg, const char *path, const char *text)
+{
+	struct cli *cli = arg;
+
+	out_error(&cli->out, "restore", path, text);
+	exit_add(&cli->codes, EXIT_FAILED);
+}
+
+static void on_warning(void *arg, const char *path, const char *text)
+{
+	struct cli *cli = arg;
+
+	out_warning(&cli->out, "%s: %s", path, text);
+}
+
+static int on_progress(void *arg, uint64_t files, uint64_t bytes, const char *path)
+{
+	(void)arg;
+	(void)files;
+	(void)bytes;
+	(void)path;
+	return process_interrupted() ? 1 : 0;
+}
+
+static int check_words(const struct restore_words *w, struct err *err)
+{
+	int r = 0;
+
+	if (!w->target)
+		return err_set(err, ERR_USAGE,
+			       "'restore' needs --target DIR; --target / puts everything "
+			       "back where it was");
+	for (size_t i = 0; !r && i < w->includes.count; i++)
+		r = glob_validate(w->includes.items[i], err);
+	for (size_t i = 0; !r && i < w->excludes.count; i++)
+		r = glob_validate(w->excludes.items[i], err);
+	return r;
+}
+
+static void print_result(struct cli *cli, const struct restore_result *res, const char *target)
+{
+	struct json j = {0};
+	char size[TEXT_SIZE_CHARS];
+
+	if (cli->out.json) {
+		json_object(&j, NULL);
+		json_str(&j, "message_type", "summary");
+		json_u64(&j, "files_restored", res->files);
+		json_u64(&j, "dirs_restored", res->dirs);
+		json_u64(&j, "others_restored", res->others);
+		json_u64(&j, "databases_restored", res->databases);
+		json_u64(&j, "bytes_restored", res->bytes);
+		json_u64(&j, "files_verified", res->verified);
+		json_u64(&j, "failed", res->failed);
+		json_close(&j);
+		out_json(&cli->out, &j);
+		json_free(&j);
+		return;
+	}
+	text_size(res->bytes, size);
+	out_line(&cli->out, "restored %llu files (%llu of them databases), %llu folders, %s to %s",
+		 (unsigned long long)res->files, (unsigned long long)res->databases,
+		 (unsigned long long)res->dirs, size, target);
+	if (res->verified)
+		out_line(&cli->out,
+			 "verified %llu files: every byte reads back as it was backed up",
+			 (unsigned long long)res->verified);
+	if (res->failed)
+		out_line(&cli->out, "%llu entries could NOT be restored",
+			 (unsigned long long)res->failed);
+}
+
+enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands)
+{
+	const struct restore_words *w = options;
+	struct restore_options o = {
+	    .target = w->target,
+	    .includes = w->includes.items,
+	    .include_count = w->includes.count,
+	    .excludes = w->excludes.items,
+	    .exclude_count = w->excludes.count,
+	    .verify = w->verify,
+	    .cb = {on_failed, on_warning, on_progress, cli},
+	};
+	const struct manifest_item *item;
+	struct restore_result res = {0};
+	struct session s = {0};
+	struct err err = {0};
+	int r = check_words(w, &err);
+
+	(void)count;
+	if (!r)
+		r = session_open_reader(cli, &s, &err);
+	if (!r)
+		r = manifests_find(&s.manifests, operands[0], w->host, &item, &o.sub, &err);
+	if (!r)
+		r = restore_run(s.reader, &item->m, &o, &res, &err);
+	if (!r)
+		print_result(cli, &res, w->target);
+	if (!r && res.files + res.dirs + res.others + res.failed == 0) {
+		out_error(&cli->out, "restore", operands[0],
+			  "nothing in it matches what was asked for");
+		exit_add(&cli->codes, EXIT_FAILED);
+	}
+	session_close(&s);
+	return r ? command_fail(cli, &err) : EXIT_OK;
+}

@@ -1,0 +1,219 @@
+#include "cli/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "cli/secret.h"
+
+#define KEYFILE_BYTES 65536
+
+/* --- credentials --- */
+
+static int read_all(int fd, const char *path, char *out, size_t room, size_t *out_len,
+		    struct err *err)
+{
+	size_t len = 0;
+
+	while (len < room) {
+		ssize_t got = read(fd, out + len, room - len);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return err_sys(err, errno, "key file %s", path);
+		if (got == 0) {
+			*out_len = len;
+			return 0;
+		}
+		len += (size_t)got;
+	}
+	return err_set(err, ERR_KEY, "key file %s: too long, this is no nightjar key file", path);
+}
+
+static int read_keyfile(struct cli *cli, const char *path, char *out, size_t *out_len,
+			struct err *err)
+{
+	struct stat st;
+	int r, fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		r = err_sys(err, errno, "key file %s", path);
+		return r == -ERR_NOMEM ? r : err_set(err, ERR_KEY, "%s", err->text);
+	}
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0077))
+		out_warning(&cli->out, "key file %s can be read by others; 'chmod 600' it", path);
+	r = read_all(fd, path, out, KEYFILE_BYTES, out_len, err);
+	(void)close(fd);
+	return r;
+}
+
+int session_password(struct cli *cli, bool is_new, struct secret *out_secret, struct err *err)
+{
+	bool open_to_all = false;
+	int r = secret_password(&cli->global, is_new, out_secret, &open_to_all, err);
+
+	if (!r && open_to_all)
+		out_warning(&cli->out, "password file %s can be read by everybody; 'chmod 600' it",
+			    cli->global.password_file);
+	return r;
+}
+
+static int open_with_keyfile(struct cli *cli, struct store *store, struct repo **out_repo,
+			     struct err *err)
+{
+	struct repo_credentials c = {0};
+	char *text = sodium_malloc(KEYFILE_BYTES);
+	int r;
+
+	if (!text)
+		return err_nomem(err);
+	c.keyfile = text;
+	r = read_keyfile(cli, cli->global.key_file, text, &c.keyfile_len, err);
+	if (!r) {
+		r = repo_open(store, &c, out_repo, err);
+		if (r == -ERR_KEY)
+			err_prefix(err, "key file %s", cli->global.key_file);
+	}
+	sodium_free(text);
+	return r;
+}
+
+/* A repository that is not there is said before anybody is asked for its password. */
+static int probe(struct store *store, struct err *err)
+{
+	uint64_t size;
+	int r = store_size(store, STORE_CONFIG, NULL, &size, err);
+
+	if (r == -ERR_MISSING)
+		return err_set(
+		    err, ERR_NOREPO,
+		    "%s: there is no nightjar repository here; 'nightjar init' makes one",
+		    store->location);
+	return r;
+}
+
+static int open_with_password(struct cli *cli, struct store *store, struct repo **out_repo,
+			      struct err *err)
+{
+	struct secret secret = {0};
+	struct repo_credentials c = {0};
+	int r = session_password(cli, false, &secret, err);
+
+	if (!r) {
+		c.password = secret.bytes;
+		c.password_len = secret.len;
+		r = repo_open(store, &c, out_repo, err);
+	}
+	secret_free(&secret);
+	return r;
+}
+
+/* --- opening --- */
+
+int session_open(struct cli *cli, struct session *out_session, struct err *err)
+{
+	struct store *store = NULL;
+	const char *location;
+	int r = command_repo(cli, &location, err);
+
+	*out_session = (struct session){0};
+	if (!r)
+		r = store_open(location, &store, err);
+	if (!r)
+		r = probe(store, err);
+	if (!r)
+		r = cli->global.key_file ? open_with_keyfile(cli, store, &out_session->repo, err)
+					 : open_with_password(cli, store, &out_session->repo, err);
+	if (r)
+		store_free(store);
+	return r;
+}
+
+static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
+{
+	struct cli *cli = arg;
+	char path[STORE_PATH_CHARS];
+
+	store_path(STORE_SNAPSHOTS, name, path);
+	out_error(&cli->out, "manifests", path, why->text);
+	exit_add(&cli->codes, EXIT_FAILED);
+}
+
+int session_open_manifests(struct cli *cli, struct session *out_session, struct err *err)
+{
+	int r = session_open(cli, out_session, err);
+
+	if (!r)
+		r = manifests_load(out_session->repo, on_bad_manifest, cli, &out_session->manifests,
+				   err);
+	if (r)
+		session_close(out_session);
+	return r;
+}
+
+static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
+{
+	struct cli *cli = arg;
+	char path[STORE_PATH_CHARS];
+
+	store_path(STORE_INDEX, name, path);
+	out_warning(&cli->out, "%s: %s", path, why->text);
+}
+
+int session_open_reader(struct cli *cli, struct session *out_session, struct err *err)
+{
+	int r = session_open_manifests(cli, out_session, err);
+
+	if (r)
+		return r;
+	r = index_load(out_session->repo, on_bad_segment, cli, &out_session->index, err);
+	if (!r)
+		r = reader_new(out_session->repo, out_session->index, &out_session->reader, err);
+	if (r)
+		session_close(out_session);
+	return r;
+}
+
+void session_close(struct session *s)
+{
+	reader_free(s->reader);
+	index_free(s->index);
+	manifest_list_free(&s->manifests);
+	repo_close(s->repo);
+	*s = (struct session){0};
+}
+
+/* --- who and where --- */
+
+void session_label(struct keyslot_label *out_label)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+
+	*out_label = (struct keyslot_label){.created_at = (int64_t)time(NULL)};
+	(void)snprintf(out_label->user, sizeof(out_label->user), "%s", pw ? pw->pw_name : "");
+	if (gethostname(out_label->host, sizeof(out_label->host) - 1) != 0)
+		out_label->host[0] = '\0';
+}
+
+int session_host(const char *option, char out_host[256], struct err *err)
+{
+	if (option && strlen(option) > LIMIT_HOST_BYTES)
+		return err_set(err, ERR_USAGE, "--host: at most %u bytes", LIMIT_HOST_BYTES);
+	if (option)
+		(void)snprintf(out_host, 256, "%s", option);
+	else if (gethostname(out_host, 255) != 0)
+		out_host[0] = '\0';
+	out_host[255] = '\0';
+	if (!*out_host)
+		return err_set(err, ERR_USAGE, "this machine has no host name; --host gives one");
+	return 0;
+}

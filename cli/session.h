@@ -1,0 +1,40 @@
+/*
+ * session: a repository opened as the options say, and what most commands need of it. One thread.
+ */
+#ifndef NIGHTJAR_CLI_SESSION_H
+#define NIGHTJAR_CLI_SESSION_H
+
+#include "cli/command.h"
+#include "repo/manifests.h"
+#include "repo/reader.h"
+
+struct session {
+	struct repo *repo;
+	struct manifest_list manifests;
+	struct index *index;
+	struct reader *reader;
+};
+
+/* Opens the repository with the key file, or the password from where the options say. */
+int session_open(struct cli *cli, struct session *out_session, struct err *err) ERR_UNUSED_WARN;
+/* And its manifests. A damaged one is said, and makes the exit code EXIT_FAILED. */
+int session_open_manifests(struct cli *cli, struct session *out_session,
+			   struct err *err) ERR_UNUSED_WARN;
+/* And the index with a reader. A damaged segment is said as a warning: its chunks may be found another way. */
+int session_open_reader(struct cli *cli, struct session *out_session,
+			struct err *err) ERR_UNUSED_WARN;
+void session_close(struct session *s); /* {0} is fine */
+
+/* The password as options say; a warning when its file is open to everybody. */
+struct secret;
+int session_password(struct cli *cli, bool is_new, struct secret *out_secret,
+		     struct err *err) ERR_UNUSED_WARN;
+
+/* Who and where: the label of a new key slot. */
+struct keyslot_label;
+void session_label(struct keyslot_label *out_label);
+
+/* This machine's name, as manifests carry it. ERR_USAGE when it has none: --host says one. */
+int session_host(const char *option, char out_host[256], struct err *err) ERR_UNUSED_WARN;
+
+#endif

@@ -1,0 +1,58 @@
+#include "repo/durable.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int sync_folder_of(const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder =
+	    slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+	int r = 0, fd;
+
+	if (!folder)
+		return err_nomem(err);
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) != 0)
+		r = err_sys(err, errno, "%s", folder);
+	if (fd >= 0)
+		(void)close(fd);
+	free(folder);
+	return r;
+}
+
+static int write_all(int fd, const char *path, const char *p, size_t len, struct err *err)
+{
+	while (len) {
+		ssize_t put = write(fd, p, len);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return err_sys(err, errno, "%s", path);
+		p += put;
+		len -= (size_t)put;
+	}
+	return fsync(fd) == 0 ? 0 : err_sys(err, errno, "%s", path);
+}
+
+int durable_create(const char *path, const void *bytes, size_t len, struct err *err)
+{
+	int r, fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0 && errno == EEXIST)
+		return err_set(err, ERR_EXISTS, "%s: exists already; it was not touched", path);
+	if (fd < 0)
+		return err_sys(err, errno, "%s", path);
+	r = write_all(fd, path, bytes, len, err);
+	if (close(fd) != 0 && !r)
+		r = err_sys(err, errno, "%s", path);
+	if (!r)
+		r = sync_folder_of(path, err);
+	if (r)
+		(void)unlink(path);
+	return r;
+}

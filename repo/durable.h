@@ -1,0 +1,18 @@
+/*
+ * durable: small files made for good: written, synced, and their folder too. One thread.
+ */
+#ifndef NIGHTJAR_REPO_DURABLE_H
+#define NIGHTJAR_REPO_DURABLE_H
+
+#include <stddef.h>
+
+#include "core/err.h"
+
+/*
+ * Makes path with mode 0600 and these bytes. ERR_EXISTS when there is something of that name (symlinks are not
+ * followed); after any failure nothing of ours is left.
+ */
+int durable_create(const char *path, const void *bytes, size_t len,
+		   struct err *err) ERR_UNUSED_WARN;
+
+#endif
