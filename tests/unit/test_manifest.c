@@ -647,6 +647,7 @@ struct craft {
 	uint8_t read_slot; /* SLOT_R, or what should not be there */
 	uint32_t read_domain;
 	bool other_verdict, other_tag;
+	bool large; /* the next bucket above what every floor allows */
 };
 
 static void craft_part(struct ring *ring, uint8_t recipient, uint32_t domain,
@@ -684,6 +685,8 @@ static int try_craft(struct ring *ring, const struct craft *c)
 	buf_put_zeros(&maint, c->maint_pad ? c->maint_pad : 512 - 16 - maint.len);
 	used = front + 48 + maint.len + 16 + 48 + read.len + 16 + SIGN_BYTES;
 	buf_put_zeros(&read, c->read_pad ? c->read_pad : sound.len - used);
+	if (c->large)
+		buf_put_zeros(&read, (2u << 20) - sound.len);
 	maint.data[maint.len - 1] |= c->pad_byte & 1;
 	read.data[read.len - 1] |= c->pad_byte & 2;
 	craft_part(ring, SLOT_M, 0, &maint, &object);
@@ -715,6 +718,7 @@ static void test_crafted(void **state)
 	WRONG(.read_slot = SLOT_R, .maint_pad = wide);
 	WRONG(.read_slot = SLOT_R, .maint_pad = 1);
 	WRONG(.read_slot = SLOT_R, .read_pad = 1);
+	WRONG(.read_slot = SLOT_R, .large = true);
 	WRONG(.read_slot = SLOT_R, .pad_byte = 1);
 	WRONG(.read_slot = SLOT_R, .pad_byte = 2);
 	WRONG(.read_slot = SLOT_M);
