@@ -647,7 +647,8 @@ struct craft {
 	uint8_t read_slot; /* SLOT_R, or what should not be there */
 	uint32_t read_domain;
 	bool other_verdict, other_tag;
-	bool large; /* the next bucket above what every floor allows */
+	bool by_writer; /* read by who opens no part */
+	bool large;     /* the next bucket above what every floor allows */
 };
 
 static void craft_part(struct ring *ring, uint8_t recipient, uint32_t domain,
@@ -692,7 +693,7 @@ static int try_craft(struct ring *ring, const struct craft *c)
 	craft_part(ring, SLOT_M, 0, &maint, &object);
 	craft_part(ring, c->read_slot, c->read_domain, &read, &object);
 	assert_int_equal(sign_append(&object, "manifest", ring->full->writer_secret, &err), 0);
-	rc = dec_len(ring->full, object.data, object.len);
+	rc = dec_len(c->by_writer ? ring->write : ring->full, object.data, object.len);
 	manifest_free(&m);
 	buf_free(&sound);
 	buf_free(&object);
@@ -719,6 +720,8 @@ static void test_crafted(void **state)
 	WRONG(.read_slot = SLOT_R, .maint_pad = 1);
 	WRONG(.read_slot = SLOT_R, .read_pad = 1);
 	WRONG(.read_slot = SLOT_R, .large = true);
+	WRONG(.read_slot = SLOT_R, .read_pad = 1, .by_writer = true);
+	WRONG(.read_slot = SLOT_R, .maint_pad = 1, .by_writer = true);
 	WRONG(.read_slot = SLOT_R, .pad_byte = 1);
 	WRONG(.read_slot = SLOT_R, .pad_byte = 2);
 	WRONG(.read_slot = SLOT_M);
