@@ -157,7 +157,7 @@ ifneq ($(file <$(B)/flags),$(FLAGS_NOW))
 $(B)/flags: FORCE
 endif
 $(B)/flags:
-	@$(PKG_CONFIG) --exists $(PKGS) || \
+	@$(PKG_CONFIG) --exists $(PKGS) 2>/dev/null || \
 		{ echo "nightjar needs $(PKGS): 'make deps' installs them" >&2; exit 1; }
 	@mkdir -p $(@D) && printf '%s\n' '$(FLAGS_NOW)' >$@
 
