@@ -70,6 +70,7 @@ SUITE = NIGHTJAR=$(abspath $(PROGRAM)) tests/tools/suite.sh
 
 all: ## the program, at build/nightjar (the default)
 all: $(PROGRAM)
+	@:
 
 help: ## this list
 	@sed -n 's/^\([a-z_.-]*\): ## /\1\t/p' Makefile | expand -t 24
