@@ -70,6 +70,7 @@ SUITE = NIGHTJAR=$(abspath $(PROGRAM)) tests/tools/suite.sh
 
 all: ## the program, at build/nightjar (the default)
 all: $(PROGRAM)
+	@:
 
 help: ## this list
 	@sed -n 's/^\([a-z_.-]*\): ## /\1\t/p' Makefile | expand -t 24
@@ -157,7 +158,7 @@ ifneq ($(file <$(B)/flags),$(FLAGS_NOW))
 $(B)/flags: FORCE
 endif
 $(B)/flags:
-	@$(PKG_CONFIG) --exists $(PKGS) || \
+	@$(PKG_CONFIG) --exists $(PKGS) 2>/dev/null || \
 		{ echo "nightjar needs $(PKGS): 'make deps' installs them" >&2; exit 1; }
 	@mkdir -p $(@D) && printf '%s\n' '$(FLAGS_NOW)' >$@
 

@@ -15,7 +15,8 @@ static void results_written(struct out *o, bool ok)
 		o->write_errno = errno ? errno : EIO;
 }
 
-static void put_line(struct out *o, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+put_line(struct out *o, const char *fmt, va_list ap)
 {
 	errno = 0;
 	results_written(o, vfprintf(o->results, fmt, ap) >= 0 && fputc('\n', o->results) != EOF);

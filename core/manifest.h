@@ -78,13 +78,17 @@ void manifest_db_wipe(
 
 /*
  * Appends the whole object, signed by the keys' writer. Takes clear and reading fields from m; computes group, tag
- * MACs and verdicts from them; sorts what must be sorted (in m). m->domain says the domain.
+ * MACs and verdicts from them; sorts what must be sorted (in m). m->domain says the domain. m owns its strings and arrays
+ * as a decoded one does, also after a failure: tags and sources that are there twice are freed. NULL texts are stored
+ * as empty ones. ERR_LIMIT beyond core/limits.h, ERR_USAGE for what a reader would refuse (a database twice, no host,
+ * this writer among the others seen), ERR_KEY without a writer or the domain; out is unchanged then.
  */
 int manifest_enc(struct keys *keys, struct manifest *m, unsigned floor_log2, struct buf *out,
 		 struct err *err) ERR_UNUSED_WARN;
 /*
  * Checks the signature by the writer it names (the caller looks the writer up in the roster), then opens the parts that
- * the keys can open; at least the M part or ERR_KEY, except for the write role which gets the clear part only.
+ * the keys can open; at least the M part or ERR_KEY, except for the write role which gets the clear part only. Where both
+ * parts open they must agree on group, tags and verdicts.
  */
 int manifest_dec(struct keys *keys, const void *bytes, size_t len, struct manifest *out_manifest,
 		 struct err *err) ERR_UNUSED_WARN;

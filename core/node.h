@@ -79,8 +79,8 @@ struct tree_body {
 	void *pool;                  /* xattrs and extents */
 };
 /*
- * Every rule of §7 is checked, list_children (including the body) against what the entries take. The kinds of the
- * children are checked by the caller that holds the list, with tree_body_check.
+ * Every rule of §7 that the body alone can show is checked. How many children there are and of which kinds is checked
+ * by the caller that holds the list, with tree_body_check.
  */
 int tree_body_get(const void *bytes, size_t len, struct tree_body *out_body,
 		  struct err *err) ERR_UNUSED_WARN;

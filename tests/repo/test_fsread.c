@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
@@ -311,6 +312,8 @@ static pid_t start_xattr_changer(const char *file)
 
 	if (pid != 0)
 		return pid;
+	/* a test that fails must not leave it running */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	memset(value, 'v', sizeof(value));
 	for (unsigned i = 0;; i++) {
 		char name[32];

@@ -332,6 +332,8 @@ static pid_t start_swapper(const struct box *b)
 
 	if (pid != 0)
 		return pid;
+	/* a test that fails must not leave it running */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)symlinkat("../outside", b->fd, "d.link");
 	for (;;) {
 		(void)renameat2(b->fd, "d", b->fd, "d.link", RENAME_EXCHANGE);

@@ -21,7 +21,8 @@ run_one() { # the command of one test file
 	timeout --kill-after=10 "${TEST_TIMEOUT_S:-900}" "$@" >"$log" 2>&1 </dev/null
 	status=$?
 	read -r ok bad skip planned < <(awk '
-		/^ok .*# *[Ss][Kk][Ii][Pp]/ {skip++; next}
+		# bats says "ok N # skip", cmocka "not ok N # SKIP".
+		/^(not )?ok .*# *[Ss][Kk][Ii][Pp]/ {skip++; next}
 		/^ok / {ok++}
 		/^not ok / {bad++}
 		/^1\.\.[0-9]+/ {sub(/^1\.\./, ""); planned += $1}
@@ -40,7 +41,7 @@ run_one() { # the command of one test file
 	if [ "$bad" -ne 0 ] || [ -n "${V:-}" ]; then
 		sed 's/^/    /' "$log"
 	elif [ "$skip" -ne 0 ]; then
-		grep -i '^ok .*# *skip' "$log" | sed 's/^/    /'
+		grep -iE '^(not )?ok .*# *skip' "$log" | sed 's/^/    /'
 	fi
 }
 

@@ -9,7 +9,7 @@
 #include <sodium.h>
 
 #include "core/header.h"
-#include "tests/support/vectors.h"
+#include "tests/support/known.h"
 
 static int dec(void *arg, const uint8_t *bytes, size_t len)
 {
@@ -31,11 +31,11 @@ static void knows_answers(void **state)
 
 	(void)state;
 	header_put(&b, OBJECT_CONFIG, 0);
-	vector_expect("header", "config", b.data, b.len);
+	known_expect("header", "config", b.data, b.len);
 	assert_int_equal(header_type(b.data, b.len), OBJECT_CONFIG);
 	buf_reset(&b);
 	header_put(&b, OBJECT_INDEX, 2);
-	vector_expect("header", "index_by_g", b.data, b.len);
+	known_expect("header", "index_by_g", b.data, b.len);
 	r = rd_of(b.data, b.len);
 	assert_int_equal(header_get(&r, OBJECT_INDEX, &kind, &err), 0);
 	assert_int_equal(kind, 2);
@@ -94,7 +94,7 @@ static void names_every_type(void **state)
 
 static void buckets(void **state)
 {
-	struct buf b = vector_get("header", "buckets");
+	struct buf b = known_get("header", "buckets");
 	struct rd r = rd_of(b.data, b.len);
 
 	(void)state;

@@ -482,6 +482,37 @@ static void test_extents(void **state)
 	assert_int_equal(try_extents(100, 0, 2, 0, 10, 20, 10), -ERR_DAMAGED);
 }
 
+static void test_many_extents_and_xattrs(void **state)
+{
+	struct entry_extent *extents = calloc(LIMIT_EXTENTS + 1, sizeof(*extents));
+	struct entry_xattr *xattrs = calloc(LIMIT_XATTRS + 1, sizeof(*xattrs));
+	uint8_t names[LIMIT_XATTRS + 1][2];
+	struct entry e = sound_entry(ENTRY_FILE);
+
+	(void)state;
+	assert_true(extents && xattrs);
+	for (size_t i = 0; i <= LIMIT_EXTENTS; i++)
+		extents[i] = (struct entry_extent){2 * i, 1};
+	for (size_t i = 0; i <= LIMIT_XATTRS; i++) {
+		names[i][0] = (uint8_t)(1 + i / 200);
+		names[i][1] = (uint8_t)(1 + i % 200);
+		xattrs[i].name = (struct span){names[i], 2};
+	}
+	e.size = UINT32_MAX;
+	e.extents = extents;
+	e.extent_count = LIMIT_EXTENTS;
+	e.xattrs = xattrs;
+	e.xattr_count = LIMIT_XATTRS;
+	assert_int_equal(try_tree(&e, 1), 0);
+	e.extent_count++;
+	assert_int_equal(try_tree(&e, 1), -ERR_LIMIT);
+	e.extent_count--;
+	e.xattr_count++;
+	assert_int_equal(try_tree(&e, 1), -ERR_LIMIT);
+	free(extents);
+	free(xattrs);
+}
+
 static int try_shape(uint64_t size, uint8_t encoding, uint8_t shape, uint32_t children)
 {
 	struct entry e = sound_entry(ENTRY_FILE);
@@ -668,6 +699,7 @@ int main(void)
 	    cmocka_unit_test(test_plain_fields),
 	    cmocka_unit_test(test_xattrs),
 	    cmocka_unit_test(test_extents),
+	    cmocka_unit_test(test_many_extents_and_xattrs),
 	    cmocka_unit_test(test_shapes),
 	    cmocka_unit_test(test_inner_trees),
 	    cmocka_unit_test(test_tree_against_list),

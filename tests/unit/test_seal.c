@@ -9,7 +9,7 @@
 #include <sodium.h>
 
 #include "core/seal.h"
-#include "tests/support/vectors.h"
+#include "tests/support/known.h"
 
 #define COUNTER 0x0102030405060708u
 
@@ -27,18 +27,18 @@ static int dec(void *arg, const uint8_t *bytes, size_t len)
 
 static void knows_answers(void **state)
 {
-	struct buf key = vector_get("seal", "key"), out = {0}, plain = {0};
+	struct buf key = known_get("seal", "key"), out = {0}, plain = {0};
 	struct err err = {0};
 
 	(void)state;
 	assert_int_equal(seal_put(key.data, COUNTER, "bound", 5, "sealed text", 11, &out, &err), 0);
-	vector_expect("seal", "sealed", out.data, out.len);
+	known_expect("seal", "sealed", out.data, out.len);
 	assert_int_equal(
 	    seal_get(key.data, COUNTER, "bound", 5, out.data, out.len, "thing", &plain, &err), 0);
-	vector_expect("seal", "plain", plain.data, plain.len);
+	known_expect("seal", "plain", plain.data, plain.len);
 	buf_reset(&out);
 	assert_int_equal(seal_put(key.data, 0, NULL, 0, "", 0, &out, &err), 0);
-	vector_expect("seal", "nothing", out.data, out.len);
+	known_expect("seal", "nothing", out.data, out.len);
 	buf_free(&key);
 	buf_free(&out);
 	buf_free(&plain);
@@ -46,7 +46,7 @@ static void knows_answers(void **state)
 
 static void refuses_what_was_changed(void **state)
 {
-	struct buf key = vector_get("seal", "key"), sealed = vector_get("seal", "sealed");
+	struct buf key = known_get("seal", "key"), sealed = known_get("seal", "sealed");
 	struct decoder d = {dec, key.data};
 	struct buf out = {0};
 	struct err err = {0};

@@ -10,16 +10,16 @@
 
 #include "core/sha256.h"
 #include "tests/support/sha256_sodium.h"
-#include "tests/support/vectors.h"
+#include "tests/support/known.h"
 
 static void expect(const char *name, const struct id *got)
 {
-	vector_expect("sha256", name, got->b, ID_BYTES);
+	known_expect("sha256", name, got->b, ID_BYTES);
 }
 
 static void knows_answers(void **state)
 {
-	struct buf text = vector_get("sha256", "long_in");
+	struct buf text = known_get("sha256", "long_in");
 	struct err err = {0};
 	struct id d;
 
@@ -40,7 +40,7 @@ static void knows_answers(void **state)
 static void pieces_make_the_whole(void **state)
 {
 	static const size_t cuts[] = {0, 1, 63, 64, 65, 127, 128, 999, 1000};
-	struct buf text = vector_get("sha256", "long_in");
+	struct buf text = known_get("sha256", "long_in");
 	struct err err = {0};
 
 	(void)state;
@@ -70,7 +70,7 @@ static void pieces_make_the_whole(void **state)
 
 static void hmac_knows_answers(void **state)
 {
-	struct buf text = vector_get("sha256", "long_in"), key = vector_get("sha256", "hmac_key");
+	struct buf text = known_get("sha256", "long_in"), key = known_get("sha256", "hmac_key");
 	struct hmac_part parts[] = {
 	    {"\x01", 1}, {text.data, 500}, {NULL, 0}, {text.data + 500, 500}};
 	struct err err = {0};

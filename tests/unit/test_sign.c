@@ -9,7 +9,7 @@
 #include <sodium.h>
 
 #include "core/sign.h"
-#include "tests/support/vectors.h"
+#include "tests/support/known.h"
 
 struct pair {
 	uint8_t pub[32], secret[64];
@@ -17,7 +17,7 @@ struct pair {
 
 static struct pair pair_get(void)
 {
-	struct buf seed = vector_get("sign", "seed");
+	struct buf seed = known_get("sign", "seed");
 	struct pair p;
 
 	(void)crypto_sign_seed_keypair(p.pub, p.secret, seed.data);
@@ -34,7 +34,7 @@ static int dec(void *arg, const uint8_t *bytes, size_t len)
 
 static void knows_answers(void **state)
 {
-	struct buf b = vector_get("sign", "bytes");
+	struct buf b = known_get("sign", "bytes");
 	struct pair p = pair_get();
 	struct err err = {0};
 	size_t len = b.len;
@@ -42,11 +42,11 @@ static void knows_answers(void **state)
 	(void)state;
 	assert_int_equal(sign_append(&b, "manifest", p.secret, &err), 0);
 	assert_int_equal(b.len, len + SIGN_BYTES);
-	vector_expect("sign", "manifest", b.data + len, SIGN_BYTES);
+	known_expect("sign", "manifest", b.data + len, SIGN_BYTES);
 	assert_int_equal(sign_check(b.data, b.len, "manifest", p.pub, &err), 0);
 	buf_reset(&b);
 	assert_int_equal(sign_append(&b, "config", p.secret, &err), 0);
-	vector_expect("sign", "config", b.data, b.len);
+	known_expect("sign", "config", b.data, b.len);
 	buf_free(&b);
 }
 

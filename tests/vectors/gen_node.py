@@ -121,3 +121,23 @@ def write(name, arrays):
 write("node.inc", [("list_hex", list_), ("tree_hex", tree), ("inner_hex", inner),
                    ("chunks_hex", chunks), ("chunk_lists_hex", chunk_lists)])
 write("manifest.inc", [("maint_hex", maint), ("read_hex", read)])
+
+
+def seed(target, name, data):
+    """A fuzzer's first inputs are the vectors themselves."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    folder = os.path.join(here, "..", "..", "fuzz", "corpus", target)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "wb") as out:
+        out.write(data)
+
+
+seed("list", "tree", list_)
+seed("list", "chunks", u32(2) + u8(5) + an_id(0) + u8(1) + an_id(1))
+seed("tree", "all-types", tree)
+seed("tree", "inner", inner)
+seed("tree", "empty", u8(0) + u32(0))
+seed("listbody", "chunks", chunks)
+seed("listbody", "lists", chunk_lists)
+seed("manifest", "maintenance", u8(0) + maint)
+seed("manifest", "reading", u8(1) + read)

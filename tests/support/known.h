@@ -1,16 +1,16 @@
 /*
- * vectors: the known answers of tests/vectors, and the demand that damaged bytes be refused. For tests that
+ * known: the known answers of tests/vectors, and the demand that damaged bytes be refused. For tests that
  * run in the top folder; a failure here fails the running cmocka test.
  */
-#ifndef NIGHTJAR_TESTS_VECTORS_H
-#define NIGHTJAR_TESTS_VECTORS_H
+#ifndef NIGHTJAR_TESTS_KNOWN_H
+#define NIGHTJAR_TESTS_KNOWN_H
 
 #include "core/buf.h"
 
 /* The value `name` of tests/vectors/<file>.hex. Free with buf_free. */
-struct buf vector_get(const char *file, const char *name);
+struct buf known_get(const char *file, const char *name);
 /* Fails unless the bytes are exactly that value. */
-void vector_expect(const char *file, const char *name, const void *bytes, size_t len);
+void known_expect(const char *file, const char *name, const void *bytes, size_t len);
 
 /* A decoder under test: 0 or a negative code. */
 struct decoder {

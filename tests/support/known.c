@@ -1,4 +1,4 @@
-#include "tests/support/vectors.h"
+#include "tests/support/known.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@ static int digit(char c)
 	return c >= 'a' ? c - 'a' + 10 : c - '0';
 }
 
-struct buf vector_get(const char *file, const char *name)
+struct buf known_get(const char *file, const char *name)
 {
 	struct buf value = {0};
 	char path[256], *line = NULL;
@@ -39,9 +39,9 @@ struct buf vector_get(const char *file, const char *name)
 	return value;
 }
 
-void vector_expect(const char *file, const char *name, const void *bytes, size_t len)
+void known_expect(const char *file, const char *name, const void *bytes, size_t len)
 {
-	struct buf want = vector_get(file, name);
+	struct buf want = known_get(file, name);
 
 	if (len != want.len || memcmp(bytes, want.data, len) != 0)
 		fail_msg("%s: %s differs from the known answer", file, name);

@@ -1,0 +1,54 @@
+/*
+ * u8 codec, u32 plaintext length, stored bytes: decoding gives exactly that length or nothing. The same bytes as
+ * plaintext come back from compression.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/comp.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_get(struct comp *c, const uint8_t *data, size_t size)
+{
+	struct rd r = rd_of(data, size);
+	uint8_t codec = rd_u8(&r);
+	size_t plain_len = rd_u32(&r);
+	struct buf out = {0};
+	struct err err = {0};
+	int rc = comp_get(c, codec, r.p, r.left, plain_len, &out, &err);
+
+	if (out.len != (rc ? 0 : plain_len))
+		abort();
+	buf_free(&out);
+}
+
+static void check_round_trip(struct comp *c, const uint8_t *data, size_t size)
+{
+	struct buf packed = {0}, out = {0};
+	struct err err = {0};
+	uint8_t codec;
+
+	if (comp_put(c, data, size, &packed, &codec, &err) == 0) {
+		if (packed.len > size ||
+		    comp_get(c, codec, packed.data, packed.len, size, &out, &err) != 0 ||
+		    out.len != size || (size && memcmp(out.data, data, size) != 0))
+			abort();
+	}
+	buf_free(&packed);
+	buf_free(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct comp *c = NULL;
+	struct err err = {0};
+
+	if (comp_new(1, &c, &err) != 0)
+		return 0;
+	check_get(c, data, size);
+	check_round_trip(c, data, size);
+	comp_free(c);
+	return 0;
+}

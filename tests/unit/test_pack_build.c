@@ -1,0 +1,343 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "core/pack.h"
+#include "core/sha256.h"
+#include "tests/support/packs.h"
+#include "tests/support/vector.h"
+
+static struct keys *keys;
+static struct comp *comp;
+static const struct domain_keys *domain;
+
+static int setup(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	keys = vector_keys();
+	domain = keys_domain(keys, 0, &err);
+	return domain ? comp_new(0, &comp, &err) : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	keys_free(keys);
+	comp_free(comp);
+	return 0;
+}
+
+/* What chunk n is in these tests; every third compresses. */
+static struct buf plain_of(size_t n)
+{
+	struct buf b = {0};
+	char text[40];
+	int len = snprintf(text, sizeof(text), "plaintext of chunk %zu ", n);
+
+	for (size_t i = 0; i < (n % 3 ? 1 : 50); i++)
+		buf_put(&b, text, (size_t)len);
+	return b;
+}
+
+static void add(struct pack_builder *b, size_t n, uint8_t kind)
+{
+	struct buf plain = plain_of(n), packed = {0};
+	struct record_info info = {.kind = kind, .plain_bytes = (uint32_t)plain.len};
+	struct err err = {0};
+
+	assert_int_equal(record_id(domain, kind, plain.data, plain.len, &info.id, &err), 0);
+	assert_int_equal(comp_put(comp, plain.data, plain.len, &packed, &info.codec, &err), 0);
+	assert_int_equal(pack_builder_add(b, &info, packed.data, packed.len, &err), 0);
+	buf_free(&plain);
+	buf_free(&packed);
+}
+
+static struct pack_builder *new_builder(unsigned floor_log2)
+{
+	struct pack_builder *b = NULL;
+	struct err err = {0};
+
+	assert_int_equal(pack_builder_new(keys, 7, floor_log2, &b, &err), 0);
+	return b;
+}
+
+struct built {
+	struct buf bytes;
+	struct pack_dir dir;
+	struct id name;
+};
+
+static struct built finish(struct pack_builder *b)
+{
+	struct built built = {0};
+	struct err err = {0};
+
+	assert_int_equal(pack_builder_finish(b, &built.bytes, &built.dir, &built.name, &err), 0);
+	return built;
+}
+
+static void built_free(struct built *built)
+{
+	buf_free(&built->bytes);
+	pack_dir_free(&built->dir);
+}
+
+static void what_is_built_is_read(void **state)
+{
+	struct pack_builder *b = new_builder(12);
+	struct built built;
+	struct pack_dir dir;
+	struct id digest;
+	struct err err = {0};
+	bool seen[40] = {false}, shuffled = false;
+
+	(void)state;
+	for (size_t n = 0; n < 40; n++)
+		add(b, n, (uint8_t)(1 + n % 5));
+	assert_int_equal(pack_builder_records(b), 40);
+	built = finish(b);
+	assert_int_equal(pack_builder_records(b), 0);
+	dir = packs_dec(keys, &built.bytes);
+	assert_int_equal(dir.entry_count, 40);
+	assert_int_equal(built.dir.entry_count, 40);
+	assert_int_equal(built.dir.slot_count, 2);
+	assert_memory_equal(dir.sources[0].writer, keys->writer_pub, 32);
+	assert_int_equal(dir.sources[0].sequence, 7);
+	for (size_t e = 0; e < 40; e++) {
+		struct buf got = packs_open(keys, comp, &built.dir, e, &built.bytes);
+		size_t n = strtoul((char *)got.data + 19, NULL, 10);
+		struct buf want = plain_of(n);
+
+		assert_true(id_eq(&dir.entries[e].info.id, &built.dir.entries[e].info.id));
+		assert_int_equal(dir.entries[e].offset, built.dir.entries[e].offset);
+		assert_false(seen[n]);
+		seen[n] = true;
+		shuffled |= n != e;
+		assert_int_equal(got.len, want.len);
+		assert_memory_equal(got.data, want.data, want.len);
+		buf_free(&got);
+		buf_free(&want);
+	}
+	assert_true(shuffled);
+	assert_int_equal(sha256_of(built.bytes.data, built.bytes.len, &digest, &err), 0);
+	assert_true(id_eq(&digest, &built.name));
+	pack_dir_free(&dir);
+	built_free(&built);
+	pack_builder_free(b);
+}
+
+/* The estimate is exact, the size a bucket, and out may hold other bytes before. */
+static void sizes_are_buckets(void **state)
+{
+	const size_t counts[] = {1, 50, 63, 64, 300, 3000};
+
+	(void)state;
+	for (unsigned floor = 12; floor <= 20; floor += 4) {
+		struct pack_builder *b = new_builder(floor);
+
+		for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+			struct built built = {0};
+			struct err err = {0};
+			size_t bytes;
+
+			for (size_t n = 0; n < counts[i]; n++)
+				add(b, n, (uint8_t)(1 + n % 5));
+			bytes = pack_builder_bytes(b);
+			buf_put(&built.bytes, "front", 5);
+			assert_int_equal(
+			    pack_builder_finish(b, &built.bytes, &built.dir, &built.name, &err), 0);
+			assert_int_equal(built.bytes.len, bytes + 5);
+			assert_int_equal(bucket_bytes(bytes, floor), bytes);
+			assert_int_equal(packs_try(keys, built.bytes.data + 5, bytes, bytes), 0);
+			built_free(&built);
+		}
+		pack_builder_free(b);
+	}
+}
+
+static void without_read_records_there_is_one_slot(void **state)
+{
+	struct pack_builder *b = new_builder(12);
+	struct built built;
+
+	(void)state;
+	add(b, 1, CHUNK_TREE_LIST);
+	add(b, 2, CHUNK_LIST);
+	built = finish(b);
+	assert_int_equal(built.dir.slot_count, 1);
+	assert_int_equal(built.dir.slots[0].recipient, SLOT_M);
+	built_free(&built);
+	add(b, 1, CHUNK_DATA);
+	built = finish(b);
+	assert_int_equal(built.dir.slot_count, 2);
+	assert_int_equal(built.dir.slots[0].recipient, SLOT_M);
+	assert_int_equal(built.dir.slots[1].recipient, SLOT_R);
+	assert_int_equal(built.dir.entries[0].slot, 1);
+	assert_int_equal(built.dir.entries[0].counter, 1);
+	built_free(&built);
+	pack_builder_free(b);
+}
+
+/* A key is for one pack: the same records twice share neither keys nor bytes. */
+static void no_two_packs_are_alike(void **state)
+{
+	struct pack_builder *b = new_builder(12);
+	struct built one, two;
+
+	(void)state;
+	add(b, 1, CHUNK_DATA);
+	one = finish(b);
+	add(b, 1, CHUNK_DATA);
+	two = finish(b);
+	assert_memory_not_equal(one.dir.slots[0].eph, two.dir.slots[0].eph, 32);
+	assert_memory_not_equal(one.dir.slots[1].eph, two.dir.slots[1].eph, 32);
+	assert_memory_not_equal(one.dir.slots[0].eph, one.dir.slots[1].eph, 32);
+	assert_false(id_eq(&one.name, &two.name));
+	built_free(&one);
+	built_free(&two);
+	pack_builder_free(b);
+}
+
+/* Maintenance moves sealed records with their slots into other packs; they open there as they are. */
+static void a_moved_record_opens(void **state)
+{
+	struct pack_builder *b = new_builder(12);
+	struct built from, to;
+	struct slot slots[3];
+	struct pack_dir moved = {.slots = slots, .slot_count = 3, .source_count = 1};
+	struct pack_entry entry;
+	struct buf body = {0}, got, pack = {0};
+	struct pack_dir back = {.slots = slots, .slot_count = 3};
+	struct err err = {0};
+	struct rd r;
+
+	(void)state;
+	add(b, 4, CHUNK_DATA);
+	from = finish(b);
+	add(b, 5, CHUNK_TREE_BODY);
+	to = finish(b);
+	slots[0] = to.dir.slots[0];
+	slots[1] = to.dir.slots[1];
+	slots[2] = from.dir.slots[1];
+	entry = from.dir.entries[0];
+	entry.slot = 2;
+	entry.offset = 9000;
+	moved.sources = from.dir.sources;
+	moved.entries = &entry;
+	moved.entry_count = 1;
+	pack_dir_put(&body, &moved);
+	r = rd_of(body.data, body.len);
+	assert_int_equal(pack_dir_get(&r, 16384, &back, &err), 0);
+	buf_put_zeros(&pack, 9000);
+	buf_put(&pack, from.bytes.data + from.dir.entries[0].offset, entry.stored_bytes);
+	got = packs_open(keys, comp, &back, 0, &pack);
+	assert_memory_equal(got.data, "plaintext of chunk 4 ", got.len);
+	free(back.sources);
+	free(back.entries);
+	buf_free(&got);
+	buf_free(&pack);
+	buf_free(&body);
+	built_free(&from);
+	built_free(&to);
+	pack_builder_free(b);
+}
+
+static void the_builder_refuses_nonsense(void **state)
+{
+	struct pack_builder *b = NULL;
+	struct record_info info = {.kind = CHUNK_DATA, .plain_bytes = 5};
+	struct built built = {0};
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(pack_builder_new(keys, 1, 11, &b, &err), -ERR_USAGE);
+	assert_int_equal(pack_builder_new(keys, 1, 21, &b, &err), -ERR_USAGE);
+	keys->has_writer = false;
+	assert_int_equal(pack_builder_new(keys, 1, 12, &b, &err), -ERR_KEY);
+	keys->has_writer = true;
+	b = new_builder(12);
+	assert_int_equal(pack_builder_finish(b, &built.bytes, &built.dir, &built.name, &err),
+			 -ERR_USAGE);
+	assert_int_equal(pack_builder_add(b, &info, "hell", 4, &err), -ERR_USAGE);
+	info.kind = 9;
+	assert_int_equal(pack_builder_add(b, &info, "hello", 5, &err), -ERR_USAGE);
+	info.kind = CHUNK_DATA;
+	info.codec = CODEC_ZSTD;
+	assert_int_equal(pack_builder_add(b, &info, NULL, LIMIT_RECORD_BYTES, &err), -ERR_LIMIT);
+	assert_int_equal(pack_builder_records(b), 0);
+	pack_builder_free(b);
+	pack_builder_free(NULL);
+}
+
+/* What it takes, it can finish, and readers accept it. */
+static void a_full_pack_says_so(void **state)
+{
+	const size_t len = 7u << 20;
+	struct record_info info = {.kind = CHUNK_DATA, .plain_bytes = (uint32_t)len};
+	struct pack_builder *b = new_builder(12);
+	uint8_t *bytes = calloc(1, len);
+	struct err err = {0};
+	struct built built;
+	int rc = 0;
+
+	(void)state;
+	assert_non_null(bytes);
+	for (uint8_t i = 1; i < 20 && rc == 0; i++) {
+		info.id.b[0] = i;
+		rc = pack_builder_add(b, &info, bytes, len, &err);
+	}
+	assert_int_equal(rc, -ERR_LIMIT);
+	assert_int_equal(pack_builder_records(b), 8);
+	built = finish(b);
+	assert_int_equal(packs_try(keys, built.bytes.data, built.bytes.len, built.bytes.len), 0);
+	built_free(&built);
+	pack_builder_free(b);
+	free(bytes);
+}
+
+static void many_records_are_no_trouble(void **state)
+{
+	const uint32_t count = 100000;
+	struct record_info info = {.kind = CHUNK_DATA, .plain_bytes = 4};
+	struct pack_builder *b = new_builder(12);
+	struct err err = {0};
+	struct pack_dir dir;
+	struct built built;
+
+	(void)state;
+	for (uint32_t i = 0; i < count; i++) {
+		memcpy(info.id.b, &i, 4);
+		assert_int_equal(pack_builder_add(b, &info, &i, 4, &err), 0);
+	}
+	built = finish(b);
+	dir = packs_dec(keys, &built.bytes);
+	assert_int_equal(dir.entry_count, count);
+	pack_dir_free(&dir);
+	built_free(&built);
+	pack_builder_free(b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_is_built_is_read),
+	    cmocka_unit_test(sizes_are_buckets),
+	    cmocka_unit_test(without_read_records_there_is_one_slot),
+	    cmocka_unit_test(no_two_packs_are_alike),
+	    cmocka_unit_test(a_moved_record_opens),
+	    cmocka_unit_test(the_builder_refuses_nonsense),
+	    cmocka_unit_test(a_full_pack_says_so),
+	    cmocka_unit_test(many_records_are_no_trouble),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
