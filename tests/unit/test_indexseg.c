@@ -272,6 +272,19 @@ static void nonsense_is_not_written(void **state)
 	buf_free(&out);
 }
 
+static void another_repository_is_named(void **state)
+{
+	struct buf segment = vector_get("index.txt", "segment");
+	struct indexseg seg = {0};
+	struct err err = {0};
+
+	(void)state;
+	segment.data[10] ^= 1;
+	assert_int_equal(indexseg_dec(keys, segment.data, segment.len, &seg, &err), -ERR_DAMAGED);
+	assert_non_null(strstr(err.text, "another repository"));
+	buf_free(&segment);
+}
+
 /* A segment may name any domain; reading it with the full key must not fill the key's table of domains. */
 static void strange_domains_are_not_derived(void **state)
 {
@@ -298,6 +311,7 @@ int main(void)
 	    cmocka_unit_test(a_changed_front_is_refused),
 	    cmocka_unit_test(what_is_written_is_read),
 	    cmocka_unit_test(nonsense_is_not_written),
+	    cmocka_unit_test(another_repository_is_named),
 	    cmocka_unit_test(strange_domains_are_not_derived),
 	};
 

@@ -146,8 +146,20 @@ static void heads_that_cannot_be_are_refused(void **state)
 	}
 	for (size_t len = 0; len < PACK_HEAD_BYTES; len++)
 		assert_int_equal(pack_head_get(pack.data, len, &head, &err), -ERR_DAMAGED);
+	buf_free(&pack);
+}
+
+static void another_repository_is_named(void **state)
+{
+	struct buf pack = vector_get("pack.txt", "pack");
+	struct pack_dir dir = {0};
+	struct err err = {0};
+
+	(void)state;
 	pack.data[10] ^= 1;
-	assert_int_equal(packs_try(keys, pack.data, pack.len, pack.len), -ERR_DAMAGED);
+	assert_int_equal(pack_front_dec(keys, pack.data, pack.len, pack.len, &dir, &err),
+			 -ERR_DAMAGED);
+	assert_non_null(strstr(err.text, "another repository"));
 	buf_free(&pack);
 }
 
@@ -256,6 +268,14 @@ static void hostile_entries_are_refused(void **state)
 	REFUSED(e[2].stored_bytes = LIMIT_RECORD_BYTES + 1; e[2].info.codec = CODEC_ZSTD);
 	REFUSED(e[2].info.codec = CODEC_DELTA; e[2].info.depth = e[2].info.base_count = 1;
 		e[2].info.bases[0] = e[2].info.id);
+	/* In order, but where the directory must be; it takes 36 + 2·44 + 16 + 42 + 4 + 3·64 bytes at least. */
+	good_entries(e);
+	for (size_t i = 0; i < 3; i++)
+		e[i].offset = (uint32_t)(377 + 100 * i);
+	assert_int_equal(get_entries(e, 3, 8192, 2), -ERR_DAMAGED);
+	for (size_t i = 0; i < 3; i++)
+		e[i].offset++;
+	assert_int_equal(get_entries(e, 3, 8192, 2), 0);
 	good_entries(e);
 	e[2].info.codec = CODEC_DELTA;
 	e[2].info.depth = e[2].info.base_count = 1;
@@ -344,6 +364,7 @@ int main(void)
 	    cmocka_unit_test(any_flipped_bit_of_the_front_is_refused),
 	    cmocka_unit_test(any_truncation_is_refused),
 	    cmocka_unit_test(heads_that_cannot_be_are_refused),
+	    cmocka_unit_test(another_repository_is_named),
 	    cmocka_unit_test(who_may_not_read_is_told),
 	    cmocka_unit_test(hostile_entries_are_refused),
 	    cmocka_unit_test(every_cut_of_a_body_is_refused),

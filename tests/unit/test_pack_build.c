@@ -164,6 +164,58 @@ static void sizes_are_buckets(void **state)
 	}
 }
 
+/* Base ids make a directory longer, here beyond one bucket. */
+static void deltas_are_listed(void **state)
+{
+	struct record_info info = {.kind = CHUNK_DATA,
+				   .codec = CODEC_DELTA,
+				   .depth = 2,
+				   .base_count = 3,
+				   .bases = {{{0, 1}}, {{0, 2}}, {{0, 3}}},
+				   .lineage = 5,
+				   .chain_bytes = 6};
+	struct pack_builder *b = new_builder(12);
+	struct err err = {0};
+	struct built built;
+	struct pack_dir dir;
+
+	(void)state;
+	for (uint8_t i = 1; i <= 60; i++) {
+		info.id.b[0] = i;
+		assert_int_equal(pack_builder_add(b, &info, "delta", 5, &err), 0);
+	}
+	built = finish(b);
+	dir = packs_dec(keys, &built.bytes);
+	assert_int_equal(dir.entry_count, 60);
+	assert_true(dir.entries[0].offset > 60 * (PACK_ENTRY_BYTES + 3 * ID_BYTES));
+	assert_int_equal(dir.entries[59].info.base_count, 3);
+	assert_memory_equal(dir.entries[59].info.bases, info.bases, 3 * ID_BYTES);
+	assert_int_equal(dir.entries[59].info.chain_bytes, 6);
+	pack_dir_free(&dir);
+	built_free(&built);
+	pack_builder_free(b);
+}
+
+static void a_finished_builder_is_empty(void **state)
+{
+	struct record_info info = {.kind = CHUNK_DATA, .plain_bytes = 1u << 20};
+	struct pack_builder *b = new_builder(12);
+	size_t empty = pack_builder_bytes(b);
+	uint8_t *bytes = calloc(1, 1u << 20);
+	struct err err = {0};
+	struct built built;
+
+	(void)state;
+	assert_non_null(bytes);
+	assert_int_equal(pack_builder_add(b, &info, bytes, 1u << 20, &err), 0);
+	assert_true(pack_builder_bytes(b) > 1u << 20);
+	built = finish(b);
+	assert_int_equal(pack_builder_bytes(b), empty);
+	built_free(&built);
+	pack_builder_free(b);
+	free(bytes);
+}
+
 static void without_read_records_there_is_one_slot(void **state)
 {
 	struct pack_builder *b = new_builder(12);
@@ -331,6 +383,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_built_is_read),
 	    cmocka_unit_test(sizes_are_buckets),
+	    cmocka_unit_test(deltas_are_listed),
+	    cmocka_unit_test(a_finished_builder_is_empty),
 	    cmocka_unit_test(without_read_records_there_is_one_slot),
 	    cmocka_unit_test(no_two_packs_are_alike),
 	    cmocka_unit_test(a_moved_record_opens),
