@@ -1,0 +1,173 @@
+#include "repo/walfile.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WAL_HEADER_BYTES 32u
+#define FRAME_HEADER_BYTES 24u
+#define WAL_MAGIC 0x377f0682u /* lowest bit: checksums are big-endian */
+#define WAL_VERSION 3007000u
+#define FRAMES_PER_TICK 256u
+
+struct wal {
+	int fd;
+	bool big_endian;
+	uint32_t page_size;
+	uint8_t salt[8];
+	uint32_t sum[2];        /* running checksum */
+	uint8_t *frame;         /* header and page */
+	uint64_t commit_frames; /* frames up to and with the last commit */
+	uint32_t commit_pages;  /* size of the database after it */
+};
+
+static uint32_t be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static uint32_t le32(const uint8_t *p)
+{
+	return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
+
+static void add_sum(struct wal *w, const uint8_t *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i + 8 <= len; i += 8) {
+		w->sum[0] += (w->big_endian ? be32(p + i) : le32(p + i)) + w->sum[1];
+		w->sum[1] += (w->big_endian ? be32(p + i + 4) : le32(p + i + 4)) + w->sum[0];
+	}
+}
+
+/* Returns the bytes there are, up to len, or -1. */
+static ssize_t read_at(int fd, void *out, size_t len, uint64_t at)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (uint8_t *)out + done, len - done, (off_t)(at + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+static int read_header(struct wal *w, bool *out_valid, struct err *err)
+{
+	uint8_t h[WAL_HEADER_BYTES];
+	ssize_t n = read_at(w->fd, h, sizeof(h), 0);
+
+	*out_valid = false;
+	if (n < 0)
+		return err_set(err, ERR_SOURCE, "cannot read the -wal: %s", strerror(errno));
+	if (n < (ssize_t)sizeof(h) || (be32(h) & ~1u) != WAL_MAGIC || be32(h + 4) != WAL_VERSION)
+		return 0;
+	w->big_endian = (be32(h) & 1) != 0;
+	w->page_size = be32(h + 8);
+	if (w->page_size < 512 || w->page_size > 65536 || (w->page_size & (w->page_size - 1)) != 0)
+		return 0;
+	memcpy(w->salt, h + 16, sizeof(w->salt));
+	w->sum[0] = w->sum[1] = 0;
+	add_sum(w, h, 24);
+	*out_valid = w->sum[0] == be32(h + 24) && w->sum[1] == be32(h + 28);
+	return 0;
+}
+
+/* The next frame, if it is there and belongs to this generation of the log. */
+static int next_frame(struct wal *w, uint64_t number, bool *out_valid, struct err *err)
+{
+	size_t len = FRAME_HEADER_BYTES + w->page_size;
+	ssize_t n = read_at(w->fd, w->frame, len, WAL_HEADER_BYTES + number * len);
+
+	*out_valid = false;
+	if (n < 0)
+		return err_set(err, ERR_SOURCE, "cannot read the -wal: %s", strerror(errno));
+	if ((size_t)n < len || be32(w->frame) == 0 ||
+	    memcmp(w->frame + 8, w->salt, sizeof(w->salt)) != 0)
+		return 0;
+	add_sum(w, w->frame, 8);
+	add_sum(w, w->frame + FRAME_HEADER_BYTES, w->page_size);
+	*out_valid = w->sum[0] == be32(w->frame + 16) && w->sum[1] == be32(w->frame + 20);
+	return 0;
+}
+
+static int tick_now(uint64_t number, int (*tick)(void *arg), void *tick_arg, struct err *err)
+{
+	if (number % FRAMES_PER_TICK == 0 && tick != NULL && tick(tick_arg) != 0)
+		return err_set(err, ERR_CANCELLED, "interrupted");
+	return 0;
+}
+
+static int find_commit(struct wal *w, int (*tick)(void *arg), void *tick_arg, struct err *err)
+{
+	bool valid = true;
+	uint64_t number;
+	int rc = 0;
+
+	for (number = 0; rc == 0 && valid; number++) {
+		rc = tick_now(number, tick, tick_arg, err);
+		if (rc == 0)
+			rc = next_frame(w, number, &valid, err);
+		if (rc == 0 && valid && be32(w->frame + 4) != 0) {
+			w->commit_frames = number + 1;
+			w->commit_pages = be32(w->frame + 4);
+		}
+	}
+	return rc;
+}
+
+static int apply(struct wal *w, struct pageimage *image, int (*tick)(void *arg), void *tick_arg,
+		 struct err *err)
+{
+	bool valid = true;
+	uint64_t number;
+	int rc = 0;
+
+	for (number = 0; rc == 0 && number < w->commit_frames; number++) {
+		rc = tick_now(number, tick, tick_arg, err);
+		if (rc == 0)
+			rc = next_frame(w, number, &valid, err);
+		if (rc == 0 && !valid)
+			return err_set(err, ERR_SOURCE, "the -wal changed while it was read");
+		if (rc == 0 && be32(w->frame) <= w->commit_pages)
+			rc = pageimage_write(image, (uint64_t)(be32(w->frame) - 1) * w->page_size,
+					     w->frame + FRAME_HEADER_BYTES, w->page_size, err);
+	}
+	if (rc == 0)
+		rc = pageimage_truncate(image, (uint64_t)w->commit_pages * w->page_size, err);
+	return rc;
+}
+
+int walfile_apply(int fd, struct pageimage *image, int (*tick)(void *arg), void *tick_arg,
+		  struct err *err)
+{
+	struct wal w = {.fd = fd};
+	bool valid = false;
+	int rc = read_header(&w, &valid, err);
+
+	if (rc != 0 || !valid)
+		return rc;
+	w.frame = malloc(FRAME_HEADER_BYTES + (size_t)w.page_size);
+	if (w.frame == NULL)
+		return err_nomem(err);
+	rc = find_commit(&w, tick, tick_arg, err);
+	if (rc == 0 && w.commit_frames > 0) {
+		rc = read_header(&w, &valid, err); /* checksums run from the start again */
+		if (rc == 0 && !valid)
+			rc = err_set(err, ERR_SOURCE, "the -wal changed while it was read");
+	}
+	if (rc == 0 && w.commit_frames > 0)
+		rc = apply(&w, image, tick, tick_arg, err);
+	free(w.frame);
+	return rc;
+}

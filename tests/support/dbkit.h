@@ -1,0 +1,40 @@
+/* dbkit: what tests of databases share: a temporary directory, SQL, file bytes, snapshots written out. */
+#ifndef NIGHTJAR_TESTS_SUPPORT_DBKIT_H
+#define NIGHTJAR_TESTS_SUPPORT_DBKIT_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "repo/snapshot.h"
+
+/* Temporary directory below $TMPDIR or /tmp; kit_free removes it with everything in it. */
+struct kit {
+	char dir[256];
+	char db[300];    /* dir/app.db */
+	char cache[300]; /* dir/cache, exists */
+};
+
+void kit_new(struct kit *k);
+void kit_free(struct kit *k);
+const char *kit_path(const struct kit *k, const char *name, char out[400]);
+
+sqlite3 *kit_open(const char *path);              /* read-write, create */
+void kit_exec(sqlite3 *db, const char *sql);      /* fails the test on an error */
+void kit_make(const char *path, const char *sql); /* open, exec, close */
+int64_t kit_int(sqlite3 *db, const char *sql);
+
+uint8_t *kit_slurp(const char *path, size_t *out_len); /* NULL when it is not there */
+void kit_spew(const char *path, const void *bytes, size_t len);
+bool kit_exists(const char *path);
+
+/* Forks; runs fn in the child, which dies by _exit without closing anything. Waits unless fn keeps running. */
+void kit_in_dead_process(void (*fn)(const char *path), const char *path);
+
+/* Takes a snapshot with the kit's cache directory; fails the test on an error. */
+struct snapshot *kit_snapshot(const struct kit *k, const struct snapshot_options *more);
+void kit_write_image(struct snapshot *s, const char *path);
+
+#endif
