@@ -15,7 +15,7 @@
 #define SEEN_BYTES (32 + 8 + ID_BYTES)
 #define MAINT_MIN_BYTES 512
 
-static void free_db(struct manifest_db *db)
+void manifest_db_wipe(struct manifest_db *db)
 {
 	for (size_t i = 0; db->tables && i < db->table_count; i++)
 		free(db->tables[i].name);
@@ -37,7 +37,7 @@ static void free_texts(char **texts, size_t count)
 void manifest_free(struct manifest *m)
 {
 	for (size_t i = 0; m->dbs && i < m->db_count; i++)
-		free_db(&m->dbs[i]);
+		manifest_db_wipe(&m->dbs[i]);
 	free(m->dbs);
 	free_texts(m->tags, m->tag_count);
 	free_texts(m->sources, m->source_count);

@@ -54,18 +54,18 @@ char *dbconn_uri(const char *abs_path, const char *query)
 {
 	/* "//" before the path, so that a path that begins with two slashes names no host. */
 	size_t cap = strlen(abs_path) * 3 + (query != NULL ? strlen(query) : 0) + 16;
-	char *uri = malloc(cap), *at;
+	char *uri = malloc(cap), *at = uri;
 
 	if (uri == NULL)
 		return NULL;
-	at = stpcpy(uri, abs_path[0] == '/' ? "file://" : "file:");
+	at += snprintf(at, cap, "%s", abs_path[0] == '/' ? "file://" : "file:");
 	for (; *abs_path != '\0'; abs_path++) {
 		unsigned char b = (unsigned char)*abs_path;
 
 		if (is_plain(b))
 			*at++ = (char)b;
 		else
-			at += sprintf(at, "%%%02X", b);
+			at += snprintf(at, 4, "%%%02X", b);
 	}
 	*at = '\0';
 	if (query != NULL)
