@@ -94,10 +94,16 @@ static int put_fields(struct buf *b, const struct keys *keys, enum role role, st
 	return err_set(err, ERR_USAGE, "no such role: %u", role);
 }
 
+/* A key file is often the first that a process touches, and sodium_malloc aborts before sodium_init. */
+static void *secret_new(size_t size)
+{
+	return sodium_init() < 0 ? NULL : sodium_malloc(size);
+}
+
 static int put_text(struct buf *out, enum role role, const struct buf *blob, struct err *err)
 {
 	size_t cap = sodium_base64_encoded_len(blob->len, sodium_base64_VARIANT_ORIGINAL);
-	char *base64 = sodium_malloc(cap);
+	char *base64 = secret_new(cap);
 
 	if (!base64)
 		return err_nomem(err);
@@ -335,7 +341,7 @@ int keyfile_dec(const void *text, size_t len, struct keys **out_keys, struct err
 	rc = get_role(&base64, &left, &role, err);
 	if (rc != 0)
 		return rc;
-	blob = sodium_malloc(BLOB_MAX_BYTES);
+	blob = secret_new(BLOB_MAX_BYTES);
 	if (!blob)
 		return err_nomem(err);
 	if (sodium_base642bin(blob, BLOB_MAX_BYTES, base64, left, "\n", &blob_len, NULL,

@@ -55,13 +55,15 @@ static int head_get(const void *bytes, size_t len, const uint8_t repo[REPO_ID_BY
 	return check_cost(out_head->passes, out_head->memory_kib, err);
 }
 
-/* Gives key ‖ commitment. */
+/* Gives key ‖ commitment. Without sodium_init Argon2id would run, but several times slower. */
 static int stretch(const void *password, size_t len, const struct slot_head *head, uint8_t out[64],
 		   struct err *err)
 {
 	if (len > LIMIT_PASSWORD_BYTES)
 		return err_set(err, ERR_LIMIT, "password longer than %u bytes",
 			       LIMIT_PASSWORD_BYTES);
+	if (sodium_init() < 0)
+		return err_set(err, ERR_IO, "libsodium does not start");
 	if (crypto_pwhash(out, 64, len ? password : "", len, head->salt, head->passes,
 			  (size_t)head->memory_kib * 1024, crypto_pwhash_ALG_ARGON2ID13) != 0)
 		return err_set(err, ERR_NOMEM, "no memory for the key slot's %u KiB",

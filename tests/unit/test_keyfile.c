@@ -34,6 +34,16 @@ static void expect_text(const struct keys *keys, enum role role, const char *nam
 	buf_wipe(&text);
 }
 
+/* Must run first: nothing has started libsodium yet. */
+static void may_be_the_first_call(void **state)
+{
+	struct buf text = known_get("keyfile", "write");
+
+	(void)state;
+	assert_int_equal(dec(NULL, text.data, text.len), 0);
+	buf_free(&text);
+}
+
 static void cuts_known_texts_from_full_keys(void **state)
 {
 	struct keys *keys = testkeys_full();
@@ -234,6 +244,7 @@ static void tells_why(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(may_be_the_first_call),
 	    cmocka_unit_test(cuts_known_texts_from_full_keys),
 	    cmocka_unit_test(every_role_writes_itself_again),
 	    cmocka_unit_test(no_role_makes_another),
