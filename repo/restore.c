@@ -27,6 +27,7 @@ struct run {
 	const struct restore_options *options;
 	struct restore_result *result;
 	struct fsw *fsw;
+	char *sub;               /* tidy; "/" = everything */
 	struct link_made *links; /* open addressing over number; 0 = free */
 	size_t link_count, link_size;
 	uint8_t *io;
@@ -77,11 +78,21 @@ static bool any_match(const char *const *patterns, size_t count, const char *pat
 	return false;
 }
 
+/* path lies at or below above. */
+static bool lies_at(const char *path, const char *above)
+{
+	size_t len = strlen(above);
+
+	if (strcmp(above, "/") == 0)
+		return true;
+	return strncmp(path, above, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
 static bool wanted(const struct run *run, const char *path)
 {
 	const struct restore_options *o = run->options;
 
-	if (any_match(o->excludes, o->exclude_count, path))
+	if (!lies_at(path, run->sub) || any_match(o->excludes, o->exclude_count, path))
 		return false;
 	return o->include_count == 0 || any_match(o->includes, o->include_count, path);
 }
@@ -92,6 +103,8 @@ static bool worth_entering(const struct run *run, const char *path)
 
 	if (any_match(o->excludes, o->exclude_count, path))
 		return false;
+	if (!lies_at(path, run->sub))
+		return lies_at(run->sub, path);
 	if (o->include_count == 0 || any_match(o->includes, o->include_count, path))
 		return true;
 	for (size_t i = 0; i < o->include_count; i++) {
@@ -382,10 +395,12 @@ static int restore_file(struct run *run, const char *path, const char *rel, cons
 	const char *other = link_find(run, e->link);
 	int r;
 
-	if (other) {
+	if (other && fsw_hardlink(run->fsw, other, rel, err) == 0) {
 		run->result->files++;
-		return fsw_hardlink(run->fsw, other, rel, err);
+		return 0;
 	}
+	if (other)
+		tell_warning(run, path, "could not be hard-linked; restored as a file of its own");
 	r = fsw_file_begin(run->fsw, rel, e->size, &file, err);
 	if (r)
 		return r;
@@ -436,47 +451,74 @@ static int restore_other(struct run *run, const char *rel, const struct entry *e
 
 /* --- the tree --- */
 
+/*
+ * A folder that is being walked. One that was not asked for itself is made only when something below it is restored; every
+ * one that was made gets its attributes when its contents are there.
+ */
 struct place {
 	struct run *run;
-	const char *path; /* of the folder, in the manifest */
+	struct place *above; /* NULL at the top */
+	const char *path;    /* of the folder, in the manifest */
+	bool made;
 };
+
+static int make_way(struct place *at, struct err *err)
+{
+	int r;
+
+	if (!at->above || at->made)
+		return 0;
+	r = make_way(at->above, err);
+	if (!r)
+		r = fsw_mkdir(at->run->fsw, at->path + 1, err);
+	if (!r) {
+		at->made = true;
+		at->run->result->dirs++;
+	}
+	return r;
+}
 
 static int restore_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
 			 struct err *err);
 
-/* wanted says whether the folder itself was asked for, or is only on the way to what was. */
-static int restore_folder(struct run *run, const char *path, const char *rel,
-			  const struct chunk_ref *children, const struct fsw_attrs *attrs,
-			  struct err *err)
+static int restore_folder(struct place *above, const char *path, const struct chunk_ref *children,
+			  const struct fsw_attrs *attrs, struct err *err)
 {
-	struct place below = {run, path};
-	int r = 0;
+	struct run *run = above->run;
+	struct place at = {.run = run, .above = above, .path = path};
+	struct err why = {0};
+	int r = 0, last;
 
 	if (!worth_entering(run, path))
 		return 0;
-	if (wanted(run, path)) {
-		r = fsw_mkdir(run->fsw, rel, err);
-		run->result->dirs++;
-	}
+	if (wanted(run, path))
+		r = make_way(&at, err);
 	if (!r)
-		r = tree_each(run->reader, &children[0].id, restore_entry, &below, err);
-	if (!r && wanted(run, path))
-		r = fsw_attrs_set(run->fsw, rel, attrs, err);
-	return r;
+		r = tree_each(run->reader, &children[0].id, restore_entry, &at, err);
+	/* Even a folder that turned out damaged: what could be restored of it is there. */
+	last = at.made ? fsw_attrs_set(run->fsw, path + 1, attrs, &why) : 0;
+	if (r || !last)
+		return r;
+	*err = why;
+	return last;
 }
 
-static int restore_any(struct run *run, const char *path, const struct entry *e,
+static int restore_any(struct place *at, const char *path, const struct entry *e,
 		       const struct chunk_ref *children, struct err *err)
 {
-	const char *rel = path + 1;
+	struct run *run = at->run;
 	struct attrs attrs;
 	int r = attrs_of(e, &attrs, err);
 
-	if (!r && e->type == ENTRY_DIR)
-		r = restore_folder(run, path, rel, children, &attrs.a, err);
-	else if (!r && wanted(run, path))
-		r = e->type == ENTRY_FILE ? restore_file(run, path, rel, e, children, &attrs.a, err)
-					  : restore_other(run, rel, e, &attrs.a, err);
+	if (!r && e->type == ENTRY_DIR) {
+		r = restore_folder(at, path, children, &attrs.a, err);
+	} else if (!r && wanted(run, path)) {
+		r = make_way(at, err);
+		if (!r)
+			r = e->type == ENTRY_FILE
+				? restore_file(run, path, path + 1, e, children, &attrs.a, err)
+				: restore_other(run, path + 1, e, &attrs.a, err);
+	}
 	attrs_wipe(&attrs);
 	return r;
 }
@@ -489,7 +531,7 @@ static int restore_entry(void *arg, const struct entry *e, const struct chunk_re
 	int r = path ? tick(at->run, path, err) : err_nomem(err);
 
 	if (!r)
-		r = restore_any(at->run, path, e, children, err);
+		r = restore_any(at, path, e, children, err);
 	if (r && !fatal(r)) {
 		tell_failed(at->run, path, err->text);
 		r = 0;
@@ -498,22 +540,25 @@ static int restore_entry(void *arg, const struct entry *e, const struct chunk_re
 	return r;
 }
 
-static int restore_sub(struct run *run, struct err *err)
+static int found(void *arg, const struct entry *e, const struct chunk_ref *children,
+		 struct err *err)
 {
-	char *sub = browse_tidy(run->options->sub);
-	char *folder = sub ? browse_folder_of(sub) : NULL;
-	struct place at = {run, folder};
-	int r;
+	(void)arg;
+	(void)e;
+	(void)children;
+	(void)err;
+	return 0;
+}
 
-	if (!folder)
-		r = err_nomem(err);
-	else if (strcmp(sub, "/") == 0)
-		r = tree_each(run->reader, &run->m->root, restore_entry, &at, err);
-	else
-		r = tree_lookup(run->reader, &run->m->root, sub, restore_entry, &at, err);
-	free(sub);
-	free(folder);
-	return r;
+/* Walks from the root, so that folders above sub get their attributes, too. */
+static int restore_tree(struct run *run, struct err *err)
+{
+	struct place top = {.run = run, .path = "/"};
+	int r = 0;
+
+	if (strcmp(run->sub, "/") != 0)
+		r = tree_lookup(run->reader, &run->m->root, run->sub, found, NULL, err);
+	return r ? r : tree_each(run->reader, &run->m->root, restore_entry, &top, err);
 }
 
 int restore_run(struct reader *reader, const struct manifest *m,
@@ -525,13 +570,16 @@ int restore_run(struct reader *reader, const struct manifest *m,
 
 	*out_result = (struct restore_result){0};
 	run.io = malloc(IO_BYTES);
-	r = run.io ? fsw_open(options->target, tell_warning, &run, &run.fsw, err) : err_nomem(err);
+	run.sub = browse_tidy(options->sub);
+	r = run.io && run.sub ? fsw_open(options->target, tell_warning, &run, &run.fsw, err)
+			      : err_nomem(err);
 	if (!r)
-		r = restore_sub(&run, err);
+		r = restore_tree(&run, err);
 	if (!r)
 		r = fsw_finish(run.fsw, err);
 	fsw_close(run.fsw);
 	links_free(&run);
+	free(run.sub);
 	if (run.io)
 		sodium_memzero(run.io, IO_BYTES);
 	free(run.io);

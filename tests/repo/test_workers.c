@@ -47,7 +47,7 @@ static void run_many(unsigned count, unsigned depth)
 	assert_non_null(jobs);
 	for (size_t i = 0; i < 8; i++)
 		pointers[i] = &contexts[i];
-	MUST(workers_new(count, depth, square, pointers, &w, &err), err);
+	MUST(workers_new(count, depth, square, pointers, &w, &err), &err);
 	for (unsigned i = 0; i < JOBS; i++) {
 		jobs[i].number = i;
 		jobs[i].naps = (i * 7) % 5;
@@ -97,7 +97,7 @@ static void ends_with_jobs_under_way(void **state)
 	struct err err = {0};
 
 	(void)state;
-	MUST(workers_new(2, 6, square, pointers, &w, &err), err);
+	MUST(workers_new(2, 6, square, pointers, &w, &err), &err);
 	for (unsigned i = 0; i < 6; i++) {
 		jobs[i].naps = 5;
 		workers_submit(w, &jobs[i]);
