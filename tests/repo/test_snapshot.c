@@ -106,7 +106,6 @@ static void wal_database_gives_image_and_facts(void **state)
 	assert_int_equal(sqlite3_close(app), SQLITE_OK);
 }
 
-
 static void every_page_size_and_shape(void **state)
 {
 	struct kit *k = *state;
@@ -290,8 +289,9 @@ static void progress_and_cancel(void **state)
 	struct err err = {0};
 	unsigned taken, all;
 
-	kit_make(k->db, TABLE ROWS "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n "
-				   "WHERE i<40000) INSERT INTO t SELECT i, hex(i) FROM n");
+	kit_make(k->db,
+		 TABLE ROWS "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n "
+			    "WHERE i<40000) INSERT INTO t SELECT i, i || hex(zeroblob(50)) FROM n");
 	assert_int_equal(snapshot_take(k->db, &o, &s, &err), 0);
 	taken = seen.calls;
 	assert_true(taken > 2 && seen.done > 0 && seen.total > 0);
