@@ -43,21 +43,28 @@ struct findings {
 	bool damage, missing;
 };
 
-/* One bounded line; a line break inside would look like two. */
-static void add_line(struct findings *f, const char *prefix, const char *line)
+static void add_line(struct findings *f, const char *prefix, const char *line, size_t len)
 {
 	char cut[DBCHECK_LINE_BYTES + 1];
-	char *p;
+	int n = (int)(len < DBCHECK_LINE_BYTES ? len : DBCHECK_LINE_BYTES);
 
-	if (f->lines >= DBCHECK_LINES)
+	if (len == 0 || f->lines >= DBCHECK_LINES)
 		return;
-	(void)snprintf(cut, sizeof(cut), "%s%s", prefix, line);
-	for (p = cut; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ')
-			*p = ' ';
+	(void)snprintf(cut, sizeof(cut), "%s%.*s", prefix, n, line);
 	if (f->lines++ > 0)
 		buf_put_u8(&f->text, '\n');
 	buf_put(&f->text, cut, strlen(cut));
+}
+
+/* SQLite reports all that is wrong with the b-trees in one row of many lines. */
+static void add_lines(struct findings *f, const char *prefix, const char *text)
+{
+	while (*text != '\0') {
+		size_t len = strcspn(text, "\n");
+
+		add_line(f, prefix, text, len);
+		text += len + (text[len] == '\n');
+	}
 }
 
 /* Runs one check pragma to its end. Returns the code of what is neither damage nor something missing. */
@@ -79,7 +86,7 @@ static int run_pragma(struct dbconn *c, const char *sql, const char *prefix, str
 			f->missing = true;
 		else
 			f->damage = true;
-		add_line(f, prefix, line);
+		add_lines(f, prefix, line);
 	}
 	if (rc != SQLITE_DONE && rc != SQLITE_OK) {
 		const char *message = sqlite3_errmsg(c->db);
@@ -89,7 +96,7 @@ static int run_pragma(struct dbconn *c, const char *sql, const char *prefix, str
 		else if (is_damage(rc))
 			f->damage = true;
 		if (f->missing || f->damage)
-			add_line(f, prefix, message);
+			add_lines(f, prefix, message);
 	}
 	if (rc == SQLITE_DONE || is_damage(rc))
 		rc = SQLITE_OK;
@@ -181,7 +188,7 @@ int dbcheck_run(struct dbconn *c, int open_rc, enum snapshot_check kind,
 	(void)snprintf(sql, sizeof(sql), "PRAGMA %s(%d)", pragma, DBCHECK_LINES);
 	if (open_rc != SQLITE_OK && is_damage(open_rc)) {
 		f.damage = true;
-		add_line(&f, "", c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(open_rc));
+		add_lines(&f, "", c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(open_rc));
 		sqlite_rc = SQLITE_OK;
 	} else if (open_rc == SQLITE_OK) {
 		sqlite_rc = run_pragma(c, sql, "", &f);
