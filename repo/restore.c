@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <sodium.h>
 
@@ -452,30 +453,43 @@ static int restore_other(struct run *run, const char *rel, const struct entry *e
 /* --- the tree --- */
 
 /*
- * A folder that is being walked. One that was not asked for itself is made only when something below it is restored; every
- * one that was made gets its attributes when its contents are there.
+ * A folder that is being walked. One that was not asked for itself is made only when something below it is restored; it gets its
+ * attributes when its contents are there, unless it was there before and lies above everything that was backed up ("/tmp").
  */
 struct place {
 	struct run *run;
 	struct place *above; /* NULL at the top */
 	const char *path;    /* of the folder, in the manifest */
-	bool made;
+	bool there;          /* in the target */
+	bool ours;           /* its attributes are ours to set */
 };
+
+/* Above all sources: it was not backed up, only passed through. */
+static bool above_sources(const struct run *run, const char *path)
+{
+	for (size_t i = 0; i < run->m->source_count; i++) {
+		if (lies_at(path, run->m->sources[i]))
+			return false;
+	}
+	return true;
+}
 
 static int make_way(struct place *at, struct err *err)
 {
+	bool made;
 	int r;
 
-	if (!at->above || at->made)
+	if (!at->above || at->there)
 		return 0;
 	r = make_way(at->above, err);
 	if (!r)
-		r = fsw_mkdir(at->run->fsw, at->path + 1, err);
-	if (!r) {
-		at->made = true;
-		at->run->result->dirs++;
-	}
-	return r;
+		r = fsw_mkdir(at->run->fsw, at->path + 1, &made, err);
+	if (r)
+		return r;
+	at->there = true;
+	at->ours = made || !above_sources(at->run, at->path);
+	at->run->result->dirs++;
+	return 0;
 }
 
 static int restore_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
@@ -486,6 +500,7 @@ static int restore_folder(struct place *above, const char *path, const struct ch
 {
 	struct run *run = above->run;
 	struct place at = {.run = run, .above = above, .path = path};
+	struct fsw_attrs own = *attrs;
 	struct err why = {0};
 	int r = 0, last;
 
@@ -495,8 +510,10 @@ static int restore_folder(struct place *above, const char *path, const struct ch
 		r = make_way(&at, err);
 	if (!r)
 		r = tree_each(run->reader, &children[0].id, restore_entry, &at, err);
+	if (above_sources(run, path))
+		own.mtime_s = time(NULL);
 	/* Even a folder that turned out damaged: what could be restored of it is there. */
-	last = at.made ? fsw_attrs_set(run->fsw, path + 1, attrs, &why) : 0;
+	last = at.ours ? fsw_attrs_set(run->fsw, path + 1, &own, &why) : 0;
 	if (r || !last)
 		return r;
 	*err = why;
