@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/lines.h"
 #include "cli/paths.h"
 #include "cli/process.h"
 #include "cli/session.h"
@@ -14,10 +15,17 @@
 #include "repo/backup.h"
 
 struct backup_words {
-	struct option_list tags, excludes;
-	const char *host;
-	bool dry_run;
-	const char *integrity;
+	struct option_list tags, excludes, exclude_files, if_present;
+	struct option_list from, from_verbatim, from_raw;
+	struct option_number largest;
+	const char *host, *time, *integrity;
+	bool dry_run, one_file_system;
+};
+
+/* What the options name, put together. */
+struct backup_lists {
+	struct lines paths, excludes;
+	int64_t time_ns;
 };
 
 const struct option_spec cmd_backup_options[] = {
@@ -25,6 +33,25 @@ const struct option_spec cmd_backup_options[] = {
      "mark the manifest with TAG; may be repeated"},
     {"exclude", 'e', OPTION_LIST, offsetof(struct backup_words, excludes), "PATTERN",
      "leave out what matches PATTERN; may be repeated"},
+    {"exclude-file", 0, OPTION_LIST, offsetof(struct backup_words, exclude_files), "FILE",
+     "leave out what matches a pattern in FILE, one a line; may be repeated"},
+    {"exclude-if-present", 0, OPTION_LIST, offsetof(struct backup_words, if_present),
+     "NAME[:HEADER]",
+     "leave out what is in a folder that has a file NAME (that begins with HEADER), except that "
+     "file; may be repeated"},
+    {"exclude-larger-than", 0, OPTION_SIZE, offsetof(struct backup_words, largest), "SIZE",
+     "leave out files and databases larger than SIZE (k, m, g, t: powers of 1024)"},
+    {"one-file-system", 'x', OPTION_FLAG, offsetof(struct backup_words, one_file_system), NULL,
+     "keep mount points as empty folders"},
+    {"files-from", 0, OPTION_LIST, offsetof(struct backup_words, from), "FILE",
+     "back up what the patterns in FILE match, too, one a line; - is standard input; may be "
+     "repeated"},
+    {"files-from-verbatim", 0, OPTION_LIST, offsetof(struct backup_words, from_verbatim), "FILE",
+     "back up the paths in FILE, too, one a line as it is"},
+    {"files-from-raw", 0, OPTION_LIST, offsetof(struct backup_words, from_raw), "FILE",
+     "back up the paths in FILE, too, each ended by a zero byte (find -print0)"},
+    {"time", 0, OPTION_STRING, offsetof(struct backup_words, time), "TIME",
+     "record TIME, as 2024-05-01 03:04:05, instead of now"},
     {"host", 0, OPTION_STRING, offsetof(struct backup_words, host), "NAME",
      "record NAME instead of this machine's host name"},
     {"dry-run", 'n', OPTION_FLAG, offsetof(struct backup_words, dry_run), NULL,
@@ -63,16 +90,65 @@ static int on_progress(void *arg, enum backup_phase phase, uint64_t files, uint6
 
 static int check_words(const struct backup_words *w, struct err *err)
 {
+	int64_t when;
 	int r = 0;
 
-	for (size_t i = 0; !r && i < w->excludes.count; i++)
-		r = glob_validate(w->excludes.items[i], err);
 	for (size_t i = 0; !r && i < w->tags.count; i++) {
 		if (strlen(w->tags.items[i]) > LIMIT_TAG_BYTES)
 			r = err_set(err, ERR_USAGE, "--tag: at most %u bytes", LIMIT_TAG_BYTES);
 	}
+	if (!r && w->time && strcmp(w->time, "now") != 0 && !text_time_parse(w->time, &when))
+		r = err_set(err, ERR_USAGE,
+			    "--time takes a time as 2024-05-01 03:04:05, or now, not '%s'",
+			    w->time);
 	if (!r && w->integrity && strcmp(w->integrity, "full") != 0)
 		r = err_set(err, ERR_USAGE, "--integrity takes 'full', not '%s'", w->integrity);
+	return r;
+}
+
+static int add_expanded(struct cli *cli, struct lines *paths, const char *pattern, struct err *err)
+{
+	int r = lines_expand(paths, pattern, err);
+
+	if (r == 0)
+		on_unreadable(cli, pattern, "--files-from: there is nothing that matches this");
+	return r < 0 ? r : 0;
+}
+
+static int gather_paths(struct cli *cli, const struct backup_words *w, int count, char **operands,
+			struct lines *paths, struct err *err)
+{
+	struct lines patterns = {0};
+	int r = 0;
+
+	for (int i = 0; !r && i < count; i++)
+		r = lines_add(paths, operands[i], err);
+	for (size_t i = 0; !r && i < w->from.count; i++)
+		r = lines_read(&patterns, w->from.items[i], LINES_TRIMMED, err);
+	for (size_t i = 0; !r && i < patterns.count; i++)
+		r = add_expanded(cli, paths, patterns.items[i], err);
+	for (size_t i = 0; !r && i < w->from_verbatim.count; i++)
+		r = lines_read(paths, w->from_verbatim.items[i], LINES_VERBATIM, err);
+	for (size_t i = 0; !r && i < w->from_raw.count; i++)
+		r = lines_read(paths, w->from_raw.items[i], LINES_RAW, err);
+	lines_free(&patterns);
+	if (!r && paths->count == 0)
+		r = err_set(err, ERR_USAGE,
+			    "'backup' needs a PATH, or --files-from with one; see 'nightjar help "
+			    "backup'");
+	return r;
+}
+
+static int gather_excludes(const struct backup_words *w, struct lines *excludes, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < w->excludes.count; i++)
+		r = lines_add(excludes, w->excludes.items[i], err);
+	for (size_t i = 0; !r && i < w->exclude_files.count; i++)
+		r = lines_read(excludes, w->exclude_files.items[i], LINES_TRIMMED, err);
+	for (size_t i = 0; !r && i < excludes->count; i++)
+		r = glob_validate(excludes->items[i], err);
 	return r;
 }
 
@@ -143,19 +219,46 @@ static double seconds_since(const struct timespec *start)
 	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
 }
 
+/* Without the run itself: what must be right before a password is asked for. */
+static int prepare(struct cli *cli, const struct backup_words *w, int count, char **operands,
+		   struct backup_lists *lists, struct backup_options *o, struct err *err)
+{
+	int r = check_words(w, err);
+
+	if (!r)
+		r = gather_paths(cli, w, count, operands, &lists->paths, err);
+	if (!r)
+		r = gather_excludes(w, &lists->excludes, err);
+	o->paths = (const char *const *)lists->paths.items;
+	o->path_count = lists->paths.count;
+	o->filter.excludes = (const char *const *)lists->excludes.items;
+	o->filter.exclude_count = lists->excludes.count;
+	if (w->time && text_time_parse(w->time, &lists->time_ns))
+		o->time_ns = &lists->time_ns;
+	return r;
+}
+
 static int run_backup(struct cli *cli, const struct backup_words *w, int count, char **operands,
 		      struct backup_result *res, struct err *err)
 {
 	struct session s = {0};
+	struct backup_lists lists = {0};
+	struct backup_own own[2];
 	char host[256], *cache = NULL;
 	const struct passwd *pw = getpwuid(geteuid());
 	struct backup_options o = {
-	    .paths = (const char *const *)operands,
-	    .path_count = (size_t)count,
 	    .tags = w->tags.items,
 	    .tag_count = w->tags.count,
-	    .excludes = w->excludes.items,
-	    .exclude_count = w->excludes.count,
+	    .filter =
+		{
+		    .if_present = w->if_present.items,
+		    .if_present_count = w->if_present.count,
+		    .has_largest = w->largest.given,
+		    .largest_bytes = w->largest.value,
+		    .one_file_system = w->one_file_system,
+		    .own = own,
+		    .own_count = 2,
+		},
 	    .host = host,
 	    .user = pw ? pw->pw_name : "",
 	    .program = "nightjar " NIGHTJAR_VERSION,
@@ -163,18 +266,24 @@ static int run_backup(struct cli *cli, const struct backup_words *w, int count, 
 	    .integrity_full = w->integrity != NULL,
 	    .cb = {on_unreadable, on_warning, on_progress, cli},
 	};
-	int r = check_words(w, err);
+	int r = prepare(cli, w, count, operands, &lists, &o, err);
 
 	if (!r)
 		r = session_host(w->host, host, err);
 	if (!r)
 		r = paths_cache(&cli->global, &cache, err);
 	o.cache_dir = cache;
+	own[1] = (struct backup_own){cache, "is nightjar's cache; left out"};
 	if (!r)
 		r = session_open(cli, &s, err);
 	if (!r)
+		own[0] = (struct backup_own){s.repo->store->location,
+					     "is the repository of this backup; left out"};
+	if (!r)
 		r = backup_run(s.repo, &o, res, err);
 	session_close(&s);
+	lines_free(&lists.paths);
+	lines_free(&lists.excludes);
 	free(cache);
 	return r;
 }

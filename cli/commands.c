@@ -24,7 +24,7 @@ static const char copy_detail[] =
 
 const struct command commands[] = {
     {"init", NULL, "make a new repository", "", init_detail, 0, 0, NULL, NULL, cmd_init},
-    {"backup", NULL, "back up files, folders and live SQLite databases", "PATH…", backup_detail, 1,
+    {"backup", NULL, "back up files, folders and live SQLite databases", "PATH…", backup_detail, 0,
      COMMAND_ANY, cmd_backup_options, &cmd_backup_options_bytes, cmd_backup},
     {"manifests", "snapshots", "list the backups", "", NULL, 0, 0, NULL, NULL, cmd_manifests},
     {"ls", NULL, "list what is in a backup", "MANIFEST[:/sub] [PATH…]", NULL, 1, COMMAND_ANY,

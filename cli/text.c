@@ -69,6 +69,54 @@ void text_time_local(int64_t seconds, char out[TEXT_TIME_CHARS])
 		out[0] = '\0';
 }
 
+/* The number that the digits of text spell where pattern has '0's. */
+static int digits(const char *text, size_t at, size_t count)
+{
+	int n = 0;
+
+	for (size_t i = at; i < at + count; i++)
+		n = 10 * n + (text[i] - '0');
+	return n;
+}
+
+static bool looks_like_time(const char *text)
+{
+	static const char pattern[] = "0000-00-00 00:00:00";
+
+	if (strlen(text) != sizeof(pattern) - 1)
+		return false;
+	for (size_t i = 0; i < sizeof(pattern) - 1; i++) {
+		if (pattern[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != pattern[i])
+			return false;
+	}
+	return true;
+}
+
+bool text_time_parse(const char *text, int64_t *out_ns)
+{
+	struct tm tm = {.tm_isdst = -1}, asked;
+	time_t when;
+
+	if (!looks_like_time(text))
+		return false;
+	tm.tm_year = digits(text, 0, 4) - 1900;
+	tm.tm_mon = digits(text, 5, 2) - 1;
+	tm.tm_mday = digits(text, 8, 2);
+	tm.tm_hour = digits(text, 11, 2);
+	tm.tm_min = digits(text, 14, 2);
+	tm.tm_sec = digits(text, 17, 2);
+	if (tm.tm_year < 1678 - 1900 || tm.tm_year > 2261 - 1900 || tm.tm_hour > 23 ||
+	    tm.tm_min > 59 || tm.tm_sec > 59)
+		return false;
+	asked = tm;
+	when = mktime(&tm);
+	/* The 31st of February comes back as a day in March. The hour may move: clocks jump over one in spring. */
+	if (tm.tm_year != asked.tm_year || tm.tm_mon != asked.tm_mon || tm.tm_mday != asked.tm_mday)
+		return false;
+	*out_ns = (int64_t)when * 1000000000;
+	return true;
+}
+
 size_t text_printable(const char *in, char *out, size_t out_size)
 {
 	size_t used = 0, len;

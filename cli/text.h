@@ -2,6 +2,7 @@
 #ifndef NIGHTJAR_CLI_TEXT_H
 #define NIGHTJAR_CLI_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,12 @@ void text_time_json(int64_t seconds, uint32_t ns, char out[TEXT_TIME_CHARS]);
 
 /* "2024-05-01 03:04:05" in the local zone, for people. */
 void text_time_local(int64_t seconds, char out[TEXT_TIME_CHARS]);
+
+/*
+ * Reads "2024-05-01 03:04:05" in the local zone, as people type it, into nanoseconds since 1970 UTC. False when it is
+ * not exactly that, no such day or second, or outside the years 1678–2261 that nanoseconds can say.
+ */
+bool text_time_parse(const char *text, int64_t *out_ns);
 
 /*
  * Copies a line with control bytes (names and messages may hold newlines and terminal escapes) written as

@@ -7,8 +7,6 @@
 
 #include <sodium.h>
 
-#include "core/glob.h"
-
 void backup_unreadable(struct backup_run *run, const char *path, const char *text)
 {
 	run->result->unreadable++;
@@ -33,13 +31,15 @@ int backup_tick(struct backup_run *run, enum backup_phase phase, const char *pat
 	return 0;
 }
 
-bool backup_excluded(const struct backup_run *run, const char *path)
+bool backup_wants(struct backup_run *run, int dirfd, const char *name, const char *path)
 {
-	for (size_t i = 0; i < run->options->exclude_count; i++) {
-		if (glob_match(run->options->excludes[i], path))
-			return true;
-	}
-	return false;
+	const char *own;
+	struct stat st;
+	bool wanted = backup_filter_wants(run->filter, dirfd, name, path, &st, &own);
+
+	if (own)
+		backup_warning(run, path, own);
+	return wanted;
 }
 
 bool backup_fatal(int r)
@@ -152,6 +152,7 @@ static void run_close(struct backup_run *run)
 	reader_free(run->reader);
 	index_free(run->index);
 	manifest_list_free(&run->manifests);
+	backup_filter_free(run->filter);
 	sources_free(&run->sources);
 	fs_names_free(run->names);
 	if (run->io)
@@ -268,6 +269,10 @@ int backup_run(struct repo *repo, const struct backup_options *options,
 	*out_result = (struct backup_result){0};
 	m.time_ns = m.started_ns = options->now_ns ? options->now_ns : clock_ns();
 	r = sources_resolve(options->paths, options->path_count, &run.sources, err);
+	if (options->time_ns)
+		m.time_ns = *options->time_ns;
+	if (!r)
+		r = backup_filter_new(&options->filter, &run.sources, &run.filter, err);
 	if (!r)
 		r = run_all(&run, &m, err);
 	run_close(&run);

@@ -7,6 +7,7 @@
 #define NIGHTJAR_REPO_BACKUP_H
 
 #include "core/id.h"
+#include "repo/backup_filter.h"
 #include "repo/repo.h"
 
 enum backup_phase { BACKUP_SCAN, BACKUP_SNAPSHOT, BACKUP_FILES, BACKUP_PUBLISH };
@@ -28,8 +29,7 @@ struct backup_options {
 	size_t path_count;
 	const char *const *tags;
 	size_t tag_count;
-	const char *const *excludes; /* glob.h patterns, valid */
-	size_t exclude_count;
+	struct backup_filter_options filter;
 	const char *host;        /* not empty */
 	const char *user;        /* may be "" */
 	const char *program;     /* "nightjar 0.1.0" */
@@ -39,7 +39,8 @@ struct backup_options {
 	unsigned workers;    /* threads that compress; 0 = one a processor */
 	bool integrity_full; /* integrity_check each database even when it is not due */
 	bool dry_run;
-	int64_t now_ns; /* 0 = the clock */
+	int64_t now_ns;         /* 0 = the clock */
+	const int64_t *time_ns; /* the manifest's time; NULL = now */
 	struct backup_callbacks cb;
 };
 

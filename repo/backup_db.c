@@ -110,10 +110,11 @@ static int scan_entry(struct backup_run *run, int dirfd, const char *name, const
 		      struct err *err)
 {
 	struct err ignored = {0};
+	const char *own; /* told by the second walk */
 	struct stat st;
 	int fd, r;
 
-	if (backup_excluded(run, at->path) || fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+	if (!backup_filter_wants(run->filter, dirfd, name, at->path, &st, &own))
 		return 0;
 	if (S_ISDIR(st.st_mode)) {
 		if (fs_open(dirfd, name, O_DIRECTORY, at->path, &fd, &ignored) != 0)
@@ -139,7 +140,7 @@ static int scan_folder(struct backup_run *run, int dirfd, const struct spot *at,
 	int r = backup_tick(run, BACKUP_SCAN, at->path, err);
 
 	if (r || depth > LIMIT_TREE_DEPTH || fstat(dirfd, &st) != 0 ||
-	    fs_list(dirfd, at->path, &names, &count, &ignored) != 0)
+	    backup_filter_list(run->filter, dirfd, at->path, &names, &count, &ignored) != 0)
 		return r;
 	for (size_t i = 0; !r && i < count; i++) {
 		struct spot below;

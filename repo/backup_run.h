@@ -40,6 +40,7 @@ struct backup_run {
 	struct content_writer *writer;
 	struct fs_names *names;
 	struct sources sources;
+	struct backup_filter *filter;
 	struct manifest_list manifests;
 	const struct manifest *parent; /* the newest of this group, or NULL */
 	struct backup_db *dbs;         /* ascending by path once scanned */
@@ -56,7 +57,8 @@ void backup_warning(struct backup_run *run, const char *path, const char *text);
 /* Asks whether to go on; ERR_CANCELLED when not. */
 int backup_tick(struct backup_run *run, enum backup_phase phase, const char *path,
 		struct err *err) ERR_UNUSED_WARN;
-bool backup_excluded(const struct backup_run *run, const char *path);
+/* backup_filter_wants, and says so when something of ours is left out: for the second walk. */
+bool backup_wants(struct backup_run *run, int dirfd, const char *name, const char *path);
 /* True for failures that end the run instead of leaving out one entry. */
 bool backup_fatal(int r);
 /* "/a" + "b" → "/a/b", malloc'd; "/" + "b" → "/b". */

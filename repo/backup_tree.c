@@ -442,11 +442,14 @@ static int add_piece(struct dir_writer *w, struct piece *p, struct err *err)
 	return dir_writer_add(w, &p->e, p->use->children, p->use->child_count, err);
 }
 
-static bool left_out(const struct backup_run *run, const char *path)
+/* A database that the first walk wanted stays wanted: its size may have changed since. */
+static bool left_out(struct backup_run *run, int dirfd, const char *name, const char *path)
 {
 	const struct backup_db *db = backup_db_find(run, path);
 
-	return backup_excluded(run, path) || (db && db->failed) || backup_is_sidecar(run, path);
+	if (db)
+		return db->failed;
+	return backup_is_sidecar(run, path) || !backup_wants(run, dirfd, name, path);
 }
 
 /* open_at: the name to open below dirfd; it differs from name for a followed operand. */
@@ -458,7 +461,7 @@ static int store_entry(struct backup_run *run, int dirfd, const char *open_at, c
 	struct piece p = {0};
 	int r = backup_tick(run, BACKUP_FILES, path, err);
 
-	if (r || left_out(run, path))
+	if (r || left_out(run, dirfd, open_at, path))
 		return r;
 	r = fill_piece(run, dirfd, open_at, path, before, depth, &p, err);
 	p.e.name = span_of(name);
@@ -487,7 +490,7 @@ static int store_folder(struct backup_run *run, int dirfd, const char *path, con
 		return r;
 	old_load(run, old, &before);
 	if (dirfd >= 0)
-		r = fs_list(dirfd, path, &names, &count, err);
+		r = backup_filter_list(run->filter, dirfd, path, &names, &count, err);
 	if (r && !backup_fatal(r)) {
 		backup_unreadable(run, path, err->text);
 		r = 0;

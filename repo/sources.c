@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,12 @@ void sources_free(struct sources *s)
 		free(s->items[i].path);
 		free(s->items[i].real);
 	}
+	for (size_t i = 0; i < s->nested_count; i++) {
+		free(s->nested[i].path);
+		free(s->nested[i].real);
+	}
 	free(s->items);
+	free(s->nested);
 	*s = (struct sources){0};
 }
 
@@ -116,7 +120,7 @@ static int compare_sources(const void *a, const void *b)
 	return *x < *y ? -1 : 1;
 }
 
-static bool lies_below(const char *path, const char *above)
+bool sources_lies_below(const char *path, const char *above)
 {
 	size_t len = strlen(above);
 
@@ -125,14 +129,13 @@ static bool lies_below(const char *path, const char *above)
 	return strncmp(path, above, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
-static void drop_nested(struct sources *s)
+static void part_nested(struct sources *s)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < s->count; i++) {
-		if (kept && lies_below(s->items[i].path, s->items[kept - 1].path)) {
-			free(s->items[i].path);
-			free(s->items[i].real);
+		if (kept && sources_lies_below(s->items[i].path, s->items[kept - 1].path)) {
+			s->nested[s->nested_count++] = s->items[i];
 		} else {
 			s->items[kept++] = s->items[i];
 		}
@@ -149,8 +152,11 @@ int sources_resolve(const char *const *operands, size_t count, struct sources *o
 	if (count == 0 || count > LIMIT_SOURCES)
 		return err_set(err, ERR_USAGE, count ? "too many paths" : "no path to back up");
 	s.items = calloc(count, sizeof(*s.items));
-	if (!s.items)
+	s.nested = calloc(count, sizeof(*s.nested));
+	if (!s.items || !s.nested) {
+		sources_free(&s);
 		return err_nomem(err);
+	}
 	s.count = count;
 	for (size_t i = 0; !r && i < count; i++)
 		r = resolve_one(operands[i], &s.items[i], err);
@@ -159,7 +165,7 @@ int sources_resolve(const char *const *operands, size_t count, struct sources *o
 		return r;
 	}
 	qsort(s.items, s.count, sizeof(*s.items), compare_sources);
-	drop_nested(&s);
+	part_nested(&s);
 	*out_sources = s;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #ifndef NIGHTJAR_REPO_SOURCES_H
 #define NIGHTJAR_REPO_SOURCES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/err.h"
@@ -18,11 +19,17 @@ struct source {
 struct sources {
 	struct source *items; /* ascending by path bytes, '/' lowest */
 	size_t count;
+	struct source
+	    *nested; /* the operands that lie below one of items: not walked by themselves */
+	size_t nested_count;
 };
 
 /* ERR_USAGE an empty operand or none; ERR_MISSING one that does not exist, named. */
 int sources_resolve(const char *const *operands, size_t count, struct sources *out_sources,
 		    struct err *err) ERR_UNUSED_WARN;
 void sources_free(struct sources *s); /* {0} is fine */
+
+/* path lies at above or below it. */
+bool sources_lies_below(const char *path, const char *above);
 
 #endif
