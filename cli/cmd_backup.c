@@ -108,10 +108,14 @@ static int check_words(const struct backup_words *w, struct err *err)
 
 static int add_expanded(struct cli *cli, struct lines *paths, const char *pattern, struct err *err)
 {
+	struct err none = {0};
 	int r = lines_expand(paths, pattern, err);
 
-	if (r == 0)
-		on_unreadable(cli, pattern, "--files-from: there is nothing that matches this");
+	if (r == 0) {
+		(void)err_set(&none, ERR_SOURCE, "%s: nothing matches this of --files-from",
+			      pattern);
+		on_unreadable(cli, pattern, none.text);
+	}
 	return r < 0 ? r : 0;
 }
 

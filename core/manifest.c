@@ -3,17 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
 #include "core/manifest_part.h"
-#include "core/seal.h"
+#include "core/parts.h"
 #include "core/sha256.h"
 #include "core/sign.h"
-#include "core/slot.h"
 
 #define KIND_MANIFEST 1
 #define SEEN_BYTES (32 + 8 + ID_BYTES)
-#define MAINT_MIN_BYTES 512
 
 void manifest_db_wipe(struct manifest_db *db)
 {
@@ -274,82 +270,17 @@ static int complete(struct keys *keys, struct manifest *m, struct err *err)
 	return 0;
 }
 
-/* Appends slot, length and sealed part to the object, whose bytes so far are authenticated with it. */
-static int seal_part(struct keys *keys, const struct manifest *m, uint8_t recipient,
-		     const struct buf *plain, struct buf *object, struct err *err)
-{
-	struct slot_hedge hedge = {
-	    .sequence = m->sequence,
-	    .slot_index = recipient == SLOT_M ? 0 : 1,
-	    .transcript = plain->data,
-	    .transcript_len = plain->len,
-	};
-	struct slot slot = {0};
-	struct buf sealed = {0};
-	uint8_t key[32] = {0};
-	int rc = slot_make(keys, recipient, m->domain, &hedge, &slot, key, err);
-
-	if (rc != 0)
-		goto out;
-	slot_put(object, &slot);
-	buf_put_u32(object, (uint32_t)(plain->len + SEAL_TAG_BYTES));
-	rc = buf_check(object, err);
-	if (rc == 0)
-		rc = seal_put(key, 0, object->data, object->len, plain->data, plain->len, &sealed,
-			      err);
-	if (rc == 0)
-		buf_put(object, sealed.data, sealed.len);
-	if (rc == 0)
-		rc = buf_check(object, err);
-out:
-	sodium_memzero(key, sizeof(key));
-	buf_free(&sealed);
-	return rc;
-}
-
-/* The length of the sealed M part with these bytes of plaintext. */
-static size_t maint_bytes(size_t plain)
-{
-	size_t bytes = MAINT_MIN_BYTES;
-
-	while (bytes < plain + SEAL_TAG_BYTES)
-		bytes *= 2;
-	return bytes;
-}
-
-/* The length of the object with this plaintext in the R part, before the bucket; front is all before the R slot. */
-static size_t whole_bytes(size_t front, size_t plain)
-{
-	return front + SLOT_BYTES + 4 + plain + SEAL_TAG_BYTES + SIGN_BYTES;
-}
-
-static int seal_object(struct keys *keys, const struct manifest *m, unsigned floor_log2,
-		       struct buf *maint, struct buf *read, struct buf *object, struct err *err)
-{
-	uint64_t whole, bucket;
-	int rc;
-
-	buf_put_zeros(maint, maint_bytes(maint->len) - SEAL_TAG_BYTES - maint->len);
-	rc = buf_check(maint, err);
-	if (rc == 0)
-		rc = seal_part(keys, m, SLOT_M, maint, object, err);
-	if (rc != 0)
-		return rc;
-	whole = whole_bytes(object->len, read->len);
-	bucket = whole > LIMIT_MANIFEST_BYTES ? whole : bucket_bytes(whole, floor_log2);
-	if (bucket > LIMIT_MANIFEST_BYTES)
-		return err_set(err, ERR_LIMIT, "a manifest of more than %u bytes",
-			       LIMIT_MANIFEST_BYTES);
-	buf_put_zeros(read, bucket - whole);
-	rc = buf_check(read, err);
-	if (rc == 0)
-		rc = seal_part(keys, m, SLOT_R, read, object, err);
-	return rc != 0 ? rc : sign_append(object, "manifest", keys->writer_secret, err);
-}
-
 int manifest_enc(struct keys *keys, struct manifest *m, unsigned floor_log2, struct buf *out,
 		 struct err *err)
 {
+	struct parts_form form = {
+	    .name = "manifest",
+	    .tag = "manifest",
+	    .limit_bytes = LIMIT_MANIFEST_BYTES,
+	    .domain = m->domain,
+	    .sequence = m->sequence,
+	    .floor_log2 = floor_log2,
+	};
 	struct buf object = {0}, maint = {0}, read = {0};
 	int rc;
 
@@ -368,7 +299,7 @@ int manifest_enc(struct keys *keys, struct manifest *m, unsigned floor_log2, str
 	if (rc == 0)
 		rc = check_readable(&object, &maint, &read, err);
 	if (rc == 0)
-		rc = seal_object(keys, m, floor_log2, &maint, &read, &object, err);
+		rc = parts_put(keys, &form, &maint, &read, &object, err);
 	if (rc != 0)
 		goto out;
 	buf_put(out, object.data, object.len);
@@ -382,91 +313,6 @@ out:
 }
 
 /* --- reading --- */
-
-struct part {
-	struct slot slot;
-	const uint8_t *sealed;
-	size_t len;
-	size_t front; /* bytes of the object before the sealed ones */
-};
-
-static int get_part(struct rd *r, const uint8_t *object, uint8_t recipient, struct part *out_part,
-		    struct err *err)
-{
-	struct part part = {0};
-	int rc = slot_get(r, &part.slot, err);
-
-	if (rc != 0)
-		return rc;
-	part.len = rd_u32(r);
-	part.sealed = rd_bytes(r, part.len);
-	if (r->bad || part.len < SEAL_TAG_BYTES || part.slot.recipient != recipient)
-		return err_set(err, ERR_DAMAGED,
-			       "a manifest's part is cut short or for somebody else");
-	part.front = (size_t)(part.sealed - object);
-	*out_part = part;
-	return 0;
-}
-
-static int open_part(struct keys *keys, const uint8_t *object, const struct part *part,
-		     struct buf *out_plain, struct err *err)
-{
-	uint8_t key[32] = {0};
-	int rc = slot_open(keys, &part->slot, key, err);
-
-	if (rc == 0)
-		rc = seal_get(key, 0, object, part->front, part->sealed, part->len,
-			      "a manifest's part", out_plain, err);
-	sodium_memzero(key, sizeof(key));
-	return rc;
-}
-
-static int open_maint(struct keys *keys, const uint8_t *object, const struct part *part,
-		      struct manifest *m, struct err *err)
-{
-	struct buf plain = {0};
-	struct rd r;
-	int rc = open_part(keys, object, part, &plain, err);
-
-	if (rc != 0)
-		goto out;
-	r = rd_of(plain.data, plain.len);
-	rc = manifest_part_get_maint(&r, m, err);
-	if (rc == 0 && (maint_bytes(plain.len - r.left) != part->len || !rd_zeros_to_end(&r)))
-		rc = err_set(err, ERR_DAMAGED, "a manifest's maintenance part is padded wrongly");
-out:
-	buf_wipe(&plain);
-	return rc;
-}
-
-/* The floor is in the config, which this codec does not have; some floor must give this length. */
-static bool bucket_valid(size_t whole, size_t len)
-{
-	for (unsigned floor = 12; floor <= 20; floor++)
-		if (bucket_bytes(whole, floor) == len)
-			return true;
-	return false;
-}
-
-static int open_read(struct keys *keys, const uint8_t *object, size_t len, const struct part *part,
-		     struct manifest *m, struct err *err)
-{
-	struct buf plain = {0};
-	struct rd r;
-	size_t front = part->front - 4 - SLOT_BYTES;
-	int rc = open_part(keys, object, part, &plain, err);
-
-	if (rc != 0)
-		goto out;
-	r = rd_of(plain.data, plain.len);
-	rc = manifest_part_get_read(&r, m, err);
-	if (rc == 0 &&
-	    (!bucket_valid(whole_bytes(front, plain.len - r.left), len) || !rd_zeros_to_end(&r)))
-		rc = err_set(err, ERR_DAMAGED, "a manifest's reading part is padded wrongly");
-out:
-	buf_wipe(&plain);
-	return rc;
-}
 
 /* Who maintains sees only the M part; it must not tell another story than the R part. */
 static int check_repeat(struct keys *keys, const struct manifest *m, struct err *err)
@@ -489,33 +335,21 @@ static int check_repeat(struct keys *keys, const struct manifest *m, struct err 
 	return same ? 0 : err_set(err, ERR_DAMAGED, "a manifest's two parts contradict each other");
 }
 
-static int open_parts(struct keys *keys, const uint8_t *object, size_t len,
-		      const struct part *maint, const struct part *read, struct manifest *m,
-		      struct err *err)
+static int read_maint(struct rd *r, void *arg, struct err *err)
 {
-	struct err refused = {0};
-	int rc;
+	return manifest_part_get_maint(r, arg, err);
+}
 
-	if (keys->role == ROLE_WRITE)
-		return 0;
-	rc = open_maint(keys, object, maint, m, err);
-	if (rc != 0)
-		return rc;
-	rc = open_read(keys, object, len, read, m, &refused);
-	if (rc == -ERR_KEY)
-		return 0;
-	if (rc != 0) {
-		*err = refused;
-		return rc;
-	}
-	return check_repeat(keys, m, err);
+static int read_read(struct rd *r, void *arg, struct err *err)
+{
+	return manifest_part_get_read(r, arg, err);
 }
 
 static int get_object(struct keys *keys, const uint8_t *object, size_t len, struct manifest *m,
 		      struct err *err)
 {
 	struct rd r = rd_of(object, len < SIGN_BYTES ? 0 : len - SIGN_BYTES);
-	struct part maint, read;
+	struct parts parts;
 	int rc = get_head(&r, m, err);
 
 	if (rc != 0)
@@ -526,19 +360,12 @@ static int get_object(struct keys *keys, const uint8_t *object, size_t len, stru
 	if (rc == 0)
 		rc = get_clear(&r, m, err);
 	if (rc == 0)
-		rc = get_part(&r, object, SLOT_M, &maint, err);
-	if (rc == 0)
-		rc = get_part(&r, object, SLOT_R, &read, err);
-	if (rc == 0)
-		rc = rd_end(&r, "a manifest", err);
+		rc = parts_get(&r, object, len, "manifest", &parts, err);
 	if (rc != 0)
 		return rc;
-	m->domain = maint.slot.domain;
-	if (read.slot.domain != m->domain || maint_bytes(maint.len - SEAL_TAG_BYTES) != maint.len ||
-	    !bucket_valid(len, len))
-		return err_set(err, ERR_DAMAGED,
-			       "a manifest's parts have wrong lengths or domains");
-	return open_parts(keys, object, len, &maint, &read, m, err);
+	m->domain = parts.domain;
+	rc = parts_open(keys, &parts, read_maint, read_read, m, err);
+	return rc == 0 && m->has_read ? check_repeat(keys, m, err) : rc;
 }
 
 int manifest_dec(struct keys *keys, const void *bytes, size_t len, struct manifest *out_manifest,
