@@ -16,6 +16,7 @@
 #define LIMIT_DIRECTORY_BYTES (40u << 20)
 #define LIMIT_INDEX_BYTES (256u << 20) /* one index segment */
 #define LIMIT_MANIFEST_BYTES (64u << 20)
+#define LIMIT_TAGREC_BYTES (4u << 20) /* a floor of 1 MiB and 256 tags fit */
 #define LIMIT_ROSTER_BYTES (16u << 20)
 #define LIMIT_KEY_OBJECT_BYTES (16u << 20) /* anything in keys/ */
 #define LIMIT_CONFIG_BYTES 4096u

@@ -53,6 +53,11 @@ static void sort_strings(char **strings, size_t *count)
 	*count = kept;
 }
 
+void manifest_part_sort_tags(char **tags, size_t *count)
+{
+	sort_strings(tags, count);
+}
+
 void manifest_part_sort(struct manifest *m)
 {
 	sort_strings(m->tags, &m->tag_count);
@@ -77,14 +82,24 @@ static void put_texts(struct buf *b, char *const *texts, size_t count)
 		put_text(b, texts[i]);
 }
 
+void manifest_part_put_tags(struct buf *b, char *const *tags, size_t count)
+{
+	put_texts(b, tags, count);
+}
+
+void manifest_part_put_macs(struct buf *b, const struct id *macs, size_t count)
+{
+	buf_put_u16(b, (uint16_t)count);
+	for (size_t i = 0; i < count; i++)
+		buf_put(b, macs[i].b, ID_BYTES);
+}
+
 void manifest_part_put_maint(struct buf *b, const struct manifest *m)
 {
 	buf_put_u16(b, 1);
 	buf_put(b, m->root.b, ID_BYTES);
 	buf_put(b, m->group.b, ID_BYTES);
-	buf_put_u16(b, (uint16_t)m->tag_mac_count);
-	for (size_t i = 0; i < m->tag_mac_count; i++)
-		buf_put(b, m->tag_macs[i].b, ID_BYTES);
+	manifest_part_put_macs(b, m->tag_macs, m->tag_mac_count);
 	buf_put_u32(b, (uint32_t)m->verdict_count);
 	buf_put(b, m->verdicts, m->verdict_count);
 	buf_put_u64(b, m->files);
@@ -164,20 +179,22 @@ static bool verdict_valid(uint8_t verdict)
 	return verdict >= 1 && verdict <= 3;
 }
 
-static int get_tag_macs(struct rd *r, struct manifest *m, struct err *err)
+int manifest_part_get_macs(struct rd *r, struct id **out_macs, size_t *out_count, struct err *err)
 {
 	size_t count = rd_u16(r);
+	struct id *macs;
 	int rc = check_count(r, count, LIMIT_TAGS, ID_BYTES, "tags", err);
 
 	if (rc != 0)
 		return rc;
-	m->tag_macs = new_array(count, sizeof(*m->tag_macs));
-	if (!m->tag_macs)
+	macs = new_array(count, sizeof(*macs));
+	if (!macs)
 		return err_nomem(err);
-	m->tag_mac_count = count;
+	*out_macs = macs;
+	*out_count = count;
 	for (size_t i = 0; i < count; i++) {
-		rd_copy(r, m->tag_macs[i].b, ID_BYTES);
-		if (i > 0 && id_cmp(&m->tag_macs[i - 1], &m->tag_macs[i]) >= 0)
+		rd_copy(r, macs[i].b, ID_BYTES);
+		if (i > 0 && id_cmp(&macs[i - 1], &macs[i]) >= 0)
 			return damaged(err, "its tags are not in order");
 	}
 	return 0;
@@ -211,7 +228,7 @@ int manifest_part_get_maint(struct rd *r, struct manifest *m, struct err *err)
 	rd_copy(r, m->group.b, ID_BYTES);
 	if (!r->bad && roots != 1)
 		return damaged(err, "it has not one root");
-	rc = get_tag_macs(r, m, err);
+	rc = manifest_part_get_macs(r, &m->tag_macs, &m->tag_mac_count, err);
 	if (rc == 0)
 		rc = get_verdicts(r, m, err);
 	if (rc != 0)
@@ -269,6 +286,11 @@ static int get_texts(struct rd *r, size_t most, size_t most_bytes, const char *w
 				       what);
 	}
 	return 0;
+}
+
+int manifest_part_get_tags(struct rd *r, char ***out_tags, size_t *out_count, struct err *err)
+{
+	return get_texts(r, LIMIT_TAGS, LIMIT_TAG_BYTES, "tags", out_tags, out_count, err);
 }
 
 static int get_tables(struct rd *r, struct manifest_db *db, struct err *err)
@@ -370,8 +392,7 @@ int manifest_part_get_read(struct rd *r, struct manifest *m, struct err *err)
 	if (rc == 0)
 		rc = get_text(r, 0, UINT16_MAX, &m->program, err);
 	if (rc == 0)
-		rc =
-		    get_texts(r, LIMIT_TAGS, LIMIT_TAG_BYTES, "tags", &m->tags, &m->tag_count, err);
+		rc = manifest_part_get_tags(r, &m->tags, &m->tag_count, err);
 	if (rc == 0)
 		rc = get_texts(r, LIMIT_SOURCES, LIMIT_PATH_BYTES, "sources", &m->sources,
 			       &m->source_count, err);
@@ -411,26 +432,37 @@ static int group_mac(const struct domain_keys *domain, const struct manifest *m,
 	return rc;
 }
 
+int manifest_part_macs_of(const struct domain_keys *domain, char *const *tags, size_t count,
+			  struct id **out_macs, struct err *err)
+{
+	struct id *macs = new_array(count, sizeof(*macs));
+	int rc = macs ? 0 : err_nomem(err);
+
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = manifest_tag_mac(domain, tags[i], &macs[i], err);
+	if (rc != 0) {
+		free(macs);
+		return rc;
+	}
+	sort(macs, count, sizeof(*macs), mac_order);
+	*out_macs = macs;
+	return 0;
+}
+
 int manifest_part_repeat(const struct domain_keys *domain, const struct manifest *m,
 			 struct manifest_repeat *out_repeat, struct err *err)
 {
-	struct manifest_repeat repeat = {
-	    .tag_macs = new_array(m->tag_count, sizeof(*repeat.tag_macs)),
-	    .verdicts = new_array(m->db_count, 1),
-	};
-	int rc;
+	struct manifest_repeat repeat = {.verdicts = new_array(m->db_count, 1)};
+	int rc = repeat.verdicts ? 0 : err_nomem(err);
 
-	if (!repeat.tag_macs || !repeat.verdicts)
-		rc = err_nomem(err);
-	else
+	if (rc == 0)
 		rc = group_mac(domain, m, &repeat.group, err);
-	for (size_t i = 0; rc == 0 && i < m->tag_count; i++)
-		rc = manifest_tag_mac(domain, m->tags[i], &repeat.tag_macs[i], err);
+	if (rc == 0)
+		rc = manifest_part_macs_of(domain, m->tags, m->tag_count, &repeat.tag_macs, err);
 	if (rc != 0) {
 		manifest_part_repeat_wipe(&repeat);
 		return rc;
 	}
-	sort(repeat.tag_macs, m->tag_count, sizeof(*repeat.tag_macs), mac_order);
 	for (size_t i = 0; i < m->db_count; i++)
 		repeat.verdicts[i] = m->dbs[i].verdict;
 	*out_repeat = repeat;
