@@ -24,12 +24,12 @@ struct backup_words {
 
 /* What the options name, put together. */
 struct backup_lists {
-	struct lines paths, excludes;
+	struct lines paths, excludes, tags;
 	int64_t time_ns;
 };
 
 const struct option_spec cmd_backup_options[] = {
-    {"tag", 0, OPTION_LIST, offsetof(struct backup_words, tags), "TAG",
+    {"tag", 0, OPTION_LIST, offsetof(struct backup_words, tags), "TAG[,TAG…]",
      "mark the manifest with TAG; may be repeated"},
     {"exclude", 'e', OPTION_LIST, offsetof(struct backup_words, excludes), "PATTERN",
      "leave out what matches PATTERN; may be repeated"},
@@ -93,10 +93,6 @@ static int check_words(const struct backup_words *w, struct err *err)
 	int64_t when;
 	int r = 0;
 
-	for (size_t i = 0; !r && i < w->tags.count; i++) {
-		if (strlen(w->tags.items[i]) > LIMIT_TAG_BYTES)
-			r = err_set(err, ERR_USAGE, "--tag: at most %u bytes", LIMIT_TAG_BYTES);
-	}
 	if (!r && w->time && strcmp(w->time, "now") != 0 && !text_time_parse(w->time, &when))
 		r = err_set(err, ERR_USAGE,
 			    "--time takes a time as 2024-05-01 03:04:05, or now, not '%s'",
@@ -140,6 +136,19 @@ static int gather_paths(struct cli *cli, const struct backup_words *w, int count
 		r = err_set(err, ERR_USAGE,
 			    "'backup' needs a PATH, or --files-from with one; see 'nightjar help "
 			    "backup'");
+	return r;
+}
+
+static int gather_tags(const struct backup_words *w, struct lines *tags, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < w->tags.count; i++)
+		r = lines_add_parts(tags, w->tags.items[i], ',', err);
+	for (size_t i = 0; !r && i < tags->count; i++) {
+		if (strlen(tags->items[i]) > LIMIT_TAG_BYTES)
+			r = err_set(err, ERR_USAGE, "--tag: at most %u bytes", LIMIT_TAG_BYTES);
+	}
 	return r;
 }
 
@@ -232,9 +241,13 @@ static int prepare(struct cli *cli, const struct backup_words *w, int count, cha
 	if (!r)
 		r = gather_paths(cli, w, count, operands, &lists->paths, err);
 	if (!r)
+		r = gather_tags(w, &lists->tags, err);
+	if (!r)
 		r = gather_excludes(w, &lists->excludes, err);
 	o->paths = (const char *const *)lists->paths.items;
 	o->path_count = lists->paths.count;
+	o->tags = (const char *const *)lists->tags.items;
+	o->tag_count = lists->tags.count;
 	o->filter.excludes = (const char *const *)lists->excludes.items;
 	o->filter.exclude_count = lists->excludes.count;
 	if (w->time && text_time_parse(w->time, &lists->time_ns))
@@ -251,8 +264,6 @@ static int run_backup(struct cli *cli, const struct backup_words *w, int count, 
 	char host[256], *cache = NULL;
 	const struct passwd *pw = getpwuid(geteuid());
 	struct backup_options o = {
-	    .tags = w->tags.items,
-	    .tag_count = w->tags.count,
 	    .filter =
 		{
 		    .if_present = w->if_present.items,
@@ -288,6 +299,7 @@ static int run_backup(struct cli *cli, const struct backup_words *w, int count, 
 	session_close(&s);
 	lines_free(&lists.paths);
 	lines_free(&lists.excludes);
+	lines_free(&lists.tags);
 	free(cache);
 	return r;
 }

@@ -1,5 +1,6 @@
 #include "cli/command.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/session.h"
@@ -94,9 +95,26 @@ static const char *worst_verdict(const struct manifest *m)
 	return worst ? verdict_word(worst) : "-";
 }
 
+/* "  [keep,prod]", or nothing; cut when there are too many to show. */
+static void join_tags(const struct manifest *m, char *out, size_t out_size)
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < m->tag_count && used + 4 < out_size; i++) {
+		char shown[LIMIT_TAG_BYTES + 1];
+
+		(void)text_printable(m->tags[i], shown, sizeof(shown));
+		(void)snprintf(out + used, out_size - used - 1, "%s%s", i ? "," : "  [", shown);
+		used = strlen(out);
+	}
+	if (used)
+		memcpy(out + used, "]", 2);
+}
+
 static void print_rows(struct out *out, const struct manifest_list *list)
 {
-	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS], size[TEXT_SIZE_CHARS];
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS], size[TEXT_SIZE_CHARS], tags[512];
 
 	if (list->count)
 		out_note(out, "%-8s  %-19s  %-16s  %10s  %-9s  %s", "ID", "Time", "Host", "Size",
@@ -107,9 +125,10 @@ static void print_rows(struct out *out, const struct manifest_list *list)
 		id_hex(&list->items[i].name, hex);
 		text_time_local(m->time_ns / NS_PER_S, time);
 		text_size(m->bytes, size);
-		out_line(out, "%.*s  %-19s  %-16s  %10s  %-9s  %s%s", ID_SHORT_CHARS, hex, time,
+		join_tags(m, tags, sizeof(tags));
+		out_line(out, "%.*s  %-19s  %-16s  %10s  %-9s  %s%s%s", ID_SHORT_CHARS, hex, time,
 			 m->host ? m->host : "?", size, worst_verdict(m),
-			 m->source_count ? m->sources[0] : "?",
+			 m->source_count ? m->sources[0] : "?", tags,
 			 m->unreadable ? "  (incomplete)" : "");
 		for (size_t k = 1; k < m->source_count; k++)
 			out_line(out, "%71s  %s", "", m->sources[k]);

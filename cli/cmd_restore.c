@@ -10,7 +10,7 @@ struct restore_words {
 	const char *target;
 	const char *host;
 	struct option_list includes, excludes;
-	bool verify;
+	bool verify, dry_run;
 };
 
 const struct option_spec cmd_restore_options[] = {
@@ -22,6 +22,8 @@ const struct option_spec cmd_restore_options[] = {
      "leave out what matches PATTERN; may be repeated"},
     {"verify", 0, OPTION_FLAG, offsetof(struct restore_words, verify), NULL,
      "read everything back, and integrity_check each database"},
+    {"dry-run", 'n', OPTION_FLAG, offsetof(struct restore_words, dry_run), NULL,
+     "say what would be written, and write nothing; -v lists it"},
     {"host", 0, OPTION_STRING, offsetof(struct restore_words, host), "NAME",
      "'latest' means the latest of NAME"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
@@ -68,6 +70,29 @@ static int on_progress(void *arg, uint64_t files, uint64_t bytes, const char *pa
 	return process_interrupted() ? 1 : 0;
 }
 
+/* Told only with -v: a large backup has many. */
+static void on_would(void *arg, const char *path, const struct entry *e)
+{
+	const struct teller *t = arg;
+	char size[TEXT_SIZE_CHARS], shown[4096];
+	struct json j = {0};
+
+	if (!t->cli->out.json) {
+		text_size(e->type == ENTRY_FILE ? e->size : 0, size);
+		(void)text_printable(path, shown, sizeof(shown));
+		out_detail(&t->cli->out, "would restore %s with size %s", shown, size);
+	} else if (t->cli->out.verbose) {
+		json_object(&j, NULL);
+		json_str(&j, "message_type", "verbose_status");
+		json_str(&j, "action", "restored");
+		json_str(&j, "item", path);
+		json_u64(&j, "size", e->type == ENTRY_FILE ? e->size : 0);
+		json_close(&j);
+		out_json(&t->cli->out, &j);
+		json_free(&j);
+	}
+}
+
 static int check_words(const struct restore_words *w, struct err *err)
 {
 	int r = 0;
@@ -76,6 +101,8 @@ static int check_words(const struct restore_words *w, struct err *err)
 		return err_set(err, ERR_USAGE,
 			       "'restore' needs --target DIR; --target / puts everything "
 			       "back where it was");
+	if (w->dry_run && w->verify)
+		return err_set(err, ERR_USAGE, "--verify needs a restore that is not a dry run");
 	for (size_t i = 0; !r && i < w->includes.count; i++)
 		r = glob_validate(w->includes.items[i], err);
 	for (size_t i = 0; !r && i < w->excludes.count; i++)
@@ -83,7 +110,8 @@ static int check_words(const struct restore_words *w, struct err *err)
 	return r;
 }
 
-static void print_result(struct cli *cli, const struct restore_result *res, const char *target)
+static void print_result(struct cli *cli, const struct restore_result *res,
+			 const struct restore_words *w)
 {
 	struct json j = {0};
 	char size[TEXT_SIZE_CHARS];
@@ -91,6 +119,7 @@ static void print_result(struct cli *cli, const struct restore_result *res, cons
 	if (cli->out.json) {
 		json_object(&j, NULL);
 		json_str(&j, "message_type", "summary");
+		json_bool(&j, "dry_run", w->dry_run);
 		json_u64(&j, "files_restored", res->files);
 		json_u64(&j, "dirs_restored", res->dirs);
 		json_u64(&j, "others_restored", res->others);
@@ -104,9 +133,10 @@ static void print_result(struct cli *cli, const struct restore_result *res, cons
 		return;
 	}
 	text_size(res->bytes, size);
-	out_line(&cli->out, "restored %llu files (%llu of them databases), %llu folders, %s to %s",
-		 (unsigned long long)res->files, (unsigned long long)res->databases,
-		 (unsigned long long)res->dirs, size, target);
+	out_line(&cli->out, "%s %llu files (%llu of them databases), %llu folders, %s to %s",
+		 w->dry_run ? "would restore" : "restored", (unsigned long long)res->files,
+		 (unsigned long long)res->databases, (unsigned long long)res->dirs, size,
+		 w->target);
 	if (res->verified)
 		out_line(&cli->out,
 			 "verified %llu files: every byte reads back as it was backed up",
@@ -127,7 +157,8 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 	    .excludes = w->excludes.items,
 	    .exclude_count = w->excludes.count,
 	    .verify = w->verify,
-	    .cb = {on_failed, on_warning, on_progress, &teller},
+	    .dry_run = w->dry_run,
+	    .cb = {on_failed, on_warning, on_progress, on_would, &teller},
 	};
 	const struct manifest_item *item;
 	struct restore_result res = {0};
@@ -144,7 +175,7 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 		r = restore_run(s.reader, &item->m, &o, &res, &err);
 	sum_up_warnings(&teller);
 	if (!r)
-		print_result(cli, &res, w->target);
+		print_result(cli, &res, w);
 	if (!r && res.files + res.dirs + res.others + res.failed == 0) {
 		out_error(&cli->out, "restore", operands[0],
 			  "nothing in it matches what was asked for");

@@ -13,6 +13,14 @@ static const char restore_detail[] =
     "MANIFEST is an id, the first digits of one, or 'latest'; MANIFEST:/sub/path restores only "
     "that.\n"
     "Everything appears under its full path below DIR. Nothing outside DIR is touched.";
+static const char find_detail[] =
+    "PATTERN is a glob. One without '/' is compared with names, one with '/' with full paths, "
+    "where\n"
+    "'**' stands for any folders: '*.jpg', '/srv/app/**/a.db'. Finding nothing is no error.";
+static const char stats_detail[] =
+    "Without MANIFEST: of all. Restore size is what a restore writes; stored is what the\n"
+    "repository keeps for it. For each database: its image and what the chunks take that\n"
+    "its night was the first to store.";
 static const char init_detail[] =
     "With --key-file FILE the key is written to FILE, which must not exist, and there is no "
     "password:\n"
@@ -29,11 +37,17 @@ const struct command commands[] = {
     {"manifests", "snapshots", "list the backups", "", NULL, 0, 0, NULL, NULL, cmd_manifests},
     {"ls", NULL, "list what is in a backup", "MANIFEST[:/sub] [PATH…]", NULL, 1, COMMAND_ANY,
      cmd_ls_options, &cmd_ls_options_bytes, cmd_ls},
+    {"find", NULL, "find files by name in the backups", "PATTERN…", find_detail, 1, COMMAND_ANY,
+     cmd_find_options, &cmd_find_options_bytes, cmd_find},
     {"dump", NULL, "write one file of a backup to standard output", "MANIFEST:/path", NULL, 1, 2,
      cmd_dump_options, &cmd_dump_options_bytes, cmd_dump},
     {"restore", NULL, "put a backup, or a part of it, into a folder",
      "MANIFEST[:/sub] --target DIR", restore_detail, 1, 1, cmd_restore_options,
      &cmd_restore_options_bytes, cmd_restore},
+    {"tag", NULL, "change the tags of backups", "MANIFEST…", NULL, 1, COMMAND_ANY, cmd_tag_options,
+     &cmd_tag_options_bytes, cmd_tag},
+    {"stats", NULL, "show what the backups hold and what they take", "[MANIFEST…]", stats_detail, 0,
+     COMMAND_ANY, NULL, NULL, cmd_stats},
     {"check", NULL, "look for damage in the repository", "", NULL, 0, 0, cmd_check_options,
      &cmd_check_options_bytes, cmd_check},
     {"key add", NULL, "add a password", "", NULL, 0, 0, cmd_key_options, &cmd_key_options_bytes,

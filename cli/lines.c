@@ -62,6 +62,21 @@ int lines_add(struct lines *lines, const char *item, struct err *err)
 	return r ? r : add_item(lines, copy, err);
 }
 
+int lines_add_parts(struct lines *lines, const char *text, char separator, struct err *err)
+{
+	char *copy = strdup(text);
+	int r = copy ? keep_text(lines, copy, err) : err_nomem(err);
+
+	for (char *part = copy, *next; !r && part; part = next) {
+		next = strchr(part, separator);
+		if (next)
+			*next++ = '\0';
+		if (*part)
+			r = add_item(lines, part, err);
+	}
+	return r;
+}
+
 static char *trimmed(char *line)
 {
 	static const char white[] = " \t\r\v\f";

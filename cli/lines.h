@@ -40,6 +40,10 @@ int lines_read(struct lines *lines, const char *path, enum lines_kind kind,
  */
 int lines_expand(struct lines *lines, const char *pattern, struct err *err) ERR_UNUSED_WARN;
 
+/* Adds copies of the parts of text between separators; empty ones are skipped. */
+int lines_add_parts(struct lines *lines, const char *text, char separator,
+		    struct err *err) ERR_UNUSED_WARN;
+
 /* Adds a copy of one item. */
 int lines_add(struct lines *lines, const char *item, struct err *err) ERR_UNUSED_WARN;
 

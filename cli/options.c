@@ -103,7 +103,7 @@ static int store_value(const struct option_spec *spec, void *base, const char *t
 {
 	void *member = (char *)base + spec->offset;
 
-	if (text && text[0] == '\0')
+	if (text && text[0] == '\0' && spec->kind != OPTION_LIST)
 		return err_set(err, ERR_USAGE, "--%s needs a value that is not empty", spec->name);
 	switch (spec->kind) {
 	case OPTION_FLAG:

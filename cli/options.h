@@ -17,7 +17,7 @@ enum option_kind {
 	OPTION_FLAG,   /* bool */
 	OPTION_COUNT,  /* unsigned: how often it was given */
 	OPTION_STRING, /* const char *; not empty; given twice, the last wins */
-	OPTION_LIST,   /* struct option_list */
+	OPTION_LIST,   /* struct option_list; items may be empty */
 	OPTION_NUMBER, /* struct option_number: decimal digits */
 	OPTION_SIZE    /* struct option_number: digits and k, m, g or t, powers of 1024 */
 };

@@ -110,12 +110,25 @@ static void end_message(struct out *o, struct json *j, const char *text)
 	json_free(j);
 }
 
+/* Most texts name their item already; a person must be told it once, not twice. */
+static void say_error(struct out *o, const char *item, const char *text)
+{
+	char both[5120];
+
+	if (!item || !*item || strstr(text, item)) {
+		put_error(o, "", text);
+		return;
+	}
+	(void)snprintf(both, sizeof(both), "%s: %s", item, text);
+	put_error(o, "", both);
+}
+
 void out_error(struct out *o, const char *during, const char *item, const char *text)
 {
 	struct json j = {0};
 
 	if (!o->json) {
-		put_error(o, "", text);
+		say_error(o, item, text);
 		return;
 	}
 	begin_message(&j, "error");

@@ -155,11 +155,16 @@ int glob_validate(const char *pattern, struct err *err)
 	return 0;
 }
 
+static bool used_up(const char *path)
+{
+	return path[strspn(path, "/")] == '\0';
+}
+
 /*
  * The same walk as part_match one level up: components instead of bytes, "**" instead of '*'. A pattern
  * that is used up has matched the path or a parent of it.
  */
-bool glob_match(const char *pattern, const char *path)
+static bool path_match(const char *pattern, const char *path, bool whole)
 {
 	const char *pat_rest = pattern, *path_rest = path;
 	const char *star_pat = NULL, *star_path = NULL;
@@ -169,20 +174,32 @@ bool glob_match(const char *pattern, const char *path)
 		star_pat = pattern;
 		star_path = path;
 	}
-	while (next_part(&pat_rest, &pat)) {
-		if (is_any_depth(&pat)) {
+	for (;;) {
+		if (!next_part(&pat_rest, &pat)) {
+			if (!whole || used_up(path_rest))
+				return true;
+		} else if (is_any_depth(&pat)) {
 			star_pat = pat_rest;
 			star_path = path_rest;
 			continue;
-		}
-		if (next_part(&path_rest, &name) && part_match(&pat, &name))
+		} else if (next_part(&path_rest, &name) && part_match(&pat, &name)) {
 			continue;
+		}
 		if (!star_pat || !next_part(&star_path, &name))
 			return false;
 		pat_rest = star_pat;
 		path_rest = star_path;
 	}
-	return true;
+}
+
+bool glob_match(const char *pattern, const char *path)
+{
+	return path_match(pattern, path, false);
+}
+
+bool glob_match_whole(const char *pattern, const char *path)
+{
+	return path_match(pattern, path, true);
 }
 
 bool glob_may_match_below(const char *pattern, const char *path)

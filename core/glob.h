@@ -21,6 +21,9 @@ int glob_validate(const char *pattern, struct err *err) ERR_UNUSED_WARN;
 /* path: absolute, no trailing '/', no empty components. The pattern must be valid. */
 bool glob_match(const char *pattern, const char *path);
 
+/* As glob_match, but the path itself must match, not a parent of it. */
+bool glob_match_whole(const char *pattern, const char *path);
+
 /* True when something below the directory path could match: an include filter must enter it. */
 bool glob_may_match_below(const char *pattern, const char *path);
 

@@ -17,6 +17,8 @@ static void check_laws(const char *pattern, const char *path)
 
 	if (match && !below)
 		abort();
+	if (glob_match_whole(pattern, path) && !match)
+		abort();
 	child = malloc(len + 3);
 	if (!child)
 		return;

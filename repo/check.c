@@ -353,6 +353,9 @@ static int check_manifests(struct run *run, struct err *err)
 	int r = manifests_load(run->repo, on_bad_manifest, run, &list, err);
 
 	run->result->manifests = list.count;
+	for (size_t i = 0; !r && i < list.stray_count; i++)
+		tell_damage(run, STORE_SNAPSHOTS, &list.strays[i],
+			    "tells the tags of a backup that is not there: its manifest is lost");
 	for (size_t i = 0; !r && i < list.count; i++)
 		r = check_manifest(run, &list.items[i], err);
 	manifest_list_free(&list);

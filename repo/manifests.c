@@ -3,11 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "repo/tags.h"
+
 void manifest_list_free(struct manifest_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
 		manifest_free(&list->items[i].m);
 	free(list->items);
+	free(list->strays);
 	*list = (struct manifest_list){0};
 }
 
@@ -26,6 +29,8 @@ static int compare_items(const void *a, const void *b)
 	return id_cmp(&x->name, &y->name);
 }
 
+#define KIND_MANIFEST 1
+
 static int writer_known(const struct repo *repo, const struct manifest *m, struct err *err)
 {
 	const struct roster_writer *w = roster_find(&repo->roster, m->writer);
@@ -36,9 +41,9 @@ static int writer_known(const struct repo *repo, const struct manifest *m, struc
 		       "signed by a writer that the roster in keys/ does not name");
 }
 
-/* 1 when the object is another kind of signed record. */
+/* 1 when the object is another kind of signed record; a tag record goes to tags. */
 static int load_one(struct repo *repo, const struct id *name, struct manifest_item *out_item,
-		    struct err *err)
+		    struct tags *tags, struct err *err)
 {
 	struct buf bytes = {0};
 	struct rd r = {0};
@@ -49,9 +54,11 @@ static int load_one(struct repo *repo, const struct id *name, struct manifest_it
 		r = rd_of(bytes.data, bytes.len);
 		result = header_get(&r, OBJECT_SNAPSHOT, &kind, err);
 	}
-	if (!result && kind != 1) {
+	if (!result && kind != KIND_MANIFEST) {
+		if (kind == TAGREC_KIND)
+			result = tags_take(repo, name, &bytes, tags, err);
 		buf_free(&bytes);
-		return 1;
+		return result ? result : 1;
 	}
 	out_item->name = *name;
 	out_item->object_bytes = bytes.len;
@@ -70,6 +77,7 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		   struct manifest_list *out_list, struct err *err)
 {
 	struct manifest_list list = {0};
+	struct tags tags = {0};
 	struct id *names = NULL;
 	size_t count = 0;
 	int r = repo_list(repo->store, STORE_SNAPSHOTS, &names, NULL, &count, err);
@@ -80,13 +88,16 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 			r = err_nomem(err);
 	}
 	for (size_t i = 0; !r && i < count; i++) {
-		r = load_one(repo, &names[i], &list.items[list.count], err);
+		r = load_one(repo, &names[i], &list.items[list.count], &tags, err);
 		if (r == 0)
 			list.count++;
 		else if (r < 0 && r != -ERR_NOMEM && bad)
 			bad(bad_arg, &names[i], err);
 		r = r == -ERR_NOMEM ? r : 0;
 	}
+	if (!r)
+		r = tags_apply(&tags, &list, names, count, err);
+	tags_free(&tags);
 	free(names);
 	if (r) {
 		manifest_list_free(&list);

@@ -10,19 +10,23 @@
 struct manifest_item {
 	struct id name;
 	uint64_t object_bytes;
-	struct manifest m;
+	uint64_t
+	    tag_number;    /* of the tag record that holds; 0 = the tags are those of the backup */
+	struct manifest m; /* with the tags that hold now */
 };
 
 struct manifest_list {
 	struct manifest_item *items; /* oldest first: time, then writer, then sequence */
 	size_t count;
+	struct id *strays; /* tag records of manifests that are not there */
+	size_t stray_count;
 };
 void manifest_list_free(struct manifest_list *list); /* {0} is fine */
 
 /* Told of each signed record that could not be used; loading goes on. May be NULL. */
 typedef void manifest_bad_fn(void *arg, const struct id *name, const struct err *why);
 
-/* Every manifest whose signature, writer and sealed parts verify. */
+/* Every manifest whose signature, writer and sealed parts verify, with what tag records say of it. */
 int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		   struct manifest_list *out_list, struct err *err) ERR_UNUSED_WARN;
 

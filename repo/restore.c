@@ -312,6 +312,25 @@ static int write_content(struct run *run, struct fsw_file *file, const struct en
 	return r;
 }
 
+static void tell_would(struct run *run, const char *path, const struct entry *e)
+{
+	if (run->options->cb.would)
+		run->options->cb.would(run->options->cb.arg, path, e);
+}
+
+/* What restore_file would have done, in numbers. */
+static int pretend_file(struct run *run, const char *path, const char *rel, const struct entry *e,
+			bool is_link, struct err *err)
+{
+	tell_would(run, path, e);
+	run->result->files++;
+	if (is_link)
+		return 0;
+	run->result->bytes += content_stored_bytes(e);
+	run->result->databases += e->encoding == ENCODING_DATABASE;
+	return linktable_add(&run->links, e->link, rel, err);
+}
+
 static int restore_file(struct run *run, const char *path, const char *rel, const struct entry *e,
 			const struct chunk_ref *children, const struct fsw_attrs *attrs,
 			struct err *err)
@@ -320,6 +339,8 @@ static int restore_file(struct run *run, const char *path, const char *rel, cons
 	const char *other = linktable_find(&run->links, e->link);
 	int r;
 
+	if (run->options->dry_run)
+		return pretend_file(run, path, rel, e, other != NULL, err);
 	if (other && fsw_hardlink(run->fsw, other, rel, err) == 0) {
 		run->result->files++;
 		return 0;
@@ -350,9 +371,11 @@ static int restore_other(struct run *run, const char *rel, const struct entry *e
 	const char *linked = linktable_find(&run->links, e->link);
 	uint32_t type = S_IFSOCK;
 	char *target;
-	int r;
+	int r = 0;
 
-	if (linked) {
+	if (run->options->dry_run) {
+		tell_would(run, rel - 1, e);
+	} else if (linked) {
 		r = fsw_hardlink(run->fsw, linked, rel, err);
 	} else if (e->type == ENTRY_SYMLINK) {
 		target = strndup((const char *)e->target.p, e->target.len);
@@ -400,13 +423,13 @@ static bool above_sources(const struct run *run, const char *path)
 
 static int make_way(struct place *at, struct err *err)
 {
-	bool made;
+	bool made = false;
 	int r;
 
 	if (!at->above || at->there)
 		return 0;
 	r = make_way(at->above, err);
-	if (!r)
+	if (!r && !at->run->options->dry_run)
 		r = fsw_mkdir(at->run->fsw, at->path + 1, &made, err);
 	if (r)
 		return r;
@@ -437,7 +460,8 @@ static int restore_folder(struct place *above, const char *path, const struct ch
 	if (above_sources(run, path))
 		own.mtime_s = time(NULL);
 	/* Even a folder that turned out damaged: what could be restored of it is there. */
-	last = at.ours ? fsw_attrs_set(run->fsw, path + 1, &own, &why) : 0;
+	last =
+	    at.ours && !run->options->dry_run ? fsw_attrs_set(run->fsw, path + 1, &own, &why) : 0;
 	if (r || !last)
 		return r;
 	*err = why;
@@ -452,6 +476,8 @@ static int restore_any(struct place *at, const char *path, const struct entry *e
 	int r = attrs_of(e, &attrs, err);
 
 	if (!r && e->type == ENTRY_DIR) {
+		if (run->options->dry_run && wanted(run, path))
+			tell_would(run, path, e);
 		r = restore_folder(at, path, children, &attrs.a, err);
 	} else if (!r && wanted(run, path)) {
 		r = make_way(at, err);
@@ -512,11 +538,12 @@ int restore_run(struct reader *reader, const struct manifest *m,
 	*out_result = (struct restore_result){0};
 	run.io = malloc(IO_BYTES);
 	run.sub = browse_tidy(options->sub);
-	r = run.io && run.sub ? fsw_open(options->target, tell_warning, &run, &run.fsw, err)
-			      : err_nomem(err);
+	r = run.io && run.sub ? 0 : err_nomem(err);
+	if (!r && !options->dry_run)
+		r = fsw_open(options->target, tell_warning, &run, &run.fsw, err);
 	if (!r)
 		r = restore_tree(&run, err);
-	if (!r)
+	if (!r && run.fsw)
 		r = fsw_finish(run.fsw, err);
 	fsw_close(run.fsw);
 	linktable_free(&run.links);

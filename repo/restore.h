@@ -14,6 +14,8 @@ struct restore_callbacks {
 	/* Something to know: an owner that could not be set, a stale -wal moved aside. */
 	void (*warning)(void *arg, const char *path, const char *text);
 	int (*progress)(void *arg, uint64_t files, uint64_t bytes, const char *path);
+	/* A dry run: what would be written. */
+	void (*would)(void *arg, const char *path, const struct entry *entry);
 	void *arg;
 }; /* each may be NULL */
 
@@ -25,7 +27,8 @@ struct restore_options {
 	size_t include_count;
 	const char *const *excludes;
 	size_t exclude_count;
-	bool verify; /* read everything back and compare; integrity_check each database */
+	bool verify;  /* read everything back and compare; integrity_check each database */
+	bool dry_run; /* nothing is read but the tree, and the target is not looked at, nor made */
 	struct restore_callbacks cb;
 };
 

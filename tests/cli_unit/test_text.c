@@ -103,12 +103,59 @@ static void a_long_line_is_cut_between_escapes(void **state)
 	assert_string_equal(out, "");
 }
 
+static void times_as_typed(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t seconds;
+	} good[] = {
+	    {"1970-01-01 00:00:00", 0},
+	    {"2024-02-29 23:59:59", 1709251199},
+	    {"1969-12-31 23:59:59", -1},
+	    {"2261-12-31 00:00:00", INT64_C(9214560000)},
+	};
+	static const char *const bad[] = {
+	    "",
+	    "now",
+	    "2024-02-30 00:00:00",
+	    "2023-02-29 00:00:00",
+	    "2024-00-01 00:00:00",
+	    "2024-01-00 00:00:00",
+	    "2024-01-01 24:00:00",
+	    "2024-01-01 00:60:00",
+	    "2024-01-01 00:00:60",
+	    "2024-01-01 00:00:00 ",
+	    "2024-1-01 00:00:000",
+	    "2024-01-01T00:00:00",
+	    "+024-01-01 00:00:00",
+	    "2262-01-01 00:00:00",
+	    "1677-12-31 00:00:00",
+	};
+	int64_t ns;
+
+	(void)state;
+	assert_int_equal(setenv("TZ", "UTC", 1), 0);
+	tzset();
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_true(text_time_parse(good[i].text, &ns));
+		assert_true(ns == good[i].seconds * 1000000000);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (text_time_parse(bad[i], &ns))
+			fail_msg("'%s' was taken for a time", bad[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(sizes),          cmocka_unit_test(durations),
-	    cmocka_unit_test(times_for_json), cmocka_unit_test(times_for_people),
-	    cmocka_unit_test(control_bytes),  cmocka_unit_test(a_long_line_is_cut_between_escapes),
+	    cmocka_unit_test(times_as_typed),
+	    cmocka_unit_test(sizes),
+	    cmocka_unit_test(durations),
+	    cmocka_unit_test(times_for_json),
+	    cmocka_unit_test(times_for_people),
+	    cmocka_unit_test(control_bytes),
+	    cmocka_unit_test(a_long_line_is_cut_between_escapes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

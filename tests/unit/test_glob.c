@@ -17,6 +17,27 @@ struct match_case {
 	bool want;
 };
 
+static const struct match_case whole_cases[] = {
+    {"foo", "/x/foo", true},
+    {"foo", "/x/foo/y", false},
+    {"foo", "/x/foo/foo", true},
+    {"foo", "/foo/x/foo/y", false},
+    {"*.go", "/a.go/b", false},
+    {"*.go", "/a.go/b.go", true},
+    {"/foo", "/foo", true},
+    {"/foo", "/foo/bar", false},
+    {"/*", "/a/b", false},
+    {"/foo/**", "/foo/x/y", true},
+    {"/foo/**", "/foo", true},
+    {"/foo/**/bar", "/foo/x/bar/y", false},
+    {"/foo/**/bar", "/foo/x/bar/y/bar", true},
+    {"/**", "/x/y", true},
+    {"/", "/x", false},
+    {"/", "/", true},
+    {"a/*/c", "/x/a/b/c", true},
+    {"a/*/c", "/a/b/c/d", false},
+};
+
 static const struct match_case match_cases[] = {
     /* one name, at any depth, and everything below it */
     {"*.go", "/foo/bar/test.go", true},
@@ -271,11 +292,27 @@ static void test_same_as_slow(void **state)
 	}
 }
 
+static void whole(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(whole_cases) / sizeof(whole_cases[0]); i++) {
+		const struct match_case *c = &whole_cases[i];
+
+		if (glob_match_whole(c->pattern, c->path) != c->want)
+			fail_msg("%s on %s", c->pattern, c->path);
+		if (c->want && !glob_match(c->pattern, c->path))
+			fail_msg("%s on %s: the whole path but not a part", c->pattern, c->path);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_match_table),     cmocka_unit_test(test_validate),
-	    cmocka_unit_test(test_may_match_below), cmocka_unit_test(test_hostile_is_fast),
+	    cmocka_unit_test(whole),
+	    cmocka_unit_test(test_match_table),
+	    cmocka_unit_test(test_validate),
+	    cmocka_unit_test(test_may_match_below),
+	    cmocka_unit_test(test_hostile_is_fast),
 	    cmocka_unit_test(test_same_as_slow),
 	};
 

@@ -1,0 +1,228 @@
+#include "cli/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/process.h"
+#include "cli/session.h"
+#include "cli/text.h"
+#include "repo/stats.h"
+
+#define NS_PER_S 1000000000
+
+static void on_bad(void *arg, const struct id *name, const struct err *why)
+{
+	struct cli *cli = arg;
+	char hex[ID_HEX_CHARS + 1], item[64];
+
+	id_hex(name, hex);
+	(void)snprintf(item, sizeof(item), "manifest %.*s", ID_SHORT_CHARS, hex);
+	out_error(&cli->out, "stats", item, why->text);
+	exit_add(&cli->codes, EXIT_FAILED);
+}
+
+static int on_progress(void *arg)
+{
+	(void)arg;
+	return process_interrupted() ? 1 : 0;
+}
+
+static double ratio(uint64_t of, uint64_t to)
+{
+	return to ? (double)of / (double)to : 0;
+}
+
+static unsigned long long llu(uint64_t n)
+{
+	return (unsigned long long)n;
+}
+
+/* --- JSON --- */
+
+static void json_objects(struct json *j, const struct stats *s)
+{
+	json_object(j, "objects");
+	for (int type = 0; type < STORE_TYPES; type++) {
+		json_object(j, store_type_name((enum store_type)type));
+		json_u64(j, "count", s->objects[type].count);
+		json_u64(j, "bytes", s->objects[type].bytes);
+		json_close(j);
+	}
+	json_close(j);
+}
+
+static void json_night(struct json *j, const struct manifest_item *item,
+		       const struct stats_night *night)
+{
+	const struct manifest *m = &item->m;
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS];
+
+	id_hex(&item->name, hex);
+	text_time_json(m->time_ns / NS_PER_S, (uint32_t)(m->time_ns % NS_PER_S), time);
+	json_object(j, NULL);
+	json_str(j, "id", hex);
+	json_bytes(j, "short_id", hex, ID_SHORT_CHARS);
+	json_str(j, "time", time);
+	json_str(j, "hostname", m->host);
+	json_u64(j, "total_size", m->bytes);
+	json_u64(j, "total_file_count", m->files);
+	json_u64(j, "blobs_added", night->chunks);
+	json_u64(j, "data_added", night->plain_bytes);
+	json_u64(j, "data_added_packed", night->stored_bytes);
+	json_array(j, "databases");
+	for (size_t i = 0; i < m->db_count; i++) {
+		json_object(j, NULL);
+		json_str(j, "path", m->dbs[i].path);
+		json_u64(j, "bytes", m->dbs[i].image_bytes);
+		json_u64(j, "data_added_packed", night->db_stored[i]);
+		json_close(j);
+	}
+	json_close(j);
+	json_close(j);
+}
+
+static void json_totals(struct json *j, const struct stats *s)
+{
+	double compression = ratio(s->plain_bytes, s->stored_bytes);
+
+	json_u64(j, "snapshots_count", s->night_count);
+	json_u64(j, "total_restore_size", s->restore_bytes);
+	json_u64(j, "total_file_count", s->restore_files);
+	json_u64(j, "total_blob_count", s->chunks);
+	json_u64(j, "total_uncompressed_size", s->plain_bytes);
+	json_u64(j, "total_size", s->stored_bytes);
+	json_double(j, "compression_ratio", compression);
+	json_double(j, "compression_space_saving",
+		    compression > 0 ? 100 * (1 - 1 / compression) : 0);
+	json_double(j, "deduplication_ratio", ratio(s->restore_bytes, s->plain_bytes));
+}
+
+/* --- for people --- */
+
+static void print_totals(struct cli *cli, const struct stats *s)
+{
+	char a[TEXT_SIZE_CHARS], b[TEXT_SIZE_CHARS], c[TEXT_SIZE_CHARS];
+	uint64_t bytes = 0;
+
+	for (int type = 0; type < STORE_TYPES; type++)
+		bytes += s->objects[type].bytes;
+	text_size(bytes, a);
+	out_line(&cli->out, "%-10s %8s  %12s", "Objects", "Number", "Size");
+	for (int type = 0; type < STORE_TYPES; type++) {
+		text_size(s->objects[type].bytes, b);
+		out_line(&cli->out, "%-10s %8llu  %12s", store_type_name((enum store_type)type),
+			 llu(s->objects[type].count), b);
+	}
+	out_line(&cli->out, "%-10s %8s  %12s", "together", "", a);
+	text_size(s->restore_bytes, a);
+	text_size(s->plain_bytes, b);
+	text_size(s->stored_bytes, c);
+	out_line(&cli->out, "%s", "");
+	out_line(&cli->out, "%llu manifest%s; restoring each would write %s in %llu files",
+		 llu(s->night_count), s->night_count == 1 ? "" : "s", a, llu(s->restore_files));
+	out_line(&cli->out, "%llu different chunks of %s, deduplicated %.2f times", llu(s->chunks),
+		 b, ratio(s->restore_bytes, s->plain_bytes));
+	out_line(&cli->out, "stored in %s, compressed %.2f times", c,
+		 ratio(s->plain_bytes, s->stored_bytes));
+	out_line(&cli->out, "%s", "");
+}
+
+static void print_night(struct cli *cli, const struct manifest_item *item,
+			const struct stats_night *night)
+{
+	const struct manifest *m = &item->m;
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS], shown[4096];
+	char size[TEXT_SIZE_CHARS], stored[TEXT_SIZE_CHARS];
+
+	id_hex(&item->name, hex);
+	text_time_local(m->time_ns / NS_PER_S, time);
+	text_size(m->bytes, size);
+	text_size(night->stored_bytes, stored);
+	out_line(&cli->out, "%.*s  %-19s  %12s  %12s  %llu files", ID_SHORT_CHARS, hex, time, size,
+		 stored, llu(m->files));
+	for (size_t i = 0; i < m->db_count; i++) {
+		text_size(m->dbs[i].image_bytes, size);
+		text_size(night->db_stored[i], stored);
+		(void)text_printable(m->dbs[i].path, shown, sizeof(shown));
+		out_line(&cli->out, "%29s  %12s  %12s  %s", "", size, stored, shown);
+	}
+}
+
+/* --- which --- */
+
+/* Marks what the operands name; none = all. */
+static int choose(const struct manifest_list *list, int count, char **operands, bool *chosen,
+		  struct err *err)
+{
+	const struct manifest_item *item;
+	const char *sub;
+	int r = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		chosen[i] = count == 0;
+	for (int i = 0; !r && i < count; i++) {
+		r = manifests_find(list, operands[i], NULL, &item, &sub, err);
+		if (!r && sub)
+			r = err_set(err, ERR_USAGE, "'%s': 'stats' takes whole backups",
+				    operands[i]);
+		if (!r)
+			chosen[item - list->items] = true;
+	}
+	return r;
+}
+
+static void print_json(struct cli *cli, const struct manifest_list *list, const bool *chosen,
+		       const struct stats *s)
+{
+	struct json j = {0};
+
+	json_object(&j, NULL);
+	json_totals(&j, s);
+	json_objects(&j, s);
+	json_array(&j, "snapshots");
+	for (size_t i = 0; i < list->count; i++) {
+		if (chosen[i])
+			json_night(&j, &list->items[i], &s->nights[i]);
+	}
+	json_close(&j);
+	json_close(&j);
+	out_json(&cli->out, &j);
+	json_free(&j);
+}
+
+static void print_people(struct cli *cli, const struct manifest_list *list, const bool *chosen,
+			 const struct stats *s)
+{
+	print_totals(cli, s);
+	out_note(&cli->out, "%-8s  %-19s  %12s  %12s", "ID", "Time", "Restore size", "Stored new");
+	for (size_t i = 0; i < list->count; i++) {
+		if (chosen[i])
+			print_night(cli, &list->items[i], &s->nights[i]);
+	}
+}
+
+enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char **operands)
+{
+	const struct stats_callbacks cb = {on_bad, on_progress, cli};
+	struct session s = {0};
+	struct stats stats = {0};
+	struct err err = {0};
+	bool *chosen = NULL;
+	int r = session_open_reader(cli, &s, &err);
+
+	(void)options;
+	if (!r) {
+		chosen = calloc(s.manifests.count + 1, sizeof(*chosen));
+		r = chosen ? choose(&s.manifests, count, operands, chosen, &err) : err_nomem(&err);
+	}
+	if (!r)
+		r = stats_run(s.reader, &s.manifests, &cb, &stats, &err);
+	if (!r && cli->out.json)
+		print_json(cli, &s.manifests, chosen, &stats);
+	else if (!r)
+		print_people(cli, &s.manifests, chosen, &stats);
+	stats_free(&stats);
+	free(chosen);
+	session_close(&s);
+	return r ? command_fail(cli, &err) : EXIT_OK;
+}

@@ -1,0 +1,143 @@
+# find, stats and restore --dry-run.
+load helpers
+
+setup() {
+	common_setup
+	export NIGHTJAR_REPOSITORY=$WORK/repo NIGHTJAR_KEY_FILE=$WORK/key
+	nightjar init -q
+	mkdir -p src/Sub/deep
+	echo one >src/one.txt
+	head -c 300000 /dev/urandom >src/Sub/big.bin
+	echo two >src/Sub/deep/Two.TXT
+	touch -d '2020-05-01 12:00:00' src/one.txt
+	touch -d '2023-05-01 12:00:00' src/Sub/big.bin src/Sub/deep/Two.TXT
+	sqlite3 src/app.db "CREATE TABLE t(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1
+		FROM n WHERE i<3000) INSERT INTO t SELECT hex(randomblob(50)) FROM n"
+	nightjar backup -q --time "2024-01-01 00:00:00" --host a src
+	rm src/one.txt
+	nightjar backup -q --time "2024-01-02 00:00:00" --host b src
+	first=$(nightjar manifests --json | jq -r '.[0].id')
+	second=$(nightjar manifests --json | jq -r '.[1].id')
+}
+
+found() { # ARG…: the paths that find shows below src, sorted, joined by blanks
+	nightjar find -q "$@" | sed -n "s|^$WORK/src/||p" | sort | tr '\n' ' '
+}
+
+@test "find: a name, in every manifest, with its id and time" {
+	run nightjar find one.txt
+	assert_status 0
+	[[ $output == *"manifest ${first:0:8} from 2024-01-01 00:00:00"*"$WORK/src/one.txt"* ]]
+	[[ $output != *"${second:0:8}"* ]]
+	[ "$(found '*.bin')" = "Sub/big.bin Sub/big.bin " ]
+	[ "$(found nothing)" = "" ]
+	run nightjar find nothing
+	assert_status 0
+}
+
+@test "find: several patterns, whole names, whole paths" {
+	[ "$(found -m "$first" 'one.*' '*.bin')" = "Sub/big.bin one.txt " ]
+	[ "$(found -m "$first" Sub)" = "Sub " ]
+	[ "$(found -m "$first" "$WORK/src/**/*.TXT")" = "Sub/deep/Two.TXT " ]
+	[ "$(found -m "$first" "/src/*")" = "" ]
+	[ "$(found -m "$first" "src/*.txt")" = "one.txt " ]
+}
+
+@test "find: --ignore-case, --host, -m latest, times" {
+	[ "$(found -m "$first" '*.txt')" = "one.txt " ]
+	[ "$(found -m "$first" -i '*.TxT')" = "Sub/deep/Two.TXT one.txt " ]
+	[ "$(found -i --host b '*.txt')" = "Sub/deep/Two.TXT " ]
+	[ "$(found -i -m latest '*.txt')" = "Sub/deep/Two.TXT " ]
+	[ "$(found -i -m "$first" --oldest 2022-01-01 --newest '2023-05-01 12:00:00' '*.txt')" = "Sub/deep/Two.TXT " ]
+	[ "$(found -i -m "$first" --newest '2023-05-01 11:59:59' '*.txt')" = "one.txt " ]
+}
+
+@test "find --long and --json" {
+	run nightjar find -l -m "$first" big.bin
+	[[ $output == *"-rw"*" 300000 2023-05-01 12:00:00 $WORK/src/Sub/big.bin"* ]]
+	run nightjar find --json '*.bin' one.txt
+	assert_status 0
+	[ "$(jq -r 'map(.hits) | join(" ")' <<<"$output")" = "2 1" ]
+	[ "$(jq -r '.[0].snapshot' <<<"$output")" = "$first" ]
+	[ "$(jq -r '.[1].matches[0] | [.path, .type, .size] | join(" ")' <<<"$output")" = \
+		"$WORK/src/Sub/big.bin file 300000" ]
+	[ "$(nightjar find --json nothing)" = "[]" ]
+}
+
+@test "find: usage errors" {
+	for words in "[a" "-m nope x" "--oldest yesterday x" "-m latest:/src x" ""; do
+		# shellcheck disable=SC2086
+		run nightjar find $words
+		assert_status 2
+	done
+}
+
+@test "stats --json: one document that agrees with the files in the repository" {
+	run nightjar stats --json
+	assert_status 0
+	[ "${#lines[@]}" -eq 1 ]
+	doc=$output
+	[ "$(jq .snapshots_count <<<"$doc")" -eq 2 ]
+	[ "$(jq .objects.data.bytes <<<"$doc")" -eq "$(cat repo/data/*/* | wc -c)" ]
+	[ "$(jq .objects.snapshots.count <<<"$doc")" -eq 2 ]
+	[ "$(jq .objects.config.bytes <<<"$doc")" -eq "$(wc -c <repo/config)" ]
+	image=$(jq '.snapshots[0].databases[0].bytes' <<<"$doc")
+	[ "$(jq '.snapshots[0].total_size' <<<"$doc")" -eq $((image + 300000 + 4 + 4)) ]
+	[ "$(jq '.snapshots[1].total_size' <<<"$doc")" -eq $((image + 300000 + 4)) ]
+	[ "$(jq '.snapshots[0].databases[0].data_added_packed > 100000' <<<"$doc")" = true ]
+	[ "$(jq '.snapshots[1].databases[0].data_added_packed' <<<"$doc")" -eq 0 ]
+	[ "$(jq '([.snapshots[].data_added_packed] | add) == .total_size' <<<"$doc")" = true ]
+	[ "$(jq '([.snapshots[].blobs_added] | add) == .total_blob_count' <<<"$doc")" = true ]
+	[ "$(jq '.compression_ratio > 1 and .deduplication_ratio > 1.5' <<<"$doc")" = true ]
+}
+
+@test "stats of one manifest, for people, and of an empty repository" {
+	run nightjar stats "${second:0:8}"
+	assert_status 0
+	[[ $output == *"2 manifests"*"${second:0:8}"*"$WORK/src/app.db"* && $output != *"${first:0:8}"* ]]
+	nightjar -r empty --key-file k2 init -q
+	run nightjar -r empty --key-file k2 stats --json
+	assert_status 0
+	[ "$(jq -c '[.snapshots_count, .total_size, .compression_ratio]' <<<"$output")" = "[0,0,0]" ]
+	run nightjar stats latest:/src
+	assert_status 2
+}
+
+@test "stats: what cannot be read is said, the rest is counted" {
+	rm -rf repo/data repo/index
+	mkdir repo/data repo/index
+	run --separate-stderr nightjar stats --json
+	assert_status 1
+	[ "$(jq .snapshots_count <<<"$output")" -eq 2 ]
+	[[ $stderr == *"${first:0:8}"* ]]
+}
+
+@test "restore --dry-run: the counts of the restore, and the target is not made" {
+	run nightjar restore latest --target out --dry-run --json
+	assert_status 0
+	[ ! -e out ]
+	dry=$output
+	run nightjar restore latest --target out --json
+	assert_status 0
+	[ "$(jq -c 'del(.dry_run)' <<<"$dry")" = "$(jq -c 'del(.dry_run)' <<<"$output")" ]
+	[ "$(jq .dry_run <<<"$dry")" = true ]
+}
+
+@test "restore -n -v lists; filters hold; an existing target is left as it is" {
+	mkdir out
+	before=$(stat -c %y out)
+	run nightjar restore latest --target out -n -v --include '*.TXT'
+	assert_status 0
+	[[ $output == *"would restore $WORK/src/Sub/deep/Two.TXT with size 4 B"* ]]
+	[[ $output != *big.bin* && $output == *"would restore 1 files"* ]]
+	[ "$(stat -c %y out)" = "$before" ] && [ -z "$(ls -A out)" ]
+	run nightjar restore latest --target out -n -v --json --include '*.TXT'
+	[ "$(jq -rs '.[0] | [.message_type, .action, .item, .size] | join(" ")' <<<"$output")" = \
+		"verbose_status restored $WORK/src/Sub/deep/Two.TXT 4" ]
+	run nightjar restore latest --target out -n --include nothing
+	assert_status 1
+	run nightjar restore latest --target out -n --verify
+	assert_status 2
+	run nightjar restore latest:/nowhere --target out -n
+	assert_status 1
+}
