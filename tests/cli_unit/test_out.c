@@ -71,6 +71,22 @@ static void for_people(void **state)
 		    "nightjar: warning: warning w\nnightjar: cannot read /a\\n\nnightjar: end\n");
 }
 
+/* A text that does not name its item gets it in front; one that does is not made longer. */
+static void items(void **state)
+{
+	struct said s;
+
+	(void)state;
+	begin(&s);
+	out_error(&s.out, "check", "data/3f", "missing");
+	out_error(&s.out, "check", "data/3f", "data/3f: is missing");
+	out_error(&s.out, "check", NULL, "plain");
+	out_error(&s.out, "check", "", "empty");
+	assert_said(&s, "",
+		    "nightjar: data/3f: missing\nnightjar: data/3f: is missing\n"
+		    "nightjar: plain\nnightjar: empty\n");
+}
+
 static void quiet(void **state)
 {
 	struct said s;
@@ -153,6 +169,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(for_people),
+	    cmocka_unit_test(items),
 	    cmocka_unit_test(quiet),
 	    cmocka_unit_test(verbose),
 	    cmocka_unit_test(as_json),
