@@ -134,7 +134,10 @@ static int try_places(struct reader *reader, uint8_t kind, const struct id *id, 
 
 	if (at == INDEX_NONE) {
 		id_hex(id, hex);
-		err_set(err, ERR_MISSING, "chunk %.16s is not in the repository", hex);
+		err_set(err, ERR_MISSING,
+			"a part of it (chunk %.16s) is missing from the repository; 'nightjar "
+			"check' names the damage",
+			hex);
 	}
 	for (; at != INDEX_NONE; at = reader->index->places[at].next) {
 		r = read_place(reader, &reader->index->places[at], out, err);
