@@ -11,7 +11,7 @@
 
 /*
  * No core dumps, no ptrace by others, umask 077, descriptors 0–2 open (on /dev/null if need be), SIGPIPE
- * ignored, SIGINT, SIGTERM and SIGHUP caught, libsodium ready.
+ * and SIGXFSZ ignored, SIGINT, SIGTERM and SIGHUP caught, libsodium ready.
  */
 int process_start(struct err *err) ERR_UNUSED_WARN;
 

@@ -530,6 +530,9 @@ int restore_run(struct reader *reader, const struct manifest *m,
 		r = restore_sub(&run, err);
 	if (!r)
 		r = fsw_finish(run.fsw, err);
+	/* Which disk is full, not only which file did not fit. */
+	if (r == -ERR_FULL)
+		err_prefix(err, "%s: no room left to restore to", options->target);
 	fsw_close(run.fsw);
 	links_free(&run);
 	if (run.io)
