@@ -56,7 +56,8 @@ static int open_standard_descriptors(struct err *err)
 	for (int fd = 0; fd <= 2; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
 			continue;
-		if (open("/dev/null", O_RDWR | O_NOCTTY) != fd)
+		/* What should go to a stdout that is closed is lost, and must not count as said. */
+		if (open("/dev/null", (fd == 1 ? O_RDONLY : O_RDWR) | O_NOCTTY) != fd)
 			return err_sys(err, errno, "cannot open /dev/null");
 	}
 	return 0;
