@@ -15,9 +15,19 @@ static void results_written(struct out *o, bool ok)
 		o->write_errno = errno ? errno : EIO;
 }
 
+void out_clear_meter(struct out *o)
+{
+	if (!o->meter_shown)
+		return;
+	(void)fputs("\r\033[K", o->errors);
+	(void)fflush(o->errors);
+	o->meter_shown = false;
+}
+
 static void __attribute__((format(printf, 2, 0)))
 put_line(struct out *o, const char *fmt, va_list ap)
 {
+	out_clear_meter(o);
 	errno = 0;
 	results_written(o, vfprintf(o->results, fmt, ap) >= 0 && fputc('\n', o->results) != EOF);
 }
@@ -60,6 +70,7 @@ static void put_error(struct out *o, const char *prefix, const char *text)
 {
 	char line[LINE_CHARS];
 
+	out_clear_meter(o);
 	(void)text_printable(text, line, sizeof(line));
 	(void)fprintf(o->errors, "nightjar: %s%s\n", prefix, line);
 }

@@ -25,9 +25,16 @@ void backup_warning(struct backup_run *run, const char *path, const char *text)
 int backup_tick(struct backup_run *run, enum backup_phase phase, const char *path, struct err *err)
 {
 	const struct backup_callbacks *cb = &run->options->cb;
+	struct backup_progress at = {
+	    .phase = phase,
+	    .files = run->result->files,
+	    .bytes = run->result->bytes,
+	    .files_total = run->files_total,
+	    .bytes_total = run->bytes_total,
+	    .path = path,
+	};
 
-	if (cb->progress &&
-	    cb->progress(cb->arg, phase, run->result->files, run->result->bytes, path) != 0)
+	if (cb->progress && cb->progress(cb->arg, &at) != 0)
 		return err_set(err, ERR_CANCELLED,
 			       "interrupted; no manifest was made, earlier backups are untouched");
 	return 0;

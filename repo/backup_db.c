@@ -122,6 +122,10 @@ static int scan_entry(struct backup_run *run, int dirfd, const char *name, const
 		(void)close(fd);
 		return r;
 	}
+	if (S_ISREG(st.st_mode)) {
+		run->files_total++;
+		run->bytes_total += (uint64_t)st.st_size;
+	}
 	if (!S_ISREG(st.st_mode) || st.st_size < HEAD_BYTES ||
 	    !looks_like_database(dirfd, name, at->path))
 		return 0;
