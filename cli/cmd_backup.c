@@ -64,16 +64,22 @@ static int on_progress(void *arg, const struct backup_progress *at)
 	    [BACKUP_PUBLISH] = "publish",
 	};
 	struct teller *t = arg;
+	struct progress_state state = {
+	    .phase = phases[at->phase],
+	    .files = at->files,
+	    .bytes = at->bytes,
+	    .path = at->path,
+	};
 
-	progress_show(&t->progress,
-		      &(struct progress_state){
-			  .phase = phases[at->phase],
-			  .files = at->files,
-			  .files_total = at->phase == BACKUP_SCAN ? 0 : at->files_total,
-			  .bytes = at->bytes,
-			  .bytes_total = at->phase == BACKUP_SCAN ? 0 : at->bytes_total,
-			  .path = at->path,
-		      });
+	if (at->pages_total) {
+		state.unit = "pages";
+		state.files = at->pages;
+		state.files_total = at->pages_total;
+	} else if (at->phase != BACKUP_SCAN) {
+		state.files_total = at->files_total;
+		state.bytes_total = at->bytes_total;
+	}
+	progress_show(&t->progress, &state);
 	return process_interrupted() ? 1 : 0;
 }
 

@@ -31,6 +31,8 @@ int backup_tick(struct backup_run *run, enum backup_phase phase, const char *pat
 	    .bytes = run->result->bytes,
 	    .files_total = run->files_total,
 	    .bytes_total = run->bytes_total,
+	    .pages = run->pages,
+	    .pages_total = run->pages_total,
 	    .path = path,
 	};
 

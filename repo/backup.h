@@ -15,7 +15,9 @@ struct backup_progress {
 	enum backup_phase phase;
 	uint64_t files, bytes;             /* done */
 	uint64_t files_total, bytes_total; /* as the scan counted them */
-	const char *path;                  /* under way; may be "" */
+	uint64_t pages,
+	    pages_total;  /* of the database that is copied or checked; 0 = not now, not known */
+	const char *path; /* under way; may be "" */
 };
 
 struct backup_callbacks {
