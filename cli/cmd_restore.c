@@ -28,19 +28,35 @@ const struct option_spec cmd_restore_options[] = {
 };
 const size_t cmd_restore_options_bytes = sizeof(struct restore_words);
 
-static void on_failed(void *arg, const char *path, const char *text)
-{
-	struct cli *cli = arg;
+/* An ordinary user who restores others' files gets one for each: the first ones say it all. */
+#define WARNINGS_SHOWN 10
 
-	out_error(&cli->out, "restore", path, text);
-	exit_add(&cli->codes, EXIT_FAILED);
-}
+struct teller {
+	struct cli *cli;
+	unsigned long long warnings;
+};
 
 static void on_warning(void *arg, const char *path, const char *text)
 {
-	struct cli *cli = arg;
+	struct teller *t = arg;
 
-	out_warning(&cli->out, "%s: %s", path, text);
+	if (++t->warnings <= WARNINGS_SHOWN || t->cli->out.verbose)
+		out_warning(&t->cli->out, "%s: %s", path, text);
+}
+
+static void on_failed(void *arg, const char *path, const char *text)
+{
+	struct teller *t = arg;
+
+	out_error(&t->cli->out, "restore", path, text);
+	exit_add(&t->cli->codes, EXIT_FAILED);
+}
+
+static void sum_up_warnings(const struct teller *t)
+{
+	if (t->warnings > WARNINGS_SHOWN && !t->cli->out.verbose)
+		out_warning(&t->cli->out, "and %llu more like these; -v shows them all",
+			    t->warnings - WARNINGS_SHOWN);
 }
 
 static int on_progress(void *arg, uint64_t files, uint64_t bytes, const char *path)
@@ -103,6 +119,7 @@ static void print_result(struct cli *cli, const struct restore_result *res, cons
 enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands)
 {
 	const struct restore_words *w = options;
+	struct teller teller = {cli, 0};
 	struct restore_options o = {
 	    .target = w->target,
 	    .includes = w->includes.items,
@@ -110,7 +127,7 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 	    .excludes = w->excludes.items,
 	    .exclude_count = w->excludes.count,
 	    .verify = w->verify,
-	    .cb = {on_failed, on_warning, on_progress, cli},
+	    .cb = {on_failed, on_warning, on_progress, &teller},
 	};
 	const struct manifest_item *item;
 	struct restore_result res = {0};
@@ -125,6 +142,7 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 		r = manifests_find(&s.manifests, operands[0], w->host, &item, &o.sub, &err);
 	if (!r)
 		r = restore_run(s.reader, &item->m, &o, &res, &err);
+	sum_up_warnings(&teller);
 	if (!r)
 		print_result(cli, &res, w->target);
 	if (!r && res.files + res.dirs + res.others + res.failed == 0) {

@@ -164,7 +164,10 @@ static void transcript_put(struct buf *t, const struct pack_entry *e, const uint
 	buf_put(t, hash.digest, sizeof(hash.digest));
 }
 
-/* Records are still in the order they came, so in that of their counters. */
+/*
+ * Records are still in the order they came, so in that of their counters. Slot 0 also seals the directory,
+ * which tells of every record: its transcript covers them all.
+ */
 static int make_slot(const struct pack_builder *b, uint16_t index, struct slot *out_slot,
 		     uint8_t out_key[32], struct err *err)
 {
@@ -174,7 +177,7 @@ static int make_slot(const struct pack_builder *b, uint16_t index, struct slot *
 	int rc;
 
 	for (size_t i = 0; i < b->count; i++) {
-		if (b->entries[i].slot == index)
+		if (index == 0 || b->entries[i].slot == index)
 			transcript_put(&t, &b->entries[i], b->data.data + b->starts[i]);
 	}
 	rc = buf_check(&t, err);

@@ -7,7 +7,7 @@
 static void nonce_of(uint64_t counter, uint8_t out_nonce[24])
 {
 	for (size_t i = 0; i < 24; i++)
-		out_nonce[i] = (uint8_t)(i < 8 ? counter >> (8 * i) : 0);
+		out_nonce[i] = (uint8_t)((i < 8 ? counter >> (8 * i) : 0) & 0xff);
 }
 
 /* Callers bind what they wrote so far, so the data often lies in the buffer that grows here and may move. */

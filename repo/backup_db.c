@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -338,20 +339,30 @@ static int store_image(struct backup_run *run, struct backup_db *db, struct err 
 	return r ? r : content_writer_finish(run->writer, &db->content, err);
 }
 
+static void tell(struct backup_run *run, const char *path, const char *what, const char *detail)
+{
+	char text[1024];
+
+	(void)snprintf(text, sizeof(text), "%s: %s", what, detail ? detail : "");
+	backup_warning(run, path, text);
+}
+
 static void tell_verdict(struct backup_run *run, const struct backup_db *db)
 {
 	const struct snapshot_info *info = snapshot_info(db->snapshot);
-	const char *text = info->check_text ? info->check_text : "";
 
 	run->result->databases++;
-	if (info->method != SNAPSHOT_VACUUM && info->method_reason)
-		backup_warning(run, db->path, info->method_reason);
+	if (info->method == SNAPSHOT_PAGES)
+		tell(run, db->path, "kept page by page, VACUUM INTO refused it",
+		     info->method_reason);
+	if (info->method == SNAPSHOT_RAW)
+		tell(run, db->path, "kept as the raw file, SQLite refused it", info->method_reason);
 	if (info->verdict == SNAPSHOT_FAILED) {
 		run->result->databases_failed++;
-		backup_warning(run, db->path, text);
+		tell(run, db->path, "FAILED its integrity check", info->check_text);
 	} else if (info->verdict == SNAPSHOT_UNCHECKED) {
 		run->result->databases_unchecked++;
-		backup_warning(run, db->path, text);
+		tell(run, db->path, "could not be checked here", info->check_text);
 	}
 }
 

@@ -19,120 +19,24 @@
 
 #include "repo/fsread.h"
 #include "repo/fswrite.h"
+#include "tests/support/fswbox.h"
 #include "tests/support/sandbox.h"
-
-struct box {
-	char *dir;    /* everything */
-	char *target; /* dir/target, made by fsw_open */
-	struct fsw *w;
-	int fd; /* of the target */
-	unsigned warnings;
-	char last_warning[512];
-};
-
-static void count_warning(void *arg, const char *path, const char *text)
-{
-	struct box *b = arg;
-
-	b->warnings++;
-	(void)snprintf(b->last_warning, sizeof(b->last_warning), "%s: %s", path, text);
-}
-
-static int setup(void **state)
-{
-	struct box *b = calloc(1, sizeof(*b));
-	struct err err = {0};
-
-	assert_non_null(b);
-	b->dir = sandbox_new();
-	b->target = sandbox_path(b->dir, "target");
-	assert_int_equal(fsw_open(b->target, count_warning, b, &b->w, &err), 0);
-	b->fd = open(b->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_true(b->fd >= 0);
-	*state = b;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct box *b = *state;
-
-	fsw_close(b->w);
-	(void)close(b->fd);
-	free(b->target);
-	sandbox_remove(b->dir);
-	free(b);
-	return 0;
-}
-
-static struct fsw_attrs plain(uint32_t mode)
-{
-	return (struct fsw_attrs){.mode = mode,
-				  .uid = geteuid(),
-				  .gid = getegid(),
-				  .user = "",
-				  .group = "",
-				  .mtime_s = 1000000000,
-				  .mtime_ns = 987654321};
-}
-
-static int put_file(struct fsw *w, const char *path, const char *text,
-		    const struct fsw_attrs *attrs, struct err *err)
-{
-	struct fsw_file *f = NULL;
-	size_t len = strlen(text);
-	int rc = fsw_file_begin(w, path, len, &f, err);
-
-	if (rc != 0)
-		return rc;
-	rc = fsw_file_write(f, 0, text, len, err);
-	if (rc != 0) {
-		fsw_file_abort(f);
-		return rc;
-	}
-	return fsw_file_commit(f, attrs, err);
-}
-
-static size_t entries_at(int dirfd)
-{
-	struct err err = {0};
-	char **names = NULL;
-	size_t count = 0;
-
-	assert_int_equal(fs_list(dirfd, "target", &names, &count, &err), 0);
-	free(names);
-	return count;
-}
-
-static void assert_content(const struct box *b, const char *path, const char *want)
-{
-	char got[256];
-	int fd = openat(b->fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t n;
-
-	assert_true(fd >= 0);
-	n = read(fd, got, sizeof(got) - 1);
-	assert_true(n >= 0);
-	got[n] = '\0';
-	assert_string_equal(got, want);
-	assert_int_equal(close(fd), 0);
-}
 
 /* ---- round trips ---- */
 
 static void test_file_round_trip(void **state)
 {
-	struct box *b = *state;
+	struct fswbox *b = *state;
 	struct fsw_xattr x[2] = {{"user.empty", (const uint8_t *)"", 0},
 				 {"user.nul", (const uint8_t *)"a\0b", 3}};
-	struct fsw_attrs attrs = plain(0444);
+	struct fsw_attrs attrs = fswbox_attrs(0444);
 	struct fs_meta m = {0};
 	struct err err = {0};
 
 	attrs.xattrs = x;
 	attrs.xattr_count = 2;
-	assert_int_equal(put_file(b->w, "file", "content", &attrs, &err), 0);
-	assert_content(b, "file", "content");
+	assert_int_equal(fswbox_put(b->w, "file", "content", &attrs, &err), 0);
+	fswbox_assert_content(b, "file", "content");
 	assert_int_equal(fs_meta_read(b->fd, "file", "file", &m, &err), 0);
 	assert_int_equal(m.st.st_mode, S_IFREG | 0444);
 	assert_int_equal(m.st.st_mtim.tv_sec, 1000000000);
@@ -144,20 +48,20 @@ static void test_file_round_trip(void **state)
 		assert_int_equal(m.xattrs[0].value_len, 0);
 	}
 	fs_meta_wipe(&m);
-	assert_int_equal(entries_at(b->fd), 1);
+	assert_int_equal(fswbox_entries(b->fd), 1);
 	assert_int_equal(fsw_finish(b->w, &err), 0);
 }
 
 static void test_times_before_1970_and_empty_file(void **state)
 {
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0600);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0600);
 	struct stat st;
 	struct err err = {0};
 
 	attrs.mtime_s = -1000;
 	attrs.mtime_ns = 1;
-	assert_int_equal(put_file(b->w, "old", "", &attrs, &err), 0);
+	assert_int_equal(fswbox_put(b->w, "old", "", &attrs, &err), 0);
 	assert_int_equal(fstatat(b->fd, "old", &st, AT_SYMLINK_NOFOLLOW), 0);
 	assert_int_equal(st.st_mtim.tv_sec, -1000);
 	assert_int_equal(st.st_mtim.tv_nsec, 1);
@@ -169,8 +73,8 @@ static void test_owner_and_setuid_as_root(void **state)
 	/* cap_net_raw+p, revision 2 */
 	const uint8_t cap[20] = {1, 0, 0, 2, 0, 0x20};
 	struct fsw_xattr x = {"security.capability", cap, sizeof(cap)};
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(06755);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(06755);
 	struct fs_meta m = {0};
 	struct err err = {0};
 
@@ -180,7 +84,7 @@ static void test_owner_and_setuid_as_root(void **state)
 	attrs.gid = 23456;
 	attrs.xattrs = &x;
 	attrs.xattr_count = 1;
-	assert_int_equal(put_file(b->w, "suid", "x", &attrs, &err), 0);
+	assert_int_equal(fswbox_put(b->w, "suid", "x", &attrs, &err), 0);
 	assert_int_equal(fs_meta_read(b->fd, "suid", "suid", &m, &err), 0);
 	assert_int_equal(m.st.st_mode, S_IFREG | 06755);
 	assert_int_equal(m.st.st_uid, 12345);
@@ -194,7 +98,7 @@ static void test_owner_and_setuid_as_root(void **state)
 	attrs.user = "root";
 	attrs.group = "no such group here";
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(put_file(b->w, "named", "x", &attrs, &err), 0);
+		assert_int_equal(fswbox_put(b->w, "named", "x", &attrs, &err), 0);
 		assert_int_equal(fs_meta_read(b->fd, "named", "named", &m, &err), 0);
 		assert_int_equal(m.st.st_uid, 0);
 		assert_int_equal(m.st.st_gid, 23456);
@@ -210,14 +114,14 @@ static void test_acl(void **state)
 	    0, 7, 0,    0,    0,    4,    0,    4, 0,    0xff, 0xff, 0xff, 0xff, 0x10, 0,
 	    4, 0, 0xff, 0xff, 0xff, 0xff, 0x20, 0, 0,    0,    0xff, 0xff, 0xff, 0xff};
 	struct fsw_xattr x = {"system.posix_acl_access", acl, sizeof(acl)};
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0640), bare = plain(0640);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0640), bare = fswbox_attrs(0640);
 	struct fs_meta m = {0};
 	struct err err = {0};
 
 	attrs.xattrs = &x;
 	attrs.xattr_count = 1;
-	assert_int_equal(put_file(b->w, "acl", "x", &attrs, &err), 0);
+	assert_int_equal(fswbox_put(b->w, "acl", "x", &attrs, &err), 0);
 	if (b->warnings > 0)
 		skip(); /* the file system below TMPDIR has no ACLs */
 	assert_int_equal(fs_meta_read(b->fd, "acl", "acl", &m, &err), 0);
@@ -228,8 +132,8 @@ static void test_acl(void **state)
 	fs_meta_wipe(&m);
 	/* what the folder would pass on is not taken over */
 	assert_int_equal(fsetxattr(b->fd, "system.posix_acl_default", acl, sizeof(acl), 0), 0);
-	assert_int_equal(put_file(b->w, "bare", "x", &bare, &err), 0);
-	assert_int_equal(fsw_mkdir(b->w, "sub", &err), 0);
+	assert_int_equal(fswbox_put(b->w, "bare", "x", &bare, &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "sub", NULL, &err), 0);
 	assert_int_equal(fsw_attrs_set(b->w, "sub", &bare, &err), 0);
 	assert_int_equal(fs_meta_read(b->fd, "bare", "bare", &m, &err), 0);
 	assert_int_equal(m.xattr_count, 0);
@@ -241,8 +145,8 @@ static void test_acl(void **state)
 
 static void test_sparse(void **state)
 {
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0600);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0600);
 	struct fsw_file *f = NULL;
 	struct stat st;
 	struct err err = {0};
@@ -265,8 +169,8 @@ static void test_sparse(void **state)
 
 static void test_symlink(void **state)
 {
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0777);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0777);
 	struct fs_meta m = {0};
 	struct err err = {0};
 
@@ -283,7 +187,7 @@ static void test_symlink(void **state)
 		fs_meta_wipe(&m);
 	}
 	assert_int_equal(b->warnings, 0);
-	assert_int_equal(entries_at(b->fd), 1);
+	assert_int_equal(fswbox_entries(b->fd), 1);
 	/* nothing of it reached what it points at */
 	assert_int_equal(fs_meta_read(AT_FDCWD, "/dev/null", "null", &m, &err), 0);
 	assert_int_not_equal(m.st.st_uid, 777);
@@ -293,19 +197,19 @@ static void test_symlink(void **state)
 
 static void test_hardlink(void **state)
 {
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0600);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0600);
 	struct stat one, two;
 	struct err err = {0};
 
-	assert_int_equal(put_file(b->w, "one", "1", &attrs, &err), 0);
-	assert_int_equal(put_file(b->w, "two", "2", &attrs, &err), 0);
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
+	assert_int_equal(fswbox_put(b->w, "one", "1", &attrs, &err), 0);
+	assert_int_equal(fswbox_put(b->w, "two", "2", &attrs, &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
 	/* onto another file, and again onto itself, which rename treats as nothing to do */
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(fsw_hardlink(b->w, "one", "two", &err), 0);
 		assert_int_equal(fsw_hardlink(b->w, "one", "d/three", &err), 0);
-		assert_int_equal(entries_at(b->fd), 3);
+		assert_int_equal(fswbox_entries(b->fd), 3);
 	}
 	assert_int_equal(fstatat(b->fd, "one", &one, 0), 0);
 	assert_int_equal(fstatat(b->fd, "d/three", &two, 0), 0);
@@ -320,13 +224,13 @@ static void test_hardlink(void **state)
 	assert_int_equal(fsw_hardlink(b->w, "link", "link2", &err), 0);
 	assert_int_equal(fstatat(b->fd, "link2", &one, AT_SYMLINK_NOFOLLOW), 0);
 	assert_true(S_ISLNK(one.st_mode));
-	assert_int_equal(entries_at(b->fd), 5);
+	assert_int_equal(fswbox_entries(b->fd), 5);
 }
 
 static void test_specials(void **state)
 {
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0640);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0640);
 	struct stat st;
 	struct err err = {0};
 	int rc;
@@ -349,20 +253,20 @@ static void test_specials(void **state)
 	}
 	assert_int_equal(fsw_special(b->w, "x", S_IFREG, 0, 0, &attrs, &err), -ERR_DAMAGED);
 	assert_int_equal(fsw_special(b->w, "x", S_IFDIR, 0, 0, &attrs, &err), -ERR_DAMAGED);
-	assert_int_equal(entries_at(b->fd), rc == 0 ? 3 : 2);
+	assert_int_equal(fswbox_entries(b->fd), rc == 0 ? 3 : 2);
 }
 
 static void test_folders(void **state)
 {
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0500);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0500);
 	struct stat st;
 	struct err err = {0};
 
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
-	assert_int_equal(fsw_mkdir(b->w, "d/e", &err), 0);
-	assert_int_equal(put_file(b->w, "d/e/f", "x", &attrs, &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d/e", NULL, &err), 0);
+	assert_int_equal(fswbox_put(b->w, "d/e/f", "x", &attrs, &err), 0);
 	assert_int_equal(fstatat(b->fd, "d", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(fsw_attrs_set(b->w, "d/e", &attrs, &err), 0);
@@ -375,47 +279,47 @@ static void test_folders(void **state)
 	assert_int_equal(fstatat(b->fd, "d/e", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0500);
 	/* in each other's way */
-	assert_int_equal(fsw_mkdir(b->w, "d/e/f", &err), -ERR_EXISTS);
-	assert_int_equal(fsw_mkdir(b->w, "d/e/f/g", &err), -ERR_EXISTS);
+	assert_int_equal(fsw_mkdir(b->w, "d/e/f", NULL, &err), -ERR_EXISTS);
+	assert_int_equal(fsw_mkdir(b->w, "d/e/f/g", NULL, &err), -ERR_EXISTS);
 	assert_non_null(strstr(err.text, "d/e/f: a file is in the way"));
-	assert_int_equal(put_file(b->w, "d/e", "x", &attrs, &err), -ERR_EXISTS);
+	assert_int_equal(fswbox_put(b->w, "d/e", "x", &attrs, &err), -ERR_EXISTS);
 	assert_int_equal(fsw_symlink(b->w, "d/e", "x", &attrs, &err), -ERR_EXISTS);
 	assert_int_equal(fsw_attrs_set(b->w, "d/e/f", &attrs, &err), -ERR_EXISTS);
-	assert_int_equal(fsw_mkdir(b->w, "no/d", &err), -ERR_MISSING);
-	assert_int_equal(put_file(b->w, "d/no/d/f", "x", &attrs, &err), -ERR_MISSING);
+	assert_int_equal(fsw_mkdir(b->w, "no/d", NULL, &err), -ERR_MISSING);
+	assert_int_equal(fswbox_put(b->w, "d/no/d/f", "x", &attrs, &err), -ERR_MISSING);
 	assert_non_null(strstr(err.text, "d/no:"));
-	assert_int_equal(entries_at(b->fd), 1);
+	assert_int_equal(fswbox_entries(b->fd), 1);
 }
 
 static void test_names_of_any_bytes(void **state)
 {
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0600);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0600);
 	struct err err = {0};
 	char name[257];
 	const char *odd[] = {"\xff\xfe", "a\nb", " ",  "...",  "..a",
 			     "a..",      "-rf",  "\\", "%s%n", "~"};
 
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
-		assert_int_equal(put_file(b->w, odd[i], odd[i], &attrs, &err), 0);
-		assert_content(b, odd[i], odd[i]);
+		assert_int_equal(fswbox_put(b->w, odd[i], odd[i], &attrs, &err), 0);
+		fswbox_assert_content(b, odd[i], odd[i]);
 	}
 	memset(name, '\xe9', 256);
 	name[256] = '\0';
-	assert_int_equal(put_file(b->w, name, "x", &attrs, &err), -ERR_IO);
+	assert_int_equal(fswbox_put(b->w, name, "x", &attrs, &err), -ERR_IO);
 	assert_int_equal(err.sys_errno, ENAMETOOLONG);
 	name[255] = '\0';
-	assert_int_equal(put_file(b->w, name, "long", &attrs, &err), 0);
-	assert_content(b, name, "long");
+	assert_int_equal(fswbox_put(b->w, name, "long", &attrs, &err), 0);
+	fswbox_assert_content(b, name, "long");
 	assert_int_equal(fsw_symlink(b->w, name, "x", &attrs, &err), 0);
-	assert_int_equal(entries_at(b->fd), 11);
+	assert_int_equal(fswbox_entries(b->fd), 11);
 }
 
 /* Deeper than PATH_MAX, where openat2 in one call gives up. */
 static void test_deep_tree(void **state)
 {
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0600);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0600);
 	struct err err = {0};
 	char *path = calloc(1, 100 * 101 + 8);
 	size_t len = 0;
@@ -424,17 +328,17 @@ static void test_deep_tree(void **state)
 	for (int i = 0; i < 100; i++) {
 		memset(path + len, 'a' + i % 26, 100);
 		len += 100;
-		assert_int_equal(fsw_mkdir(b->w, path, &err), 0);
+		assert_int_equal(fsw_mkdir(b->w, path, NULL, &err), 0);
 		path[len++] = '/';
 	}
 	strcpy(path + len, "file");
-	assert_int_equal(put_file(b->w, path, "deep", &attrs, &err), 0);
-	assert_int_equal(put_file(b->w, path, "deep", &attrs, &err), 0);
+	assert_int_equal(fswbox_put(b->w, path, "deep", &attrs, &err), 0);
+	assert_int_equal(fswbox_put(b->w, path, "deep", &attrs, &err), 0);
 	assert_int_equal(fsw_finish(b->w, &err), 0);
 	fsw_close(b->w);
 	assert_int_equal(fsw_open(b->target, NULL, NULL, &b->w, &err), 0);
 	assert_int_equal(fsw_hardlink(b->w, path, "up", &err), 0);
-	assert_content(b, "up", "deep");
+	fswbox_assert_content(b, "up", "deep");
 	free(path);
 }
 
@@ -442,42 +346,42 @@ static void test_deep_tree(void **state)
 
 static void test_commit_and_abort(void **state)
 {
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0600);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0600);
 	struct fsw_file *f = NULL, *g = NULL;
 	struct err err = {0};
 	int fd;
 
-	assert_int_equal(put_file(b->w, "f", "before", &attrs, &err), 0);
+	assert_int_equal(fswbox_put(b->w, "f", "before", &attrs, &err), 0);
 	assert_int_equal(fsw_file_begin(b->w, "f", 5, &f, &err), 0);
 	assert_int_equal(fsw_file_begin(b->w, "f", 6, &g, &err), 0);
 	assert_int_equal(fsw_file_write(f, 0, "after", 5, &err), 0);
-	assert_content(b, "f", "before");
+	fswbox_assert_content(b, "f", "before");
 	/* whoever opens the temporary path has the same file */
 	fd = open(fsw_file_temp_path(f), O_WRONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_int_equal(pwrite(fd, "A", 1, 0), 1);
 	assert_int_equal(close(fd), 0);
 	fsw_file_abort(g);
-	assert_int_equal(entries_at(b->fd), 2);
+	assert_int_equal(fswbox_entries(b->fd), 2);
 	assert_int_equal(fsw_file_commit(f, &attrs, &err), 0);
-	assert_content(b, "f", "After");
-	assert_int_equal(entries_at(b->fd), 1);
+	fswbox_assert_content(b, "f", "After");
+	assert_int_equal(fswbox_entries(b->fd), 1);
 	fsw_file_abort(NULL);
 }
 
 /* More folders than are kept open, with files open in folders that are kept no longer. */
 static void test_many_folders_at_once(void **state)
 {
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0600);
+	struct fswbox *b = *state;
+	struct fsw_attrs attrs = fswbox_attrs(0600);
 	struct fsw_file *f[40];
 	struct err err = {0};
 	char path[32];
 
 	for (int i = 0; i < 40; i++) {
 		(void)snprintf(path, sizeof(path), "d%d", i);
-		assert_int_equal(fsw_mkdir(b->w, path, &err), 0);
+		assert_int_equal(fsw_mkdir(b->w, path, NULL, &err), 0);
 		strcat(path, "/f");
 		assert_int_equal(fsw_file_begin(b->w, path, 1, &f[i], &err), 0);
 	}
@@ -485,16 +389,16 @@ static void test_many_folders_at_once(void **state)
 		assert_int_equal(fsw_file_write(f[i], 0, "y", 1, &err), 0);
 		assert_int_equal(fsw_file_commit(f[i], &attrs, &err), 0);
 		(void)snprintf(path, sizeof(path), "d%d/f", i);
-		assert_content(b, path, "y");
+		fswbox_assert_content(b, path, "y");
 	}
 	assert_int_equal(fsw_finish(b->w, &err), 0);
 }
 
 static int fill_up(void *arg)
 {
-	struct box *b = arg;
+	struct fswbox *b = arg;
 	struct rlimit limit = {.rlim_cur = 100000, .rlim_max = 100000};
-	struct fsw_attrs attrs = plain(0600);
+	struct fsw_attrs attrs = fswbox_attrs(0600);
 	struct fsw_file *f = NULL;
 	struct err err = {0};
 
@@ -509,193 +413,43 @@ static int fill_up(void *arg)
 	SANDBOX_CHECK(fsw_file_write(f, 5, "0123456789", 10, &err) == -ERR_FULL);
 	SANDBOX_CHECK(strstr(err.text, "d/fits"));
 	fsw_file_abort(f);
-	SANDBOX_CHECK(put_file(b->w, "d/small", "x", &attrs, &err) == 0);
+	SANDBOX_CHECK(fswbox_put(b->w, "d/small", "x", &attrs, &err) == 0);
 	return 0;
 }
 
 static void test_file_size_limit(void **state)
 {
-	struct box *b = *state;
+	struct fswbox *b = *state;
 	struct err err = {0};
 	int fd;
 
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
 	assert_int_equal(fchown(b->fd, 65534, 65534) == 0 || geteuid() != 0, 1);
 	assert_int_equal(fchmodat(b->fd, "d", 0777, 0), 0);
 	assert_int_equal(sandbox_as_nobody(fill_up, b), 0);
 	fd = openat(b->fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	assert_int_equal(entries_at(fd), 1); /* d/small; no temporary file */
+	assert_int_equal(fswbox_entries(fd), 1); /* d/small; no temporary file */
 	assert_int_equal(close(fd), 0);
 }
-
-/* ---- as an ordinary user ---- */
-
-static int ordinary_user(void *arg)
-{
-	struct box *b = arg;
-	struct fsw_attrs attrs = plain(06755);
-	struct stat st;
-	struct err err = {0};
-
-	/* our own: no warning, bits kept */
-	SANDBOX_CHECK(put_file(b->w, "own", "x", &attrs, &err) == 0);
-	SANDBOX_CHECK(fstatat(b->fd, "own", &st, 0) == 0);
-	SANDBOX_CHECK((st.st_mode & 07777) == 06755);
-	SANDBOX_CHECK(b->warnings == 0);
-	/* another's: warned of, and the bits that would speak for the wrong owner are left out */
-	attrs.uid = 1;
-	SANDBOX_CHECK(put_file(b->w, "other", "x", &attrs, &err) == 0);
-	SANDBOX_CHECK(fstatat(b->fd, "other", &st, 0) == 0);
-	SANDBOX_CHECK((st.st_mode & 07777) == 02755);
-	SANDBOX_CHECK(b->warnings == 2);
-	attrs.gid = 1;
-	SANDBOX_CHECK(put_file(b->w, "other", "x", &attrs, &err) == 0);
-	SANDBOX_CHECK(fstatat(b->fd, "other", &st, 0) == 0);
-	SANDBOX_CHECK((st.st_mode & 07777) == 0755);
-	SANDBOX_CHECK(st.st_mtim.tv_nsec == attrs.mtime_ns);
-	SANDBOX_CHECK(b->warnings == 4);
-	SANDBOX_CHECK(strstr(b->last_warning, "other: setuid"));
-	SANDBOX_CHECK(fsw_symlink(b->w, "link", "x", &attrs, &err) == 0);
-	SANDBOX_CHECK(b->warnings == 5);
-	SANDBOX_CHECK(strstr(b->last_warning, "link: cannot set the owner 1:1"));
-	SANDBOX_CHECK(fsw_special(b->w, "dev", S_IFCHR, 1, 3, &attrs, &err) == -ERR_IO);
-	SANDBOX_CHECK(err.sys_errno == EPERM);
-	SANDBOX_CHECK(fsw_finish(b->w, &err) == 0);
-	return 0;
-}
-
-static void test_as_nobody(void **state)
-{
-	struct box *b = *state;
-
-	if (geteuid() == 0)
-		assert_int_equal(fchown(b->fd, 65534, 65534), 0);
-	assert_int_equal(sandbox_as_nobody(ordinary_user, b), 0);
-	assert_int_equal(entries_at(b->fd), 3);
-}
-
-static void test_refused_xattr_is_a_warning(void **state)
-{
-	struct fsw_xattr x = {"nonsense.name", (const uint8_t *)"v", 1};
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0640);
-	struct err err = {0};
-
-	attrs.xattrs = &x;
-	attrs.xattr_count = 1;
-	assert_int_equal(put_file(b->w, "f", "x", &attrs, &err), 0);
-	assert_int_equal(b->warnings, 1);
-	assert_non_null(strstr(b->last_warning, "nonsense.name"));
-	assert_content(b, "f", "x");
-}
-
-/* ---- the target, and moving aside ---- */
-
-static void test_open_target(void **state)
-{
-	struct box *b = *state;
-	struct fsw *w = NULL;
-	struct err err = {0};
-	char *deep = sandbox_path(b->dir, "x/y//z/"), *file = sandbox_path(b->dir, "file");
-	char *below = sandbox_path(b->dir, "file/below"), *link = sandbox_path(b->dir, "link");
-	struct stat st;
-
-	assert_int_equal(fsw_open(deep, NULL, NULL, &w, &err), 0);
-	assert_int_equal(stat(deep, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0700);
-	fsw_close(w);
-	w = NULL;
-	sandbox_write(file, "x");
-	assert_int_equal(fsw_open(file, NULL, NULL, &w, &err), -ERR_IO);
-	assert_non_null(strstr(err.text, file));
-	assert_int_equal(fsw_open(below, NULL, NULL, &w, &err), -ERR_IO);
-	assert_int_equal(fsw_open("", NULL, NULL, &w, &err), -ERR_IO);
-	assert_null(w);
-	/* the user's own symlink to the target is followed */
-	assert_int_equal(symlink(b->target, link), 0);
-	assert_int_equal(fsw_open(link, NULL, NULL, &w, &err), 0);
-	assert_int_equal(fsw_mkdir(w, "through", &err), 0);
-	assert_int_equal(fstatat(b->fd, "through", &st, 0), 0);
-	fsw_close(w);
-	fsw_close(NULL);
-	free(deep);
-	free(file);
-	free(below);
-	free(link);
-}
-
-static void test_move_aside(void **state)
-{
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0600);
-	struct err err = {0};
-	bool moved = true;
-	char **names = NULL;
-	size_t count = 0;
-
-	assert_int_equal(fsw_move_aside(b->w, "db-wal", &moved, &err), 0);
-	assert_false(moved);
-	assert_int_equal(fsw_move_aside(b->w, "no/db-wal", &moved, &err), 0);
-	assert_false(moved);
-	assert_int_equal(err.code, 0);
-	for (int i = 0; i < 3; i++) {
-		assert_int_equal(put_file(b->w, "db-wal", "stale", &attrs, &err), 0);
-		assert_int_equal(fsw_move_aside(b->w, "db-wal", &moved, &err), 0);
-		assert_true(moved);
-	}
-	assert_int_equal(fs_list(b->fd, "t", &names, &count, &err), 0);
-	assert_int_equal(count, 3);
-	for (size_t i = 0; i < count; i++) {
-		assert_memory_equal(names[i], "db-wal.before-restore-2", 23);
-		assert_int_equal(names[i][strlen("db-wal.before-restore-YYYYMMDDTHHMMSS")], 'Z');
-		assert_content(b, names[i], "stale");
-	}
-	free(names);
-}
-
-/* A folder that was moved aside is not written to any more under its old path. */
-static void test_move_aside_folder(void **state)
-{
-	struct box *b = *state;
-	struct fsw_attrs attrs = plain(0600);
-	struct err err = {0};
-	bool moved = false;
-
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
-	assert_int_equal(put_file(b->w, "d/f", "old", &attrs, &err), 0);
-	assert_int_equal(fsw_move_aside(b->w, "d", &moved, &err), 0);
-	assert_true(moved);
-	assert_int_equal(put_file(b->w, "d/f", "new", &attrs, &err), -ERR_MISSING);
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
-	assert_int_equal(put_file(b->w, "d/f", "new", &attrs, &err), 0);
-	assert_content(b, "d/f", "new");
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(test_file_round_trip),
-	    T(test_times_before_1970_and_empty_file),
-	    T(test_owner_and_setuid_as_root),
-	    T(test_acl),
-	    T(test_sparse),
-	    T(test_symlink),
-	    T(test_hardlink),
-	    T(test_specials),
-	    T(test_folders),
-	    T(test_names_of_any_bytes),
-	    T(test_deep_tree),
-	    T(test_commit_and_abort),
-	    T(test_many_folders_at_once),
-	    T(test_file_size_limit),
-	    T(test_as_nobody),
-	    T(test_refused_xattr_is_a_warning),
-	    T(test_open_target),
-	    T(test_move_aside),
-	    T(test_move_aside_folder),
+	    FSWBOX_TEST(test_file_round_trip),
+	    FSWBOX_TEST(test_times_before_1970_and_empty_file),
+	    FSWBOX_TEST(test_owner_and_setuid_as_root),
+	    FSWBOX_TEST(test_acl),
+	    FSWBOX_TEST(test_sparse),
+	    FSWBOX_TEST(test_symlink),
+	    FSWBOX_TEST(test_hardlink),
+	    FSWBOX_TEST(test_specials),
+	    FSWBOX_TEST(test_folders),
+	    FSWBOX_TEST(test_names_of_any_bytes),
+	    FSWBOX_TEST(test_deep_tree),
+	    FSWBOX_TEST(test_commit_and_abort),
+	    FSWBOX_TEST(test_many_folders_at_once),
+	    FSWBOX_TEST(test_file_size_limit),
 	};
 
 	return cmocka_run_group_tests_name("fswrite", tests, NULL, NULL);

@@ -177,10 +177,10 @@ static void refuses_damage(void **state)
 
 static void refuses_well_summed_nonsense(void **state)
 {
-	static const char *names[] = {"bad_role",        "bad_number",       "bad_tail",
-				      "bad_short",       "bad_epoch_0",      "bad_no_host",
-				      "bad_host",        "bad_no_epochs",    "bad_no_domains",
-				      "bad_epoch_order", "bad_domain_twice", "bad_count"};
+	static const char *names[] = {
+	    "bad_role",         "bad_number", "bad_tail",       "bad_short",      "bad_epoch_0",
+	    "bad_no_host",      "bad_host",   "bad_no_epochs",  "bad_no_domains", "bad_epoch_order",
+	    "bad_domain_twice", "bad_count",  "bad_epoch_twice"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -146,6 +146,19 @@ static void errors_name_what_helps(void **state)
 	case_free(&c);
 }
 
+/* A slot made to open under two passwords would have to fit both commitments. */
+static void compares_the_commitment(void **state)
+{
+	struct slot_case c = case_get();
+	struct buf b = known_get("keyslot", "uncommitted");
+
+	(void)state;
+	assert_int_equal(dec_open(&c, b.data, b.len), -ERR_KEY);
+	assert_int_equal(dec_label(&c, b.data, b.len), 0);
+	buf_free(&b);
+	case_free(&c);
+}
+
 static void a_rotten_label_shuts_nobody_out(void **state)
 {
 	struct slot_case c = case_get();
@@ -234,6 +247,7 @@ int main(void)
 	    cmocka_unit_test(refuses_damage),
 	    cmocka_unit_test(bounds_come_before_the_kdf),
 	    cmocka_unit_test(errors_name_what_helps),
+	    cmocka_unit_test(compares_the_commitment),
 	    cmocka_unit_test(a_rotten_label_shuts_nobody_out),
 	    cmocka_unit_test(labels_have_bounds),
 	    cmocka_unit_test(round_trip),

@@ -182,7 +182,13 @@ def with_label(text):
     return before + ramp(0x60, 24) + aead(LABEL_KEY, ramp(0x60, 24), before, text + bytes(256 - len(text)))
 
 
-write("keyslot", {"password": password, "slot": ks, "long_label": with_label(long_label),
+# Everything right but the commitment, which the sealed master binds as it stands.
+uncommitted = ks[:79] + bytes([ks[79] ^ 1])
+uncommitted += ramp(0x50, 24) + aead(stretched[:32], ramp(0x50, 24), uncommitted, MASTER)
+uncommitted += ramp(0x60, 24) + aead(LABEL_KEY, ramp(0x60, 24), uncommitted, label + bytes(256 - len(label)))
+
+write("keyslot", {"uncommitted": uncommitted,
+                  "password": password, "slot": ks, "long_label": with_label(long_label),
                   "bad_label": with_label(bad_label), "dirty_label": with_label(dirty_label)})
 
 
@@ -224,6 +230,7 @@ write("keyfile", {
     "bad_no_epochs": keyfile(b"read", 4, read_start + numbered() + numbered(D0)),
     "bad_no_domains": keyfile(b"read", 4, read_start + numbered(R1) + numbered()),
     "bad_epoch_order": keyfile(b"read", 4, read_start + numbered(R2, R1) + numbered(D0)),
+    "bad_epoch_twice": keyfile(b"read", 4, read_start + numbered(R1, R1) + numbered(D0)),
     "bad_domain_twice": keyfile(b"read", 4, read_start + numbered(R1) + numbered(D0, D0)),
     "bad_count": keyfile(b"read", 4, read_start + struct.pack("<H", 65535) + numbered(D0)),
     "newer": keyfile(b"full", 1, MASTER, b"2"),

@@ -1,0 +1,373 @@
+#include "repo/dbfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "repo/dbcheck.h"
+#include "repo/dbconn.h"
+
+#define HEADER_BYTES 100
+#define TEMP_INFIX ".nightjar-tmp-"
+
+/* What a connection's tick needs to say how far it is. */
+struct watch {
+	const struct dbfile_progress *progress;
+	const char *phase;
+	const char *growing; /* file whose size tells what is done, or NULL */
+	uint64_t total_pages, page_size;
+};
+
+static int watch_tick(void *arg)
+{
+	const struct watch *w = arg;
+	struct stat st;
+	uint64_t done = 0;
+
+	if (w->progress == NULL || w->progress->fn == NULL)
+		return 0;
+	if (w->growing != NULL && w->page_size != 0 && stat(w->growing, &st) == 0)
+		done = (uint64_t)st.st_size / w->page_size;
+	if (w->total_pages != 0 && done > w->total_pages)
+		done = w->total_pages;
+	return w->progress->fn(w->progress->arg, w->phase, done, w->total_pages);
+}
+
+/* Resolves path and looks at its first bytes. The descriptor is closed before SQLite opens the file. */
+static int look_at(const char *path, char out_abs[PATH_MAX], uint8_t out_head[HEADER_BYTES],
+		   struct stat *out_st, struct err *err)
+{
+	ssize_t n = -1;
+	int fd;
+
+	if (realpath(path, out_abs) == NULL)
+		return err_set(err, errno == ENOENT ? ERR_MISSING : ERR_SOURCE, "%s: %s", path,
+			       strerror(errno));
+	fd = open(out_abs, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, out_st) != 0 ||
+	    (S_ISREG(out_st->st_mode) && (n = pread(fd, out_head, HEADER_BYTES, 0)) < 0)) {
+		(void)err_set(err, ERR_SOURCE, "%s: cannot be read: %s", path, strerror(errno));
+		if (fd >= 0)
+			(void)close(fd);
+		return -err->code;
+	}
+	(void)close(fd);
+	if (n < 0 || !snapshot_is_database(out_head, (size_t)n))
+		return err_set(err, ERR_SOURCE, "%s: not an SQLite database", path);
+	return 0;
+}
+
+static int open_failed(const struct dbconn *c, const char *abs_path, const uint8_t *head, int rc,
+		       struct err *err)
+{
+	if (rc == SQLITE_READONLY_ROLLBACK)
+		return err_set(err, ERR_SOURCE,
+			       "%s: a writer died in its transaction and left a journal; open the "
+			       "database once with its application",
+			       c->path);
+	if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_READONLY)
+		return dbconn_explain_cantopen(c, abs_path, head[18] == 2, err);
+	return dbconn_fail(c, rc, err);
+}
+
+static int fsync_path(const char *path, int flags, struct err *err)
+{
+	int fd = open(path, flags | O_RDONLY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0 || fsync(fd) != 0)
+		rc = err_sys(err, errno, "%s: cannot be synced", path);
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
+}
+
+static bool beside_exists(const char *path, const char *suffix)
+{
+	size_t cap = strlen(path) + strlen(suffix) + 1;
+	char *name = malloc(cap);
+	struct stat st;
+	bool there = true; /* not knowing counts as there */
+
+	if (name != NULL) {
+		(void)snprintf(name, cap, "%s%s", path, suffix);
+		there = lstat(name, &st) == 0 || errno != ENOENT;
+	}
+	free(name);
+	return there;
+}
+
+/* SQLite would take a stale companion for this database's own and play it into the file. */
+static int refuse_companions(const char *path, struct err *err)
+{
+	static const char *const suffixes[] = {"-journal", "-wal", "-shm"};
+	size_t i;
+
+	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		if (beside_exists(path, suffixes[i]))
+			return err_set(err, ERR_EXISTS, "%s%s is there already", path, suffixes[i]);
+	return 0;
+}
+
+static bool is_settable(const char *mode)
+{
+	return strcmp(mode, "wal") == 0 || strcmp(mode, "delete") == 0 ||
+	       strcmp(mode, "persist") == 0 || strcmp(mode, "truncate") == 0;
+}
+
+static int set_mode(sqlite3 *db, const char *mode)
+{
+	sqlite3_stmt *st = NULL;
+	char sql[48];
+	int rc;
+
+	(void)snprintf(sql, sizeof(sql), "PRAGMA journal_mode=%s", mode);
+	rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		rc = sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), mode) == 0
+			 ? SQLITE_OK
+			 : SQLITE_ERROR;
+	(void)sqlite3_finalize(st);
+	return rc;
+}
+
+int dbfile_set_journal_mode(const char *path, const char *journal_mode, struct err *err)
+{
+	struct dbconn c = {.path = path};
+	char abs_path[PATH_MAX], *uri;
+	int rc, sqlite_rc;
+
+	if (!is_settable(journal_mode))
+		return 0;
+	if (realpath(path, abs_path) == NULL)
+		return err_sys(err, errno, "%s", path);
+	rc = refuse_companions(abs_path, err);
+	if (rc != 0)
+		return rc;
+	uri = dbconn_uri(abs_path, "mode=rw");
+	if (uri == NULL)
+		return err_nomem(err);
+	sqlite_rc = sqlite3_open_v2(uri, &c.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, NULL);
+	free(uri);
+	if (sqlite_rc == SQLITE_OK)
+		/* A file can only say "WAL" or "not"; persist and truncate would leave a journal. */
+		sqlite_rc = set_mode(c.db, strcmp(journal_mode, "wal") == 0 ? "wal" : "delete");
+	if (sqlite_rc != SQLITE_OK)
+		rc = dbconn_fail(&c, sqlite_rc, err);
+	dbconn_close(&c);
+	if (rc == 0)
+		rc = refuse_companions(abs_path, err);
+	return rc != 0 ? rc : fsync_path(abs_path, 0, err);
+}
+
+int dbfile_verify(const char *path, unsigned busy_timeout_ms,
+		  const struct dbfile_progress *progress, bool *out_ok, bool *out_unchecked,
+		  char **out_text, struct err *err)
+{
+	struct watch w = {.progress = progress, .phase = "verify"};
+	struct dbconn c = {
+	    .path = path, .timeout_ms = busy_timeout_ms, .tick = watch_tick, .tick_arg = &w};
+	enum snapshot_verdict verdict = SNAPSHOT_FAILED;
+	uint8_t head[HEADER_BYTES] = {0};
+	char abs_path[PATH_MAX];
+	struct stat st;
+	int sqlite_rc, rc = look_at(path, abs_path, head, &st, err);
+
+	*out_ok = *out_unchecked = false;
+	*out_text = NULL;
+	if (rc != 0)
+		return rc;
+	sqlite_rc = dbconn_open_source(&c, abs_path);
+	if (sqlite_rc != SQLITE_OK && (sqlite_rc & 0xff) != SQLITE_CORRUPT &&
+	    (sqlite_rc & 0xff) != SQLITE_NOTADB && sqlite_rc != SQLITE_IOERR_SHORT_READ)
+		rc = open_failed(&c, abs_path, head, sqlite_rc, err);
+	if (rc == 0)
+		rc = dbcheck_run(&c, sqlite_rc, SNAPSHOT_CHECK_INTEGRITY, &verdict, out_text, err);
+	dbconn_close(&c);
+	*out_ok = rc == 0 && verdict != SNAPSHOT_FAILED;
+	*out_unchecked = rc == 0 && verdict == SNAPSHOT_UNCHECKED;
+	return rc;
+}
+
+struct copy {
+	const char *src, *dest;
+	char src_abs[PATH_MAX];
+	char temp[PATH_MAX];
+	uint8_t head[HEADER_BYTES];
+	struct stat st;
+	unsigned timeout_ms;
+	struct watch watch;
+	char journal_mode[16];
+};
+
+static int make_temp(struct copy *k, struct err *err)
+{
+	uint64_t nonce;
+	int fd;
+
+	randombytes_buf(&nonce, sizeof(nonce));
+	if (snprintf(k->temp, sizeof(k->temp), "%s" TEMP_INFIX "%016llx", k->dest,
+		     (unsigned long long)nonce) >= (int)sizeof(k->temp))
+		return err_set(err, ERR_USAGE, "%s: the name is too long", k->dest);
+	fd = open(k->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		int rc = err_sys(err, errno, "%s: cannot be created", k->temp);
+
+		k->temp[0] = '\0';
+		return rc;
+	}
+	(void)close(fd);
+	return 0;
+}
+
+static void drop_temp(struct copy *k)
+{
+	static const char *const suffixes[] = {"-journal", "-wal", "-shm", ""};
+	char name[PATH_MAX + 16];
+	size_t i;
+
+	if (k->temp[0] == '\0')
+		return;
+	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		(void)snprintf(name, sizeof(name), "%s%s", k->temp, suffixes[i]);
+		(void)unlink(name);
+	}
+}
+
+static void ask_source(struct copy *k, struct dbconn *c)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t n = 0;
+
+	if (dbconn_get_int(c, "PRAGMA page_count", &n) == SQLITE_OK && n > 0)
+		k->watch.total_pages = (uint64_t)n;
+	if (dbconn_get_int(c, "PRAGMA page_size", &n) == SQLITE_OK && n > 0)
+		k->watch.page_size = (uint64_t)n;
+	if (sqlite3_prepare_v2(c->db, "PRAGMA journal_mode", -1, &st, NULL) == SQLITE_OK &&
+	    sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0) != NULL)
+		(void)snprintf(k->journal_mode, sizeof(k->journal_mode), "%s",
+			       (const char *)sqlite3_column_text(st, 0));
+	(void)sqlite3_finalize(st);
+}
+
+static int vacuum_into_temp(struct copy *k, struct err *err)
+{
+	struct dbconn c = {
+	    .path = k->src, .timeout_ms = k->timeout_ms, .tick = watch_tick, .tick_arg = &k->watch};
+	char *uri = NULL, *sql = NULL, abs_temp[PATH_MAX];
+	int rc = 0, sqlite_rc = dbconn_open_source(&c, k->src_abs);
+
+	if (sqlite_rc != SQLITE_OK) {
+		rc = open_failed(&c, k->src_abs, k->head, sqlite_rc, err);
+		goto out;
+	}
+	ask_source(k, &c);
+	if (realpath(k->temp, abs_temp) == NULL) {
+		rc = err_sys(err, errno, "%s", k->temp);
+		goto out;
+	}
+	uri = dbconn_uri(abs_temp, NULL);
+	sql = uri != NULL ? sqlite3_mprintf("VACUUM INTO %Q", uri) : NULL;
+	if (sql == NULL) {
+		rc = err_nomem(err);
+		goto out;
+	}
+	sqlite_rc = dbconn_exec(&c, sql);
+	if (sqlite_rc != SQLITE_OK)
+		rc = dbconn_fail(&c, sqlite_rc, err);
+out:
+	sqlite3_free(sql);
+	free(uri);
+	dbconn_close(&c);
+	return rc;
+}
+
+static int check_temp(struct copy *k, struct err *err)
+{
+	char *text = NULL;
+	bool ok = false, unchecked = false;
+	int rc =
+	    dbfile_verify(k->temp, k->timeout_ms, k->watch.progress, &ok, &unchecked, &text, err);
+
+	if (rc == -ERR_SOURCE || (rc == 0 && !ok))
+		rc = err_set(err, ERR_DAMAGED, "%s: the copy failed its integrity check: %.300s",
+			     k->src, text != NULL ? text : err->text);
+	free(text);
+	return rc;
+}
+
+/* link, not rename: the name is given only if nobody took it meanwhile. */
+static int give_name(struct copy *k, struct err *err)
+{
+	char dir[PATH_MAX];
+
+	if (link(k->temp, k->dest) != 0) {
+		int errnum = errno;
+
+		if (errnum == EEXIST ||
+		    renameat2(AT_FDCWD, k->temp, AT_FDCWD, k->dest, RENAME_NOREPLACE) != 0)
+			return err_sys(err, errnum == EEXIST ? errnum : errno,
+				       "%s: cannot be given its name", k->dest);
+	} else if (unlink(k->temp) != 0) {
+		return err_sys(err, errno, "%s: cannot be removed", k->temp);
+	}
+	k->temp[0] = '\0';
+	(void)snprintf(dir, sizeof(dir), "%s", k->dest);
+	return fsync_path(dirname(dir), O_DIRECTORY, err);
+}
+
+static int fill_and_publish(struct copy *k, struct err *err)
+{
+	int rc = make_temp(k, err);
+
+	k->watch.growing = k->temp;
+	if (rc == 0)
+		rc = vacuum_into_temp(k, err);
+	if (rc == 0)
+		rc = check_temp(k, err);
+	if (rc == 0)
+		rc = dbfile_set_journal_mode(k->temp, k->journal_mode, err);
+	if (rc == 0 && chmod(k->temp, 0600 & k->st.st_mode) != 0)
+		rc = err_sys(err, errno, "%s: cannot set its mode", k->temp);
+	if (rc == 0)
+		rc = fsync_path(k->temp, 0, err);
+	if (rc == 0)
+		rc = give_name(k, err);
+	return rc;
+}
+
+int dbfile_copy(const char *src, const char *dest, unsigned busy_timeout_ms,
+		const struct dbfile_progress *progress, struct err *err)
+{
+	struct copy *k = calloc(1, sizeof(*k));
+	struct stat st;
+	int rc;
+
+	if (k == NULL)
+		return err_nomem(err);
+	k->src = src;
+	k->dest = dest;
+	k->timeout_ms = busy_timeout_ms;
+	k->watch.progress = progress;
+	k->watch.phase = "copy";
+	rc = look_at(src, k->src_abs, k->head, &k->st, err);
+	if (rc == 0 && lstat(dest, &st) == 0)
+		rc = err_set(err, ERR_EXISTS, "%s is there already", dest);
+	if (rc == 0)
+		rc = refuse_companions(dest, err);
+	if (rc == 0 && sodium_init() < 0)
+		rc = err_set(err, ERR_IO, "the random number generator does not work");
+	if (rc == 0)
+		rc = fill_and_publish(k, err);
+	drop_temp(k);
+	free(k);
+	return rc;
+}
