@@ -15,9 +15,11 @@ import collections
 import ctypes
 import ctypes.util
 import datetime
+import grp
 import hashlib
 import hmac
 import os
+import pwd
 import stat
 import struct
 import sys
@@ -25,7 +27,8 @@ import sys
 CONFIG, KEY_SLOT, ROSTER, PACK, INDEX, RECORD, CONDEMN, KEY_FILE = range(1, 9)
 DATA, TREE, TREE_BODY, CHUNKS, CHUNKS_BODY = range(1, 6)  # kinds of chunk
 TO_R, TO_M = 1, 2  # recipients of a slot
-MAX_OBJECT, MAX_CHUNK, MAX_LEVELS = 256 << 20, 8 << 20, 8
+RAW = 3  # how a database was read
+MAX_OBJECT, MAX_CHUNK, LEVELS = 256 << 20, 8 << 20, 8
 
 
 class Damage(Exception):
@@ -229,21 +232,21 @@ class Keys:
         return self.domains[number]
 
     def slot_key(self, slot, recipient):
-        """The key of one 44-byte slot, and its domain."""
+        """The key of one 44-byte slot, and the number of its domain."""
         f = Fields(slot, "slot")
         ephemeral, to = f.unpack("32sB")
         f.zero(3)
         epoch, number = f.unpack("II")
         need(to == recipient and (epoch == 0) == (to == TO_M), "slot: wrong recipient")
-        domain = self.domain(number)
-        secret = self.m_secret
+        psk, secret = bytes(32), self.m_secret
         if to == TO_R:
+            psk = self.domain(number).psk
             secret = kdf(self.master, b"njread01", epoch) if self.master else self.epochs.get(epoch)
             if secret is None:
                 raise NoKey(f"the key file has no key of epoch {epoch}")
         data = (b"nightjar slot v1" + self.repository + slot + x25519(secret) +
                 x25519(secret, ephemeral))
-        return blake2b(data, domain.psk if to == TO_R else bytes(32)), domain
+        return blake2b(data, psk), number
 
 
 def keys_from_file(path):
@@ -274,9 +277,6 @@ def keys_from_file(path):
         raise NoKey(f"{path}: a key of this role cannot read backups")
     f.end()
     return keys
-
-
-SLOT_BYTES = 448
 
 
 def keys_from_password(password, slots):
@@ -376,11 +376,13 @@ def packs_from_index(data, what, keys, writers, floor):
     need(signer in writers if kind == 1 else signer == keys.g_public, f"{what}: unknown signer")
     check_signature(data, b"index", signer, what)
     ad, seal_nonce, sealed = data[:f.at], f.take(24), f.take(48)
-    segment_key = aead_open(keys.domain(number).index_key, seal_nonce, ad, sealed, what)
-    for_m, out = f.take(80), ctypes.create_string_buffer(32)
-    bad = sodium.crypto_box_seal_open(out, for_m, 80, x25519(keys.m_secret), keys.m_secret)
-    need(bad == 0 and out.raw == segment_key, f"{what}: the two copies of its key differ")
-    body = Fields(aead_open(segment_key, nonce(0), data[:f.at], data[f.at:-64], what), what)
+    out = ctypes.create_string_buffer(32)
+    bad = sodium.crypto_box_seal_open(out, f.take(80), 80, x25519(keys.m_secret), keys.m_secret)
+    need(bad == 0, f"{what}: its key does not open")
+    if keys.master or number in keys.roots:
+        for_domain = aead_open(keys.domain(number).index_key, seal_nonce, ad, sealed, what)
+        need(out.raw == for_domain, f"{what}: the two copies of its key differ")
+    body = Fields(aead_open(out.raw, nonce(0), data[:f.at], data[f.at:-64], what), what)
 
     def one():
         name, length, count = body.unpack("32sQH")
@@ -412,9 +414,12 @@ class Manifest:
         check_signature(data, b"manifest", self.writer, what)
         self.parents = f.many("H", lambda: f.take(32), same)
         self.others = f.many("H", lambda: f.unpack("32sQ32s"), same)
-        m, m_length, self.domain = self.part(f, keys, TO_M)
-        r, _, domain = self.part(f, keys, TO_R)
-        need(domain is self.domain, f"{what}: parts of two domains")
+        need(self.sequence >= 1 and self.writer not in [writer for writer, _, _ in self.others],
+             f"{what}: bad sequence or writers")
+        m, m_length, number = self.part(f, keys, TO_M)
+        r, _, same_number = self.part(f, keys, TO_R)
+        need(number == same_number, f"{what}: parts of two domains")
+        self.domain = keys.domain(number)
         need(f.at + 64 == len(data), f"{what}: bytes left over")
         self.parse_m(m)
         self.parse_r(r)
@@ -428,10 +433,10 @@ class Manifest:
 
     @staticmethod
     def part(f, keys, recipient):
-        key, domain = keys.slot_key(f.take(44), recipient)
+        key, number = keys.slot_key(f.take(44), recipient)
         length = f.unpack("I")
         ad = f.data[:f.at]
-        return Fields(aead_open(key, nonce(0), ad, f.take(length), f.what), f.what), length, domain
+        return Fields(aead_open(key, nonce(0), ad, f.take(length), f.what), f.what), length, number
 
     def parse_m(self, f):
         self.roots = f.many("H", lambda: f.take(32))
@@ -474,8 +479,9 @@ class Repository:
             self.keys = keys_from_file(arguments.key_file)
         else:
             password = open(arguments.password_file, "rb").read(4098)
-            self.keys = keys_from_password(password[:-1] if password[-1:] == b"\n" else password,
-                                           [slot for slot in slots if len(slot[1]) == SLOT_BYTES])
+            if password.endswith(b"\n"):
+                password = password[:-2 if password.endswith(b"\r\n") else -1]
+            self.keys = keys_from_password(password, slots)
         self.read_config()
         for name, data in slots:
             with self.guard():
@@ -574,7 +580,7 @@ class Repository:
     def record(self, pack, e):
         """Opens one record; what it gives is what its id names."""
         what = f"data/{pack.name[:2]}/{pack.name} at {e.offset}"
-        key, domain = pack.key(self.keys, e.slot, TO_M if e.kind in (TREE, CHUNKS) else TO_R)
+        key, number = pack.key(self.keys, e.slot, TO_M if e.kind in (TREE, CHUNKS) else TO_R)
         with open(self.pack_path(pack.name), "rb") as file:
             sealed = os.pread(file.fileno(), e.stored, e.offset)
         ad = (self.keys.repository + bytes([e.kind]) + e.id + struct.pack(
@@ -582,7 +588,8 @@ class Repository:
         data = aead_open(key, nonce(e.counter), ad, sealed, what)
         need(e.codec < 2, f"{what}: a delta, of a newer nightjar")
         data = unzstd(data, e.plain) if e.codec == 1 else data
-        need(len(data) == e.plain and domain.chunk_id(e.kind, data) == e.id,
+        need(len(data) == e.plain and
+             self.keys.domain(number).chunk_id(e.kind, data) == e.id,
              f"{what}: not what its id says")
         return data
 
@@ -608,7 +615,7 @@ class Guard:
         return self
 
     def __exit__(self, kind, error, _):
-        if isinstance(error, (Damage, OSError)):
+        if isinstance(error, (Damage, NoKey, OSError)):
             self.repository.problem(error)
             return True
         return False
@@ -632,14 +639,16 @@ class File:
         if self.type == 1:
             self.size, self.encoding, self.shape, count = f.unpack("QBBI")
             self.extents = f.many("I", lambda: f.unpack("QQ"))
-            need(self.encoding <= 1 and self.shape <= 1 and (self.shape == 0 or count == 1),
+            self.check_extents(f.what)
+            need(self.encoding <= 1 and self.shape <= 1 and self.size < 1 << 63 and
+                 (count == 1 and self.stored if self.shape else count <= min(16, self.stored)),
                  f"{f.what}: bad file {self.name!r}")
             kinds = [DATA] * count if self.shape == 0 else [CHUNKS]
-            self.check_extents(f.what)
         elif self.type == 2:
             kinds = [TREE]
         elif self.type == 3:
             self.target = f.text()
+            need(self.target and 0 not in self.target, f"{f.what}: bad target of {self.name!r}")
         elif self.type >= 6:
             self.device = f.unpack("II")
         self.children = [next(children, (0, b"")) for _ in kinds]
@@ -648,8 +657,8 @@ class File:
     def check_extents(self, what):
         end = -1
         for offset, length in self.extents:
-            need(offset > end and offset + length <= self.size, f"{what}: bad extents")
-            need(length or len(self.extents) == 1, f"{what}: an empty extent")
+            need(offset > end and offset + length <= self.size and length < self.size and
+                 (length or (len(self.extents) == 1 and offset == 0)), f"{what}: bad extents")
             end = offset + length
         self.stored = sum(n for _, n in self.extents) if self.extents else self.size
 
@@ -682,7 +691,7 @@ class Tree:
     def nodes(self, id_, level, first, is_last):
         node = Node(self.repository, TREE, id_)
         f, children, total, above = node.body, iter(node.children[1:]), 0, level is None
-        need(node.level <= MAX_LEVELS if above else node.level == level, f"{f.what}: wrong level")
+        need(node.level < LEVELS if above else node.level == level, f"{f.what}: wrong level")
         count, before = f.unpack("I"), b""
         need(count > (1 if node.level and above else 0) or (above and not node.level),
              f"{f.what}: too few entries")
@@ -718,7 +727,7 @@ class Tree:
         """(id, plaintext length) of each data chunk."""
         node = Node(self.repository, CHUNKS, id_)
         f = node.body
-        need(node.level <= MAX_LEVELS if level is None else node.level == level,
+        need(node.level < LEVELS if level is None else node.level == level,
              f"{f.what}: wrong level")
         need(f.unpack("B") == 0, f"{f.what}: made by a newer nightjar")
         sizes = f.many("I", lambda: f.unpack("Q" if node.level else "I"))
@@ -867,7 +876,10 @@ class Extraction:
                     n = os.pwrite(out, data[:room], at)
                     data, at, room = data[n:], at + n, room - n
             os.truncate(out, file.size)
-            check_image(file, self.images.get(inside), digest)
+            database = self.images.get(inside)
+            check_image(file, database, digest)
+            if file.encoding == 1 and database.method != RAW and database.journal == b"wal":
+                os.pwrite(out, b"\2\2", 18)  # §9: an image is never in WAL mode
         except (Damage, OSError) as error:
             os.unlink(path)
             raise Damage(f"{show(inside)}: left out: {error}") from None
@@ -876,7 +888,8 @@ class Extraction:
 
     def attributes(self, file, path):
         if os.geteuid() == 0:
-            os.chown(path, file.uid, file.gid, follow_symlinks=False)
+            os.chown(path, number_of(pwd.getpwnam, file.user, file.uid),
+                     number_of(grp.getgrnam, file.group, file.gid), follow_symlinks=False)
         for name, value in file.xattrs:
             with self.repository.guard():
                 os.setxattr(path, name, value, follow_symlinks=False)
@@ -884,6 +897,14 @@ class Extraction:
             os.chmod(path, file.mode)
         time = file.seconds * 10**9 + file.nanoseconds
         os.utime(path, ns=(time, time), follow_symlinks=False)
+
+
+def number_of(look_up, name, number):
+    """§9: this machine's number of an owner's name; the stored number where it has none."""
+    try:
+        return look_up(os.fsdecode(name))[2] if name else number
+    except KeyError:
+        return number
 
 
 def check_image(file, database, digest):
@@ -923,16 +944,19 @@ def command_verify(repository, arguments):
 
 
 def verify_manifest(repository, manifest, cuts):
-    tree, images = Tree(repository, manifest.domain, cuts), {}
+    tree, images, count = Tree(repository, manifest.domain, cuts), {}, 0
     for path, file in tree.walk(manifest.roots[0]):
         if file.type != 1:
             continue
+        count += 1
         with repository.guard():
             digest = hashlib.sha256()
             for data in tree.content(file):
                 digest.update(data)
             images[path] = file
             check_image(file, {d.path: d for d in manifest.databases}.get(path), digest)
+    need((count, sum(file.stored for file in images.values())) == (manifest.files, manifest.bytes),
+         f"snapshots/{manifest.name}: not as many files or bytes as it says")
     for database in manifest.databases:
         need(database.path in images, f"{show(database.path)}: a database that is not in the tree")
 
