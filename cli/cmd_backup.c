@@ -48,6 +48,14 @@ static void on_unreadable(void *arg, const char *path, const char *text)
 	exit_add(&t->cli->codes, EXIT_SOURCE);
 }
 
+static void on_corrupt(void *arg, const char *path, const char *text)
+{
+	struct teller *t = arg;
+
+	out_error(&t->cli->out, "integrity", path, text);
+	exit_add(&t->cli->codes, EXIT_INTEGRITY);
+}
+
 static void on_warning(void *arg, const char *path, const char *text)
 {
 	struct teller *t = arg;
@@ -143,11 +151,11 @@ static void print_people(struct cli *cli, const struct backup_result *res, doubl
 	out_note(&cli->out, "processed %s in %s; new data %s, the repository grew by %s", processed,
 		 took, added, stored);
 	if (res->databases_failed)
-		out_note(&cli->out,
-			 "%llu databases FAILED their integrity check; they were kept as they are",
+		out_note(&cli->out, "databases that FAILED their integrity check: %llu",
 			 (unsigned long long)res->databases_failed);
 	if (res->unreadable)
-		out_note(&cli->out, "%llu sources could NOT be read and are not in this backup",
+		out_note(&cli->out,
+			 "could NOT be read, and are not or not whole in this backup: %llu",
 			 (unsigned long long)res->unreadable);
 	if (!res->committed) {
 		out_line(&cli->out, "dry run: nothing was stored");
@@ -176,7 +184,7 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	    .program = "nightjar " NIGHTJAR_VERSION,
 	    .dry_run = w->dry_run,
 	    .integrity_full = w->integrity != NULL,
-	    .cb = {on_unreadable, on_warning, on_progress, t},
+	    .cb = {on_unreadable, on_corrupt, on_warning, on_progress, t},
 	};
 	int r = check_words(w, err);
 
@@ -210,7 +218,5 @@ enum exit_code cmd_backup(struct cli *cli, const void *options, int count, char 
 		print_json(cli, &res, progress_seconds(&teller.progress));
 	else
 		print_people(cli, &res, progress_seconds(&teller.progress));
-	if (res.databases_failed)
-		exit_add(&cli->codes, EXIT_INTEGRITY);
 	return EXIT_OK;
 }

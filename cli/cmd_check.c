@@ -84,7 +84,7 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 {
 	char size[TEXT_SIZE_CHARS];
 
-	out_note(&cli->out, "%llu manifests, %llu packs, %llu index segments",
+	out_note(&cli->out, "manifests: %llu, packs: %llu, index segments: %llu",
 		 (unsigned long long)res->manifests, (unsigned long long)res->packs,
 		 (unsigned long long)res->segments);
 	if (read_data) {
@@ -93,13 +93,16 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 size);
 	}
 	if (res->orphans)
-		out_note(&cli->out, "%llu orphaned packs, left by interrupted backups: harmless",
+		out_note(&cli->out,
+			 res->damaged
+			     ? "packs that nothing names: %llu"
+			     : "packs that interrupted backups left behind, harmless: %llu",
 			 (unsigned long long)res->orphans);
 	if (res->damaged)
-		out_line(&cli->out,
-			 "DAMAGE was found: %llu lines above. Other paths are whole. "
-			 "The next backup stores again what its sources still have.",
-			 (unsigned long long)res->damaged);
+		out_line(&cli->out, "DAMAGE was found (findings: %llu)%s",
+			 (unsigned long long)res->damaged,
+			 read_data ? "; what is not named above can be restored"
+				   : "; --read-data reads what this did not");
 	else
 		out_line(&cli->out, "no damage found%s",
 			 read_data ? "" : " (structure only; --read-data reads every byte)");
@@ -129,6 +132,11 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 		r = check_run(s.repo, &o, &res, &err);
 	progress_end(&teller.progress);
 	session_close(&s);
+	/* A repository too damaged to open is what check is asked about. */
+	if (r == -ERR_DAMAGED) {
+		out_exit_error(&cli->out, EXIT_DAMAGED, err.text);
+		return EXIT_DAMAGED;
+	}
 	if (r)
 		return command_fail(cli, &err);
 	if (cli->out.json)

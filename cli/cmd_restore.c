@@ -148,7 +148,7 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 	if (!r)
 		r = session_open_reader(cli, &s, &err);
 	if (!r)
-		r = manifests_find(&s.manifests, operands[0], w->host, &item, &o.sub, &err);
+		r = session_find(cli, &s, operands[0], w->host, &item, &o.sub, &err);
 	if (!r && !o.sub && o.include_count + o.exclude_count == 0) {
 		teller.files_total = item->m.files;
 		teller.bytes_total = item->m.bytes;

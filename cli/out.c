@@ -124,9 +124,16 @@ static void end_message(struct out *o, struct json *j, const char *text)
 void out_error(struct out *o, const char *during, const char *item, const char *text)
 {
 	struct json j = {0};
+	char prefix[LINE_CHARS / 2];
 
 	if (!o->json) {
-		put_error(o, "", text);
+		(void)text_printable(item ? item : "", prefix, sizeof(prefix) - 2);
+		/* Most texts name their object already, and some by a longer path. */
+		if (item && !strstr(text, item))
+			memcpy(prefix + strlen(prefix), ": ", 3);
+		else
+			prefix[0] = '\0';
+		put_error(o, prefix, text);
 		return;
 	}
 	begin_message(&j, "error");

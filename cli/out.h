@@ -40,7 +40,10 @@ void out_json(struct out *o, const struct json *j);
 /* Raw bytes on stdout, as `dump` needs. */
 void out_bytes(struct out *o, const void *bytes, size_t len);
 
-/* Something went wrong with one item and the command goes on. during ("archival", "check", …) and item may be NULL. */
+/*
+ * Something went wrong with one item and the command goes on: "nightjar: <item>: <text>", without the item where
+ * the text names it. during ("archival", "check", …) and item may be NULL.
+ */
 void out_error(struct out *o, const char *during, const char *item, const char *text);
 /* As out_error, but not wrong: "nightjar: warning: <text>"; message_type "warning"; not with --quiet. */
 void out_warning(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -128,6 +128,23 @@ static int open_packer(struct backup_run *run, uint64_t sequence, struct err *er
 	return packer_new(run->repo, run->index, &options, &run->packer, err);
 }
 
+/* What lies in a pack that is lost is not there: to rest on it would make a backup that cannot be restored. */
+static int leave_lost_packs(struct backup_run *run, struct err *err)
+{
+	char text[96];
+	uint64_t lost;
+	int r = index_mark_lost(run->repo, run->index, &lost, err);
+
+	if (!r && lost) {
+		(void)snprintf(text, sizeof(text),
+			       "%llu packs are missing or cut short; 'nightjar check' names what "
+			       "they touch",
+			       (unsigned long long)lost);
+		backup_warning(run, run->repo->store->location, text);
+	}
+	return r;
+}
+
 static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 {
 	struct repo *repo = run->repo;
@@ -137,6 +154,8 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 		r = manifests_load(repo, on_bad_manifest, run, &run->manifests, err);
 	if (!r)
 		r = index_load(repo, on_bad_segment, run, &run->index, err);
+	if (!r)
+		r = leave_lost_packs(run, err);
 	if (!r)
 		r = manifests_succeed(repo, &run->manifests, m, err);
 	if (!r)

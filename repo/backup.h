@@ -23,6 +23,8 @@ struct backup_progress {
 struct backup_callbacks {
 	/* Something that was left out or is doubtful: exit 3. path may be "". */
 	void (*unreadable)(void *arg, const char *path, const char *text);
+	/* A database that failed its integrity check and was kept as it is: exit 21. */
+	void (*corrupt)(void *arg, const char *path, const char *text);
 	/* Something to know; the exit code stays. */
 	void (*warning)(void *arg, const char *path, const char *text);
 	/* Now and then; nonzero cancels the run with ERR_CANCELLED. */

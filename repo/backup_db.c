@@ -355,22 +355,32 @@ static void tell(struct backup_run *run, const char *path, const char *what, con
 	backup_warning(run, path, text);
 }
 
+static void tell_corrupt(struct backup_run *run, const char *path, const char *detail)
+{
+	const struct backup_callbacks *cb = &run->options->cb;
+	char text[1024];
+
+	run->result->databases_failed++;
+	(void)snprintf(text, sizeof(text), "FAILED its integrity check and was kept as it is: %s",
+		       detail ? detail : "");
+	if (cb->corrupt)
+		cb->corrupt(cb->arg, path, text);
+}
+
 static void tell_verdict(struct backup_run *run, const struct backup_db *db)
 {
 	const struct snapshot_info *info = snapshot_info(db->snapshot);
 
 	run->result->databases++;
 	if (info->method == SNAPSHOT_PAGES)
-		tell(run, db->path, "kept page by page, VACUUM INTO refused it",
-		     info->method_reason);
+		tell(run, db->path, "was copied page by page", info->method_reason);
 	if (info->method == SNAPSHOT_RAW)
-		tell(run, db->path, "kept as the raw file, SQLite refused it", info->method_reason);
+		tell(run, db->path, "was copied as a raw file", info->method_reason);
 	if (info->verdict == SNAPSHOT_FAILED) {
-		run->result->databases_failed++;
-		tell(run, db->path, "FAILED its integrity check", info->check_text);
+		tell_corrupt(run, db->path, info->check_text);
 	} else if (info->verdict == SNAPSHOT_UNCHECKED) {
 		run->result->databases_unchecked++;
-		tell(run, db->path, "could not be checked here", info->check_text);
+		tell(run, db->path, "was kept, but could not be checked here", info->check_text);
 	}
 }
 

@@ -199,7 +199,7 @@ static int signer_known(const struct repo *repo, const struct indexseg *seg, str
 		return 0;
 	if (seg->kind == 1 && roster_find(&repo->roster, seg->signer))
 		return 0;
-	return err_set(err, ERR_DAMAGED, "signed by a writer that the roster does not name");
+	return err_set(err, ERR_DAMAGED, "signed by a host that the roster in keys/ does not name");
 }
 
 static int load_segment(struct repo *repo, const struct id *name, struct index *index,
@@ -224,6 +224,7 @@ static int load_segment(struct repo *repo, const struct id *name, struct index *
 int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index **out_index,
 	       struct err *err)
 {
+	char path[STORE_PATH_CHARS];
 	struct index *index = NULL;
 	struct id *names = NULL;
 	size_t count = 0;
@@ -233,7 +234,11 @@ int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index
 		r = repo_list(repo->store, STORE_INDEX, &names, NULL, &count, err);
 	for (size_t i = 0; !r && i < count; i++) {
 		r = load_segment(repo, &names[i], index, err);
-		if (!r || r == -ERR_NOMEM)
+		if (r == -ERR_VERSION) {
+			store_path(STORE_INDEX, &names[i], path);
+			err_prefix(err, "%s/%s", repo->store->location, path);
+		}
+		if (!r || r == -ERR_NOMEM || r == -ERR_VERSION)
 			continue;
 		if (bad)
 			bad(bad_arg, &names[i], err);
@@ -246,6 +251,32 @@ int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index
 	}
 	*out_index = index;
 	return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return id_cmp(a, b);
+}
+
+int index_mark_lost(struct repo *repo, struct index *index, uint64_t *out_bad, struct err *err)
+{
+	struct id *names = NULL;
+	uint64_t *sizes = NULL;
+	size_t count = 0;
+	int r = repo_list(repo->store, STORE_DATA, &names, &sizes, &count, err);
+
+	*out_bad = 0;
+	for (size_t i = 0; !r && i < index->pack_count; i++) {
+		struct index_pack *pack = &index->packs[i];
+		const struct id *found =
+		    count ? bsearch(&pack->name, names, count, sizeof(*names), compare_ids) : NULL;
+
+		pack->bad = !found || sizes[found - names] != pack->pack_bytes;
+		*out_bad += pack->bad;
+	}
+	free(names);
+	free(sizes);
+	return r;
 }
 
 /* Reads a pack's front in one or two ranged reads. */

@@ -33,7 +33,8 @@ static int writer_known(const struct repo *repo, const struct manifest *m, struc
 	if (w && m->sequence >= w->first_sequence && m->sequence <= w->last_sequence)
 		return 0;
 	return err_set(err, ERR_DAMAGED,
-		       "signed by a writer that the roster in keys/ does not name");
+		       "signed by a host that the roster in keys/ does not name: it is forged, or "
+		       "the roster is lost, which the next backup of that host writes again");
 }
 
 /* 1 when the object is another kind of signed record. */
@@ -66,6 +67,14 @@ static int load_one(struct repo *repo, const struct id *name, struct manifest_it
 	return result;
 }
 
+static void report_bad(struct manifest_list *list, const struct id *name, manifest_bad_fn *bad,
+		       void *bad_arg, const struct err *why)
+{
+	list->bad++;
+	if (bad)
+		bad(bad_arg, name, why);
+}
+
 int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		   struct manifest_list *out_list, struct err *err)
 {
@@ -83,8 +92,8 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		r = load_one(repo, &names[i], &list.items[list.count], err);
 		if (r == 0)
 			list.count++;
-		else if (r < 0 && r != -ERR_NOMEM && bad)
-			bad(bad_arg, &names[i], err);
+		else if (r < 0 && r != -ERR_NOMEM)
+			report_bad(&list, &names[i], bad, bad_arg, err);
 		r = r == -ERR_NOMEM ? r : 0;
 	}
 	free(names);
@@ -110,6 +119,8 @@ static int find_latest(const struct manifest_list *list, const char *host,
 	}
 	if (host)
 		return err_set(err, ERR_MISSING, "there is no backup of host %s", host);
+	if (list->bad)
+		return err_set(err, ERR_DAMAGED, "no manifest in this repository can be read");
 	return err_set(err, ERR_MISSING, "there is no backup in this repository yet");
 }
 

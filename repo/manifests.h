@@ -16,6 +16,7 @@ struct manifest_item {
 struct manifest_list {
 	struct manifest_item *items; /* oldest first: time, then writer, then sequence */
 	size_t count;
+	size_t bad; /* manifests that could not be used; "latest" may have been one of them */
 };
 void manifest_list_free(struct manifest_list *list); /* {0} is fine */
 

@@ -110,13 +110,15 @@ static int read_place(struct reader *reader, const struct index_place *place, st
 	buf_reset(&reader->sealed);
 	r = store_get_range(reader->repo->store, STORE_DATA, &pack->name, place->offset,
 			    place->stored_bytes, &reader->sealed, err);
+	store_path(STORE_DATA, &pack->name, path);
+	if (r == -ERR_MISSING)
+		return err_set(err, ERR_MISSING, "%s/%s: the pack is missing",
+			       reader->repo->store->location, path);
 	if (!r) {
 		r = reader_open_place(reader, place, reader->sealed.data, reader->sealed.len, out,
 				      err);
-		if (r) {
-			store_path(STORE_DATA, &pack->name, path);
-			err_prefix(err, "%s", path);
-		}
+		if (r)
+			err_prefix(err, "%s/%s", reader->repo->store->location, path);
 	}
 	return r;
 }

@@ -218,10 +218,37 @@ static int put_config(struct store *store, const struct keys *keys, int64_t now_
 	return r;
 }
 
+static int stop_listing(void *arg, const struct id *name, uint64_t size_bytes, struct err *err)
+{
+	(void)arg;
+	(void)name;
+	(void)size_bytes;
+	return err_set(err, ERR_EXISTS, "not empty");
+}
+
+int repo_without_config(struct store *store, struct err *err)
+{
+	static const enum store_type told_by[] = {STORE_SNAPSHOTS, STORE_DATA, STORE_INDEX};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < sizeof(told_by) / sizeof(told_by[0]); i++)
+		r = store_list(store, told_by[i], stop_listing, NULL, err);
+	if (r == -ERR_EXISTS)
+		err_set(
+		    err, ERR_EXISTS,
+		    "%s: backups are here, but the file config is missing; it never changes, so "
+		    "put it back from any copy",
+		    store->location);
+	return r;
+}
+
 int repo_init(struct store *store, struct keys *keys, const struct repo_init_options *options,
 	      struct err *err)
 {
-	int r = store_create(store, err);
+	int r = repo_without_config(store, err);
+
+	if (!r)
+		r = store_create(store, err);
 
 	if (!r && options->password)
 		r = put_slot(store, keys, options, err);
@@ -249,16 +276,24 @@ static int get_config(struct store *store, struct repoconf *out_conf, struct err
 	if (!r) {
 		r = repoconf_dec(bytes.data, bytes.len, out_conf, err);
 		if (r)
-			err_prefix(err, "%s/config", store->location);
+			err_prefix(err, "%s/config%s", store->location,
+				   r == -ERR_DAMAGED ? ": damaged; it never changes, so put it "
+						       "back from any copy"
+						     : "");
 	}
 	buf_free(&bytes);
 	return r;
 }
 
-/* Tries one object of keys/ as a key slot: 1 opened, 0 not this one, negative failed for good. */
+/*
+ * Tries one object of keys/ as a key slot: 1 opened, 0 not this one, negative failed for good. *newer tells of
+ * a slot that only a newer nightjar can try.
+ */
 static int try_slot(struct store *store, const struct repoconf *conf, const struct id *name,
-		    const struct repo_credentials *c, struct keys **out_keys, struct err *err)
+		    const struct repo_credentials *c, struct keys **out_keys, struct err *newer,
+		    struct err *err)
 {
+	char path[STORE_PATH_CHARS];
 	uint8_t master[32];
 	struct buf bytes = {0};
 	struct err why = {0};
@@ -275,6 +310,11 @@ static int try_slot(struct store *store, const struct repoconf *conf, const stru
 	buf_free(&bytes);
 	if (!r)
 		return 1;
+	if (r == -ERR_VERSION) {
+		store_path(STORE_KEYS, name, path);
+		*newer = why;
+		err_prefix(newer, "%s/%s", store->location, path);
+	}
 	if (r != -ERR_NOMEM)
 		return 0;
 	*err = why;
@@ -286,14 +326,19 @@ static int keys_by_password(struct store *store, const struct repoconf *conf,
 			    struct err *err)
 {
 	struct id *names = NULL;
+	struct err newer = {0};
 	size_t count = 0;
 	int r = repo_list(store, STORE_KEYS, &names, NULL, &count, err);
 
 	for (size_t i = 0; !r && i < count; i++)
-		r = try_slot(store, conf, &names[i], c, out_keys, err);
+		r = try_slot(store, conf, &names[i], c, out_keys, &newer, err);
 	free(names);
 	if (r)
 		return r > 0 ? 0 : r;
+	if (newer.code) {
+		*err = newer;
+		return -err->code;
+	}
 	return err_set(err, ERR_KEY,
 		       "%s: wrong password, or the key slot in keys/ is damaged or missing",
 		       store->location);

@@ -40,10 +40,16 @@ int repo_new_keys(struct keys **out_keys, struct err *err) ERR_UNUSED_WARN;
 
 /*
  * Makes a repository in store: layout, key slot, roster, config last, which is read back. ERR_EXISTS when
- * there is one, or another init was first. Neither store nor keys are taken over.
+ * there is one, one that lost its config, or another init was first. Neither store nor keys are taken over.
  */
 int repo_init(struct store *store, struct keys *keys, const struct repo_init_options *options,
 	      struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * 0 when no backup and no pack is there. ERR_EXISTS when there are: asked where config is missing, since a new
+ * repository must not be made among the objects of one that lost it.
+ */
+int repo_without_config(struct store *store, struct err *err) ERR_UNUSED_WARN;
 
 /*
  * Opens. On success takes over store; on failure it stays the caller's. ERR_NOREPO no config; ERR_KEY wrong
