@@ -165,7 +165,8 @@ int index_add_pack(struct index *index, const struct id *name, uint64_t pack_byt
 	pack->slots = malloc((dir->slot_count ? dir->slot_count : 1) * sizeof(*pack->slots));
 	if (!pack->slots)
 		return err_nomem(err);
-	memcpy(pack->slots, dir->slots, dir->slot_count * sizeof(*pack->slots));
+	if (dir->slot_count)
+		memcpy(pack->slots, dir->slots, dir->slot_count * sizeof(*pack->slots));
 	pack->slot_count = dir->slot_count;
 	index->pack_count++;
 	add_place(index, number, &self);
@@ -232,12 +233,14 @@ int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index
 	if (!r)
 		r = repo_list(repo->store, STORE_INDEX, &names, NULL, &count, err);
 	for (size_t i = 0; !r && i < count; i++) {
-		r = load_segment(repo, &names[i], index, err);
-		if (!r || r == -ERR_NOMEM)
-			continue;
-		if (bad)
-			bad(bad_arg, &names[i], err);
-		r = 0;
+		struct err why = {0};
+
+		r = load_segment(repo, &names[i], index, &why);
+		if (r == -ERR_NOMEM)
+			*err = why;
+		else if (r && bad)
+			bad(bad_arg, &names[i], &why);
+		r = r == -ERR_NOMEM ? r : 0;
 	}
 	free(names);
 	if (r) {
@@ -303,10 +306,35 @@ int index_rescue(struct repo *repo, struct index *index, struct err *err)
 
 	if (index->rescued)
 		return 0;
-	index->rescued = true;
 	r = repo_list(repo->store, STORE_DATA, &names, &sizes, &count, err);
 	for (size_t i = 0; !r && i < count; i++)
 		r = rescue_pack(repo, index, &names[i], sizes[i], err);
+	index->rescued = r == 0;
+	free(names);
+	free(sizes);
+	return r;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return id_cmp(a, b);
+}
+
+int index_mark_lost(struct repo *repo, struct index *index, struct err *err)
+{
+	struct id *names = NULL;
+	uint64_t *sizes = NULL;
+	size_t count = 0;
+	int r = repo_list(repo->store, STORE_DATA, &names, &sizes, &count, err);
+
+	for (size_t i = 0; !r && i < index->pack_count; i++) {
+		struct index_pack *pack = &index->packs[i];
+		const struct id *found =
+		    count ? bsearch(&pack->name, names, count, sizeof(*names), compare_ids) : NULL;
+
+		if (!found || sizes[found - names] != pack->pack_bytes)
+			pack->bad = true;
+	}
 	free(names);
 	free(sizes);
 	return r;

@@ -61,6 +61,9 @@ int index_add_pack(struct index *index, const struct id *name, uint64_t pack_byt
  */
 int index_rescue(struct repo *repo, struct index *index, struct err *err) ERR_UNUSED_WARN;
 
+/* Marks as bad the packs that the store does not list, or with another length. */
+int index_mark_lost(struct repo *repo, struct index *index, struct err *err) ERR_UNUSED_WARN;
+
 /* The first place of an id, or INDEX_NONE; follow .next. */
 uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id);
 /* The first place that is not bad and whose pack is not, or INDEX_NONE. */

@@ -24,6 +24,7 @@ struct packer {
 	    *pending; /* ids of chunks that lie in the builder, or that a dry run would store */
 	struct buf compressed, object;
 	struct packer_stats stats;
+	struct err failed; /* the first failure: what was gathered until then may be lost */
 };
 
 static int packer_open(struct packer *p, uint64_t sequence, struct err *err)
@@ -34,6 +35,10 @@ static int packer_open(struct packer *p, uint64_t sequence, struct err *err)
 	p->domain = keys_domain(keys, keys->writer_domain, err);
 	if (!p->domain)
 		return -err->code;
+	/* A chunk of a lost pack must be stored again, or the next manifest would lack it (I2). */
+	r = index_mark_lost(p->repo, p->index, err);
+	if (r)
+		return r;
 	p->chunker = sodium_malloc(sizeof(*p->chunker));
 	if (!p->chunker)
 		return err_nomem(err);
@@ -135,6 +140,30 @@ static int put_segment(struct packer *p, struct err *err)
 	return 0;
 }
 
+static int pending_clear(struct packer *p, struct err *err)
+{
+	struct index *empty = NULL;
+	int r = index_new(&empty, err);
+
+	if (r)
+		return r;
+	index_free(p->pending);
+	p->pending = empty;
+	return 0;
+}
+
+/* The builder has hashed the pack; and as its keys are fresh, one of its name can only be itself. */
+static int put_pack(struct packer *p, const struct id *name, struct err *err)
+{
+	struct err why = {0};
+	int r = store_put(p->repo->store, STORE_DATA, name, p->object.data, p->object.len, &why);
+
+	if (!r || r == -ERR_EXISTS)
+		return 0;
+	*err = why;
+	return r;
+}
+
 static int flush(struct packer *p, struct err *err)
 {
 	struct indexseg_pack pack = {0};
@@ -147,9 +176,7 @@ static int flush(struct packer *p, struct err *err)
 	if (r)
 		return r;
 	pack.pack_bytes = p->object.len;
-	r = store_put(p->repo->store, STORE_DATA, &pack.name, p->object.data, p->object.len, err);
-	if (r == -ERR_EXISTS)
-		r = 0;
+	r = put_pack(p, &pack.name, err);
 	if (!r)
 		r = index_add_pack(p->index, &pack.name, pack.pack_bytes, &pack.dir, err);
 	if (!r) {
@@ -157,10 +184,8 @@ static int flush(struct packer *p, struct err *err)
 		r = packs_push(p, &pack, err);
 	}
 	pack_dir_free(&pack.dir);
-	index_free(p->pending);
-	p->pending = NULL;
 	if (!r)
-		r = index_new(&p->pending, err);
+		r = pending_clear(p, err);
 	if (!r && p->segment_entries >= SEGMENT_ENTRIES)
 		r = put_segment(p, err);
 	return r;
@@ -197,12 +222,29 @@ static int store_new(struct packer *p, struct record_info *info, const void *pla
 	return r;
 }
 
+/* Remembers the first failure, and gives it again: a chunk that was lost with it must not be built upon. */
+static int settle(struct packer *p, int r, const struct err *err)
+{
+	if (r)
+		p->failed = *err;
+	return r;
+}
+
+static int failed_before(const struct packer *p, struct err *err)
+{
+	if (p->failed.code)
+		*err = p->failed;
+	return -p->failed.code;
+}
+
 int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, struct id *out_id,
 	       struct err *err)
 {
 	struct record_info info = {.kind = kind, .plain_bytes = (uint32_t)len};
-	int r;
+	int r = failed_before(p, err);
 
+	if (r)
+		return r;
 	if (len > LIMIT_CHUNK_BYTES)
 		return err_set(err, ERR_LIMIT, "a chunk of %zu bytes is too large", len);
 	r = record_id(p->domain, kind, plain, len, &info.id, err);
@@ -213,12 +255,16 @@ int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, st
 	if (index_find_good(p->index, kind, &info.id) != INDEX_NONE ||
 	    index_find(p->pending, kind, &info.id) != INDEX_NONE)
 		return 0;
-	return store_new(p, &info, plain, len, err);
+	return settle(p, store_new(p, &info, plain, len, err), err);
 }
 
 int packer_finish(struct packer *p, struct err *err)
 {
-	int r = p->dry_run ? 0 : flush(p, err);
+	int r = failed_before(p, err);
 
-	return r ? r : put_segment(p, err);
+	if (!r && !p->dry_run)
+		r = flush(p, err);
+	if (!r)
+		r = put_segment(p, err);
+	return settle(p, r, err);
 }

@@ -19,7 +19,8 @@ struct packer_stats {
 
 /*
  * The repo must have a writer (repo_use_writer). dry_run: ids and sizes are computed, nothing is stored. Neither
- * repo nor index is taken over; new chunks are added to the index.
+ * repo nor index is taken over; packs that the store has lost are marked in the index, new chunks are added to it.
+ * When a put has failed, so does every later add and finish, in the same words.
  */
 int packer_new(struct repo *repo, struct index *index, uint64_t sequence, bool dry_run,
 	       struct packer **out_packer, struct err *err) ERR_UNUSED_WARN;
