@@ -118,6 +118,49 @@ largest_pack() {
 	shellcheck -s sh -e SC1090,SC1091,SC2153,SC2154 "$bin"/nightjar-*
 }
 
+# says CODE TEXT ARG…: the program ends with CODE and says TEXT, and the troubleshooting tables have both.
+says() {
+	local code=$1 text=$2
+	shift 2
+	run nightjar "$@"
+	assert_status "$code"
+	assert_output "*$text*"
+	grep -q "^| $code |" "$BOOK"
+	grep -F "$text" "$BOOK" | grep -q '^| `' || {
+		echo "no line for: $text"
+		return 1
+	}
+}
+
+@test "what the program says stands in the troubleshooting tables" {
+	says 10 "there is no nightjar repository here; 'nightjar init' makes one" manifests
+	env -u NIGHTJAR_REPOSITORY "$NIGHTJAR" manifests 2>&1 | grep -F "no repository given: use -r REPO or NIGHTJAR_REPOSITORY"
+	nightjar init
+	says 1 "there is no backup in this repository yet" ls latest
+	says 1 "there is a repository already; nothing was changed" init
+	nightjar -r "$WORK/other" --key-file "$WORK/otherkey" init
+	says 12 "the key belongs to another repository" --key-file "$WORK/otherkey" manifests
+	nightjar backup "$APP"
+	says 1 "there is no such file or folder; nothing was stored" backup "$WORK/nowhere"
+	says 1 "there is no backup whose id begins with" ls 00000000
+	says 1 "no such path in this backup" dump latest:/nowhere
+	says 1 "nothing in it matches what was asked for" restore latest --target out --include nowhere
+	says 2 "'restore' needs --target DIR;" restore latest
+	nightjar restore latest --target out
+	touch "out$APP/app.db-wal"
+	says 0 "a stale -wal, -shm or -journal beside it was moved aside" restore latest --target out
+	says 1 "is there already" db copy "$APP/app.db" "out$APP/app.db"
+	says 1 "not an SQLite database" db verify "$APP/attachments/1.bin"
+	break_database
+	says 21 "FAILED its integrity check:" backup "$APP"
+	says 21 "kept page by page, VACUUM INTO refused it:" backup "$APP"
+	chmod 644 "$KEY"
+	says 0 "can be read by others; 'chmod 600' it" manifests
+	chmod 600 "$KEY"
+	echo wrong >wrong
+	says 12 "wrong password, or the key slot in keys/ is damaged or missing" --password-file wrong manifests
+}
+
 @test "nightly: 0 and silence when all is well" {
 	catch_alerts
 	set_env OFFSITE ''
