@@ -1,6 +1,7 @@
 #include "cli/command.h"
 
 #include "cli/process.h"
+#include "cli/progress.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "core/glob.h"
@@ -28,27 +29,51 @@ const struct option_spec cmd_restore_options[] = {
 };
 const size_t cmd_restore_options_bytes = sizeof(struct restore_words);
 
-static void on_failed(void *arg, const char *path, const char *text)
-{
-	struct cli *cli = arg;
+/* An ordinary user who restores others' files gets one for each: the first ones say it all. */
+#define WARNINGS_SHOWN 10
 
-	out_error(&cli->out, "restore", path, text);
-	exit_add(&cli->codes, EXIT_FAILED);
-}
+struct teller {
+	struct cli *cli;
+	struct progress progress;
+	uint64_t files_total, bytes_total; /* 0 when only a part is restored */
+	unsigned long long warnings;
+};
 
 static void on_warning(void *arg, const char *path, const char *text)
 {
-	struct cli *cli = arg;
+	struct teller *t = arg;
 
-	out_warning(&cli->out, "%s: %s", path, text);
+	if (++t->warnings <= WARNINGS_SHOWN || t->cli->out.verbose)
+		out_warning(&t->cli->out, "%s: %s", path, text);
+}
+
+static void on_failed(void *arg, const char *path, const char *text)
+{
+	struct teller *t = arg;
+
+	out_error(&t->cli->out, "restore", path, text);
+	exit_add(&t->cli->codes, EXIT_FAILED);
+}
+
+static void sum_up_warnings(const struct teller *t)
+{
+	if (t->warnings > WARNINGS_SHOWN && !t->cli->out.verbose)
+		out_warning(&t->cli->out, "and %llu more like these; -v shows them all",
+			    t->warnings - WARNINGS_SHOWN);
 }
 
 static int on_progress(void *arg, uint64_t files, uint64_t bytes, const char *path)
 {
-	(void)arg;
-	(void)files;
-	(void)bytes;
-	(void)path;
+	struct teller *t = arg;
+
+	progress_show(&t->progress, &(struct progress_state){
+					.phase = "restore",
+					.files = files,
+					.files_total = t->files_total,
+					.bytes = bytes,
+					.bytes_total = t->bytes_total,
+					.path = path,
+				    });
 	return process_interrupted() ? 1 : 0;
 }
 
@@ -102,6 +127,7 @@ static void print_result(struct cli *cli, const struct restore_result *res, cons
 enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands)
 {
 	const struct restore_words *w = options;
+	struct teller teller = {.cli = cli};
 	struct restore_options o = {
 	    .target = w->target,
 	    .includes = w->includes.items,
@@ -109,7 +135,7 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 	    .excludes = w->excludes.items,
 	    .exclude_count = w->excludes.count,
 	    .verify = w->verify,
-	    .cb = {on_failed, on_warning, on_progress, cli},
+	    .cb = {on_failed, on_warning, on_progress, &teller},
 	};
 	const struct manifest_item *item;
 	struct restore_result res = {0};
@@ -122,8 +148,15 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 		r = session_open_reader(cli, &s, &err);
 	if (!r)
 		r = session_find(cli, &s, operands[0], w->host, &item, &o.sub, &err);
+	if (!r && !o.sub && o.include_count + o.exclude_count == 0) {
+		teller.files_total = item->m.files;
+		teller.bytes_total = item->m.bytes;
+	}
+	progress_begin(&teller.progress, &cli->out);
 	if (!r)
 		r = restore_run(s.reader, &item->m, &o, &res, &err);
+	progress_end(&teller.progress);
+	sum_up_warnings(&teller);
 	if (!r)
 		print_result(cli, &res, w->target);
 	if (!r && res.files + res.dirs + res.others + res.failed == 0) {

@@ -21,8 +21,12 @@ struct out {
 	bool quiet;
 	unsigned verbose;     /* how many -v */
 	bool exit_error_said; /* an exit_error object went out already */
-	int write_errno;      /* the first failed write of results, or 0 */
+	bool meter_shown; /* the terminal shows a progress line, which the next line takes away */
+	int write_errno;  /* the first failed write of results, or 0 */
 };
+
+/* Takes the progress line (cli/progress.h) off the terminal. */
+void out_clear_meter(struct out *o);
 
 /* A line of the result. Nothing with --json. */
 void out_line(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

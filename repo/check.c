@@ -247,7 +247,7 @@ static int read_packs(struct run *run, struct err *err)
 	int r = 0;
 
 	for (uint32_t i = 0; !r && i < run->index->pack_count; i++) {
-		r = tick(run, i, run->index->pack_count, "packs", err);
+		r = tick(run, i, run->index->pack_count, "", err);
 		if (!r && !run->index->packs[i].bad)
 			r = read_pack(run, i, &bytes, &plain, err);
 	}

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/sha256.h"
 #include "core/buf.h"
 #include "core/limits.h"
 
@@ -43,21 +44,28 @@ struct findings {
 	bool damage, missing;
 };
 
-/* One bounded line; a line break inside would look like two. */
-static void add_line(struct findings *f, const char *prefix, const char *line)
+static void add_line(struct findings *f, const char *prefix, const char *line, size_t len)
 {
 	char cut[DBCHECK_LINE_BYTES + 1];
-	char *p;
+	int n = (int)(len < DBCHECK_LINE_BYTES ? len : DBCHECK_LINE_BYTES);
 
-	if (f->lines >= DBCHECK_LINES)
+	if (len == 0 || f->lines >= DBCHECK_LINES)
 		return;
-	(void)snprintf(cut, sizeof(cut), "%s%s", prefix, line);
-	for (p = cut; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ')
-			*p = ' ';
+	(void)snprintf(cut, sizeof(cut), "%s%.*s", prefix, n, line);
 	if (f->lines++ > 0)
 		buf_put_u8(&f->text, '\n');
 	buf_put(&f->text, cut, strlen(cut));
+}
+
+/* SQLite reports all that is wrong with the b-trees in one row of many lines. */
+static void add_lines(struct findings *f, const char *prefix, const char *text)
+{
+	while (*text != '\0') {
+		size_t len = strcspn(text, "\n");
+
+		add_line(f, prefix, text, len);
+		text += len + (text[len] == '\n');
+	}
 }
 
 /* Runs one check pragma to its end. Returns the code of what is neither damage nor something missing. */
@@ -79,7 +87,7 @@ static int run_pragma(struct dbconn *c, const char *sql, const char *prefix, str
 			f->missing = true;
 		else
 			f->damage = true;
-		add_line(f, prefix, line);
+		add_lines(f, prefix, line);
 	}
 	if (rc != SQLITE_DONE && rc != SQLITE_OK) {
 		const char *message = sqlite3_errmsg(c->db);
@@ -89,7 +97,7 @@ static int run_pragma(struct dbconn *c, const char *sql, const char *prefix, str
 		else if (is_damage(rc))
 			f->damage = true;
 		if (f->missing || f->damage)
-			add_line(f, prefix, message);
+			add_lines(f, prefix, message);
 	}
 	if (rc == SQLITE_DONE || is_damage(rc))
 		rc = SQLITE_OK;
@@ -181,7 +189,7 @@ int dbcheck_run(struct dbconn *c, int open_rc, enum snapshot_check kind,
 	(void)snprintf(sql, sizeof(sql), "PRAGMA %s(%d)", pragma, DBCHECK_LINES);
 	if (open_rc != SQLITE_OK && is_damage(open_rc)) {
 		f.damage = true;
-		add_line(&f, "", c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(open_rc));
+		add_lines(&f, "", c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(open_rc));
 		sqlite_rc = SQLITE_OK;
 	} else if (open_rc == SQLITE_OK) {
 		sqlite_rc = run_pragma(c, sql, "", &f);
@@ -287,9 +295,23 @@ static void encode_row(sqlite3_stmt *st, struct buf *row)
 	}
 }
 
+static int hash_rows(const struct buf *rows, size_t count, uint8_t out_hash[32], struct err *err)
+{
+	struct sha256 *sha = NULL;
+	struct id digest = {{0}};
+	int rc = sha256_new(&sha, err);
+
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = sha256_update(sha, rows[i].data, rows[i].len, err);
+	if (rc == 0)
+		rc = sha256_final(sha, &digest, err);
+	memcpy(out_hash, digest.b, ID_BYTES);
+	sha256_free(sha);
+	return rc;
+}
+
 int dbcheck_schema_hash(struct dbconn *c, uint8_t out_hash[32], struct err *err)
 {
-	crypto_hash_sha256_state h;
 	struct buf *rows = NULL, *more;
 	size_t count = 0, cap = 0, i;
 	sqlite3_stmt *st = NULL;
@@ -318,10 +340,7 @@ int dbcheck_schema_hash(struct dbconn *c, uint8_t out_hash[32], struct err *err)
 	if (rc == 0 && step == SQLITE_DONE) {
 		if (count > 0)
 			qsort(rows, count, sizeof(*rows), compare_rows);
-		(void)crypto_hash_sha256_init(&h);
-		for (i = 0; i < count; i++)
-			(void)crypto_hash_sha256_update(&h, rows[i].data, rows[i].len);
-		(void)crypto_hash_sha256_final(&h, out_hash);
+		rc = hash_rows(rows, count, out_hash, err);
 	}
 	for (i = 0; i < count; i++)
 		buf_free(&rows[i]);

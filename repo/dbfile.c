@@ -161,7 +161,8 @@ int dbfile_set_journal_mode(const char *path, const char *journal_mode, struct e
 	sqlite_rc = sqlite3_open_v2(uri, &c.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, NULL);
 	free(uri);
 	if (sqlite_rc == SQLITE_OK)
-		sqlite_rc = set_mode(c.db, journal_mode);
+		/* A file can only say "WAL" or "not"; persist and truncate would leave a journal. */
+		sqlite_rc = set_mode(c.db, strcmp(journal_mode, "wal") == 0 ? "wal" : "delete");
 	if (sqlite_rc != SQLITE_OK)
 		rc = dbconn_fail(&c, sqlite_rc, err);
 	dbconn_close(&c);

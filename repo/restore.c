@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <sodium.h>
 
@@ -12,14 +13,9 @@
 #include "repo/browse.h"
 #include "repo/dbfile.h"
 #include "repo/fswrite.h"
+#include "repo/linktable.h"
 
 #define IO_BYTES (1u << 20)
-
-/* The first name of a hard-linked file that was written: later names are linked to it. */
-struct link_made {
-	uint64_t number;
-	char *path; /* below the target */
-};
 
 struct run {
 	struct reader *reader;
@@ -27,8 +23,8 @@ struct run {
 	const struct restore_options *options;
 	struct restore_result *result;
 	struct fsw *fsw;
-	struct link_made *links; /* open addressing over number; 0 = free */
-	size_t link_count, link_size;
+	char *sub;              /* tidy; "/" = everything */
+	struct linktable links; /* first names of hard-linked files */
 	uint8_t *io;
 };
 
@@ -77,11 +73,21 @@ static bool any_match(const char *const *patterns, size_t count, const char *pat
 	return false;
 }
 
+/* path lies at or below above. */
+static bool lies_at(const char *path, const char *above)
+{
+	size_t len = strlen(above);
+
+	if (strcmp(above, "/") == 0)
+		return true;
+	return strncmp(path, above, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
 static bool wanted(const struct run *run, const char *path)
 {
 	const struct restore_options *o = run->options;
 
-	if (any_match(o->excludes, o->exclude_count, path))
+	if (!lies_at(path, run->sub) || any_match(o->excludes, o->exclude_count, path))
 		return false;
 	return o->include_count == 0 || any_match(o->includes, o->include_count, path);
 }
@@ -92,6 +98,8 @@ static bool worth_entering(const struct run *run, const char *path)
 
 	if (any_match(o->excludes, o->exclude_count, path))
 		return false;
+	if (!lies_at(path, run->sub))
+		return lies_at(run->sub, path);
 	if (o->include_count == 0 || any_match(o->includes, o->include_count, path))
 		return true;
 	for (size_t i = 0; i < o->include_count; i++) {
@@ -155,76 +163,6 @@ static void attrs_wipe(struct attrs *a)
 {
 	free(a->names);
 	free(a->xattrs);
-}
-
-/* --- hard links --- */
-
-static struct link_made *link_cell(struct run *run, uint64_t number)
-{
-	size_t mask = run->link_size - 1, at = (size_t)number & mask;
-
-	while (run->links[at].number && run->links[at].number != number)
-		at = (at + 1) & mask;
-	return &run->links[at];
-}
-
-static int links_grow(struct run *run, struct err *err)
-{
-	struct link_made *old = run->links;
-	size_t old_size = run->link_size;
-
-	run->link_size = old_size ? old_size * 2 : 256;
-	run->links = calloc(run->link_size, sizeof(*run->links));
-	if (!run->links) {
-		run->links = old;
-		run->link_size = old_size;
-		return err_nomem(err);
-	}
-	for (size_t i = 0; i < old_size; i++) {
-		if (old[i].number)
-			*link_cell(run, old[i].number) = old[i];
-	}
-	free(old);
-	return 0;
-}
-
-static int link_remember(struct run *run, uint64_t number, const char *rel, struct err *err)
-{
-	struct link_made *cell;
-	int r = 0;
-
-	if (number == 0)
-		return 0;
-	if (run->link_count * 2 >= run->link_size)
-		r = links_grow(run, err);
-	if (r)
-		return r;
-	cell = link_cell(run, number);
-	if (cell->number)
-		return 0;
-	cell->path = strdup(rel);
-	if (!cell->path)
-		return err_nomem(err);
-	cell->number = number;
-	run->link_count++;
-	return 0;
-}
-
-static const char *link_find(struct run *run, uint64_t number)
-{
-	const struct link_made *cell;
-
-	if (number == 0 || run->link_size == 0)
-		return NULL;
-	cell = link_cell(run, number);
-	return cell->number ? cell->path : NULL;
-}
-
-static void links_free(struct run *run)
-{
-	for (size_t i = 0; i < run->link_size; i++)
-		free(run->links[i].path);
-	free(run->links);
 }
 
 /* --- one file --- */
@@ -379,13 +317,15 @@ static int restore_file(struct run *run, const char *path, const char *rel, cons
 			struct err *err)
 {
 	struct fsw_file *file = NULL;
-	const char *other = link_find(run, e->link);
+	const char *other = linktable_find(&run->links, e->link);
 	int r;
 
-	if (other) {
+	if (other && fsw_hardlink(run->fsw, other, rel, err) == 0) {
 		run->result->files++;
-		return fsw_hardlink(run->fsw, other, rel, err);
+		return 0;
 	}
+	if (other)
+		tell_warning(run, path, "could not be hard-linked; restored as a file of its own");
 	r = fsw_file_begin(run->fsw, rel, e->size, &file, err);
 	if (r)
 		return r;
@@ -398,7 +338,7 @@ static int restore_file(struct run *run, const char *path, const char *rel, cons
 	}
 	r = fsw_file_commit(file, attrs, err);
 	if (!r)
-		r = link_remember(run, e->link, rel, err);
+		r = linktable_add(&run->links, e->link, rel, err);
 	if (!r)
 		run->result->files++;
 	return r;
@@ -407,7 +347,7 @@ static int restore_file(struct run *run, const char *path, const char *rel, cons
 static int restore_other(struct run *run, const char *rel, const struct entry *e,
 			 const struct fsw_attrs *attrs, struct err *err)
 {
-	const char *linked = link_find(run, e->link);
+	const char *linked = linktable_find(&run->links, e->link);
 	uint32_t type = S_IFSOCK;
 	char *target;
 	int r;
@@ -428,7 +368,7 @@ static int restore_other(struct run *run, const char *rel, const struct entry *e
 		r = fsw_special(run->fsw, rel, type, e->dev_major, e->dev_minor, attrs, err);
 	}
 	if (!r)
-		r = link_remember(run, e->link, rel, err);
+		r = linktable_add(&run->links, e->link, rel, err);
 	if (!r)
 		run->result->others++;
 	return r;
@@ -436,47 +376,90 @@ static int restore_other(struct run *run, const char *rel, const struct entry *e
 
 /* --- the tree --- */
 
+/*
+ * A folder that is being walked. One that was not asked for itself is made only when something below it is restored; it gets its
+ * attributes when its contents are there, unless it was there before and lies above everything that was backed up ("/tmp").
+ */
 struct place {
 	struct run *run;
-	const char *path; /* of the folder, in the manifest */
+	struct place *above; /* NULL at the top */
+	const char *path;    /* of the folder, in the manifest */
+	bool there;          /* in the target */
+	bool ours;           /* its attributes are ours to set */
 };
+
+/* Above all sources: it was not backed up, only passed through. */
+static bool above_sources(const struct run *run, const char *path)
+{
+	for (size_t i = 0; i < run->m->source_count; i++) {
+		if (lies_at(path, run->m->sources[i]))
+			return false;
+	}
+	return true;
+}
+
+static int make_way(struct place *at, struct err *err)
+{
+	bool made;
+	int r;
+
+	if (!at->above || at->there)
+		return 0;
+	r = make_way(at->above, err);
+	if (!r)
+		r = fsw_mkdir(at->run->fsw, at->path + 1, &made, err);
+	if (r)
+		return r;
+	at->there = true;
+	at->ours = made || !above_sources(at->run, at->path);
+	at->run->result->dirs++;
+	return 0;
+}
 
 static int restore_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
 			 struct err *err);
 
-/* wanted says whether the folder itself was asked for, or is only on the way to what was. */
-static int restore_folder(struct run *run, const char *path, const char *rel,
-			  const struct chunk_ref *children, const struct fsw_attrs *attrs,
-			  struct err *err)
+static int restore_folder(struct place *above, const char *path, const struct chunk_ref *children,
+			  const struct fsw_attrs *attrs, struct err *err)
 {
-	struct place below = {run, path};
-	int r = 0;
+	struct run *run = above->run;
+	struct place at = {.run = run, .above = above, .path = path};
+	struct fsw_attrs own = *attrs;
+	struct err why = {0};
+	int r = 0, last;
 
 	if (!worth_entering(run, path))
 		return 0;
-	if (wanted(run, path)) {
-		r = fsw_mkdir(run->fsw, rel, err);
-		run->result->dirs++;
-	}
+	if (wanted(run, path))
+		r = make_way(&at, err);
 	if (!r)
-		r = tree_each(run->reader, &children[0].id, restore_entry, &below, err);
-	if (!r && wanted(run, path))
-		r = fsw_attrs_set(run->fsw, rel, attrs, err);
-	return r;
+		r = tree_each(run->reader, &children[0].id, restore_entry, &at, err);
+	if (above_sources(run, path))
+		own.mtime_s = time(NULL);
+	/* Even a folder that turned out damaged: what could be restored of it is there. */
+	last = at.ours ? fsw_attrs_set(run->fsw, path + 1, &own, &why) : 0;
+	if (r || !last)
+		return r;
+	*err = why;
+	return last;
 }
 
-static int restore_any(struct run *run, const char *path, const struct entry *e,
+static int restore_any(struct place *at, const char *path, const struct entry *e,
 		       const struct chunk_ref *children, struct err *err)
 {
-	const char *rel = path + 1;
+	struct run *run = at->run;
 	struct attrs attrs;
 	int r = attrs_of(e, &attrs, err);
 
-	if (!r && e->type == ENTRY_DIR)
-		r = restore_folder(run, path, rel, children, &attrs.a, err);
-	else if (!r && wanted(run, path))
-		r = e->type == ENTRY_FILE ? restore_file(run, path, rel, e, children, &attrs.a, err)
-					  : restore_other(run, rel, e, &attrs.a, err);
+	if (!r && e->type == ENTRY_DIR) {
+		r = restore_folder(at, path, children, &attrs.a, err);
+	} else if (!r && wanted(run, path)) {
+		r = make_way(at, err);
+		if (!r)
+			r = e->type == ENTRY_FILE
+				? restore_file(run, path, path + 1, e, children, &attrs.a, err)
+				: restore_other(run, path + 1, e, &attrs.a, err);
+	}
 	attrs_wipe(&attrs);
 	return r;
 }
@@ -489,7 +472,7 @@ static int restore_entry(void *arg, const struct entry *e, const struct chunk_re
 	int r = path ? tick(at->run, path, err) : err_nomem(err);
 
 	if (!r)
-		r = restore_any(at->run, path, e, children, err);
+		r = restore_any(at, path, e, children, err);
 	if (r && !fatal(r)) {
 		tell_failed(at->run, path, err->text);
 		r = 0;
@@ -498,22 +481,25 @@ static int restore_entry(void *arg, const struct entry *e, const struct chunk_re
 	return r;
 }
 
-static int restore_sub(struct run *run, struct err *err)
+static int found(void *arg, const struct entry *e, const struct chunk_ref *children,
+		 struct err *err)
 {
-	char *sub = browse_tidy(run->options->sub);
-	char *folder = sub ? browse_folder_of(sub) : NULL;
-	struct place at = {run, folder};
-	int r;
+	(void)arg;
+	(void)e;
+	(void)children;
+	(void)err;
+	return 0;
+}
 
-	if (!folder)
-		r = err_nomem(err);
-	else if (strcmp(sub, "/") == 0)
-		r = tree_each(run->reader, &run->m->root, restore_entry, &at, err);
-	else
-		r = tree_lookup(run->reader, &run->m->root, sub, restore_entry, &at, err);
-	free(sub);
-	free(folder);
-	return r;
+/* Walks from the root, so that folders above sub get their attributes, too. */
+static int restore_tree(struct run *run, struct err *err)
+{
+	struct place top = {.run = run, .path = "/"};
+	int r = 0;
+
+	if (strcmp(run->sub, "/") != 0)
+		r = tree_lookup(run->reader, &run->m->root, run->sub, found, NULL, err);
+	return r ? r : tree_each(run->reader, &run->m->root, restore_entry, &top, err);
 }
 
 int restore_run(struct reader *reader, const struct manifest *m,
@@ -525,16 +511,19 @@ int restore_run(struct reader *reader, const struct manifest *m,
 
 	*out_result = (struct restore_result){0};
 	run.io = malloc(IO_BYTES);
-	r = run.io ? fsw_open(options->target, tell_warning, &run, &run.fsw, err) : err_nomem(err);
+	run.sub = browse_tidy(options->sub);
+	r = run.io && run.sub ? fsw_open(options->target, tell_warning, &run, &run.fsw, err)
+			      : err_nomem(err);
 	if (!r)
-		r = restore_sub(&run, err);
+		r = restore_tree(&run, err);
 	if (!r)
 		r = fsw_finish(run.fsw, err);
 	/* Which disk is full, not only which file did not fit. */
 	if (r == -ERR_FULL)
 		err_prefix(err, "%s: no room left to restore to", options->target);
 	fsw_close(run.fsw);
-	links_free(&run);
+	linktable_free(&run.links);
+	free(run.sub);
 	if (run.io)
 		sodium_memzero(run.io, IO_BYTES);
 	free(run.io);

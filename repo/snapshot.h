@@ -78,9 +78,12 @@ bool snapshot_is_database(const void *head, size_t head_len);
 /*
  * Takes the image and its facts, without the check. path: the main database file (a symlink is not
  * followed here: the caller resolves). Errors: ERR_BUSY still locked after the timeout; ERR_SOURCE
- * unreadable, a WAL database in a directory we may not write and without -shm (the message names the
+ * unreadable or without SQLite's header, a WAL database in a directory we may not write and without -shm (the message names the
  * permission and what to do), a hot journal that cannot be rolled back on a copy; ERR_FULL no room for
- * the spill; ERR_CANCELLED; ERR_NOMEM. Messages name the path.
+ * the spill; ERR_MISSING not there; ERR_CANCELLED; ERR_NOMEM. Messages name the path.
+ * Opens and closes the file itself, too, which drops every POSIX lock that this process holds on it: no other
+ * connection of this process may have the database open. A raw image may end inside a page. SIGXFSZ
+ * should be ignored, else a file size limit kills where ERR_FULL is meant.
  * Verdict of the result is SNAPSHOT_UNCHECKED until snapshot_verify.
  */
 int snapshot_take(const char *path, const struct snapshot_options *options,

@@ -182,7 +182,7 @@ static int open_as_nobody(void *arg)
 
 	SANDBOX_CHECK(fs_open(b->fd, "readable", 0, "p/readable", &fd, &err) == 0);
 	SANDBOX_CHECK(close(fd) == 0);
-	if (getuid() == 65534) {
+	if (geteuid() != 0) {
 		SANDBOX_CHECK(fs_open(b->fd, "secret", 0, "p/secret", &fd, &err) == -ERR_SOURCE);
 		SANDBOX_CHECK(err.sys_errno == EACCES);
 		SANDBOX_CHECK(strstr(err.text, "p/secret: Permission denied"));
@@ -197,7 +197,7 @@ static void test_open_as_nobody(void **state)
 
 	touch(b, "readable");
 	touch(b, "secret");
-	assert_int_equal(fchmodat(b->fd, "secret", 0600, 0), 0);
+	assert_int_equal(fchmodat(b->fd, "secret", 0, 0), 0);
 	assert_int_equal(fchmodat(b->fd, "readable", 0644, 0), 0);
 	assert_int_equal(chmod(b->dir, 0755), 0);
 	assert_int_equal(sandbox_as_nobody(open_as_nobody, b), 0);

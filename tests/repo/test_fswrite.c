@@ -133,7 +133,7 @@ static void test_acl(void **state)
 	/* what the folder would pass on is not taken over */
 	assert_int_equal(fsetxattr(b->fd, "system.posix_acl_default", acl, sizeof(acl), 0), 0);
 	assert_int_equal(fswbox_put(b->w, "bare", "x", &bare, &err), 0);
-	assert_int_equal(fsw_mkdir(b->w, "sub", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "sub", NULL, &err), 0);
 	assert_int_equal(fsw_attrs_set(b->w, "sub", &bare, &err), 0);
 	assert_int_equal(fs_meta_read(b->fd, "bare", "bare", &m, &err), 0);
 	assert_int_equal(m.xattr_count, 0);
@@ -204,7 +204,7 @@ static void test_hardlink(void **state)
 
 	assert_int_equal(fswbox_put(b->w, "one", "1", &attrs, &err), 0);
 	assert_int_equal(fswbox_put(b->w, "two", "2", &attrs, &err), 0);
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
 	/* onto another file, and again onto itself, which rename treats as nothing to do */
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(fsw_hardlink(b->w, "one", "two", &err), 0);
@@ -263,9 +263,9 @@ static void test_folders(void **state)
 	struct stat st;
 	struct err err = {0};
 
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
-	assert_int_equal(fsw_mkdir(b->w, "d/e", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d/e", NULL, &err), 0);
 	assert_int_equal(fswbox_put(b->w, "d/e/f", "x", &attrs, &err), 0);
 	assert_int_equal(fstatat(b->fd, "d", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
@@ -279,13 +279,13 @@ static void test_folders(void **state)
 	assert_int_equal(fstatat(b->fd, "d/e", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0500);
 	/* in each other's way */
-	assert_int_equal(fsw_mkdir(b->w, "d/e/f", &err), -ERR_EXISTS);
-	assert_int_equal(fsw_mkdir(b->w, "d/e/f/g", &err), -ERR_EXISTS);
+	assert_int_equal(fsw_mkdir(b->w, "d/e/f", NULL, &err), -ERR_EXISTS);
+	assert_int_equal(fsw_mkdir(b->w, "d/e/f/g", NULL, &err), -ERR_EXISTS);
 	assert_non_null(strstr(err.text, "d/e/f: a file is in the way"));
 	assert_int_equal(fswbox_put(b->w, "d/e", "x", &attrs, &err), -ERR_EXISTS);
 	assert_int_equal(fsw_symlink(b->w, "d/e", "x", &attrs, &err), -ERR_EXISTS);
 	assert_int_equal(fsw_attrs_set(b->w, "d/e/f", &attrs, &err), -ERR_EXISTS);
-	assert_int_equal(fsw_mkdir(b->w, "no/d", &err), -ERR_MISSING);
+	assert_int_equal(fsw_mkdir(b->w, "no/d", NULL, &err), -ERR_MISSING);
 	assert_int_equal(fswbox_put(b->w, "d/no/d/f", "x", &attrs, &err), -ERR_MISSING);
 	assert_non_null(strstr(err.text, "d/no:"));
 	assert_int_equal(fswbox_entries(b->fd), 1);
@@ -328,7 +328,7 @@ static void test_deep_tree(void **state)
 	for (int i = 0; i < 100; i++) {
 		memset(path + len, 'a' + i % 26, 100);
 		len += 100;
-		assert_int_equal(fsw_mkdir(b->w, path, &err), 0);
+		assert_int_equal(fsw_mkdir(b->w, path, NULL, &err), 0);
 		path[len++] = '/';
 	}
 	strcpy(path + len, "file");
@@ -381,7 +381,7 @@ static void test_many_folders_at_once(void **state)
 
 	for (int i = 0; i < 40; i++) {
 		(void)snprintf(path, sizeof(path), "d%d", i);
-		assert_int_equal(fsw_mkdir(b->w, path, &err), 0);
+		assert_int_equal(fsw_mkdir(b->w, path, NULL, &err), 0);
 		strcat(path, "/f");
 		assert_int_equal(fsw_file_begin(b->w, path, 1, &f[i], &err), 0);
 	}
@@ -423,7 +423,7 @@ static void test_file_size_limit(void **state)
 	struct err err = {0};
 	int fd;
 
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
 	assert_int_equal(fchown(b->fd, 65534, 65534) == 0 || geteuid() != 0, 1);
 	assert_int_equal(fchmodat(b->fd, "d", 0777, 0), 0);
 	assert_int_equal(sandbox_as_nobody(fill_up, b), 0);

@@ -104,7 +104,7 @@ static void test_open_target(void **state)
 	/* the user's own symlink to the target is followed */
 	assert_int_equal(symlink(b->target, link), 0);
 	assert_int_equal(fsw_open(link, NULL, NULL, &w, &err), 0);
-	assert_int_equal(fsw_mkdir(w, "through", &err), 0);
+	assert_int_equal(fsw_mkdir(w, "through", NULL, &err), 0);
 	assert_int_equal(fstatat(b->fd, "through", &st, 0), 0);
 	fsw_close(w);
 	fsw_close(NULL);
@@ -151,12 +151,12 @@ static void test_move_aside_folder(void **state)
 	struct err err = {0};
 	bool moved = false;
 
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
 	assert_int_equal(fswbox_put(b->w, "d/f", "old", &attrs, &err), 0);
 	assert_int_equal(fsw_move_aside(b->w, "d", &moved, &err), 0);
 	assert_true(moved);
 	assert_int_equal(fswbox_put(b->w, "d/f", "new", &attrs, &err), -ERR_MISSING);
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
 	assert_int_equal(fswbox_put(b->w, "d/f", "new", &attrs, &err), 0);
 	fswbox_assert_content(b, "d/f", "new");
 }

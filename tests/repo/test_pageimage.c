@@ -293,9 +293,9 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(behaves_like_a_file),	     TEST(spill_is_unnamed_and_unreadable),
-	    TEST(changed_spill_is_damage),   TEST(replayed_spill_is_damage),
-	    TEST(reads_outside_are_refused), TEST(full_disk_is_full_and_loses_nothing),
+	    TEST(behaves_like_a_file),          TEST(spill_is_unnamed_and_unreadable),
+	    TEST(changed_spill_is_damage),      TEST(replayed_spill_is_damage),
+	    TEST(reads_outside_are_refused),    TEST(full_disk_is_full_and_loses_nothing),
 	    TEST(tmpfs_is_refused_when_needed), TEST(missing_cache_directory_is_named),
 	};
 

@@ -157,3 +157,38 @@ void kit_write_image(struct snapshot *s, const char *path)
 	kit_spew(path, all, (size_t)size);
 	free(all);
 }
+
+struct kit_bytes kit_remember(const struct kit *k, const char *name)
+{
+	char path[400];
+	struct kit_bytes b;
+
+	b.p = kit_slurp(kit_path(k, name, path), &b.len);
+	return b;
+}
+
+void kit_unchanged(const struct kit *k, const char *name, struct kit_bytes before)
+{
+	struct kit_bytes now = kit_remember(k, name);
+
+	assert_int_equal(now.p == NULL, before.p == NULL);
+	assert_int_equal(now.len, before.len);
+	if (now.p != NULL)
+		assert_memory_equal(now.p, before.p, now.len);
+	free(now.p);
+	free(before.p);
+}
+
+int64_t kit_image_int(const struct kit *k, struct snapshot *s, const char *sql)
+{
+	char copy[400];
+	sqlite3 *db;
+	int64_t n;
+
+	kit_write_image(s, kit_path(k, "image.db", copy));
+	db = kit_open(copy);
+	n = kit_int(db, sql);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	assert_int_equal(unlink(copy), 0);
+	return n;
+}

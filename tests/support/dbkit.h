@@ -37,4 +37,16 @@ void kit_in_dead_process(void (*fn)(const char *path), const char *path);
 struct snapshot *kit_snapshot(const struct kit *k, const struct snapshot_options *more);
 void kit_write_image(struct snapshot *s, const char *path);
 
+/* The bytes of a file of the kit; p is NULL when it is not there. */
+struct kit_bytes {
+	uint8_t *p;
+	size_t len;
+};
+
+struct kit_bytes kit_remember(const struct kit *k, const char *name);
+/* Fails the test unless the file is as before; frees before. */
+void kit_unchanged(const struct kit *k, const char *name, struct kit_bytes before);
+/* What sql gives on the image, written out as a file. */
+int64_t kit_image_int(const struct kit *k, struct snapshot *s, const char *sql);
+
 #endif

@@ -27,19 +27,28 @@ char *sandbox_new(void)
 	return dir;
 }
 
-/* rm walks by descriptors, so trees deeper than PATH_MAX go too. */
-void sandbox_remove(char *dir)
+static int run(char *const argv[])
 {
-	char *argv[] = {"rm", "-rf", "--", dir, NULL};
 	int status = 0;
 	pid_t pid = fork();
 
 	must(pid >= 0, "fork");
 	if (pid == 0) {
-		(void)execvp("rm", argv);
-		_exit(1);
+		(void)execvp(argv[0], argv);
+		_exit(127);
 	}
-	must(waitpid(pid, &status, 0) == pid && status == 0, "rm -rf");
+	must(waitpid(pid, &status, 0) == pid, "waitpid");
+	return status;
+}
+
+/* Both walk by descriptors and follow no symlink, so trees deeper than PATH_MAX and planted links are fine. */
+void sandbox_remove(char *dir)
+{
+	char *opened[] = {"chmod", "-R", "u+rwX", "--", dir, NULL};
+	char *removed[] = {"rm", "-rf", "--", dir, NULL};
+
+	(void)run(opened);
+	must(run(removed) == 0, "rm -rf");
 	free(dir);
 }
 
