@@ -469,9 +469,16 @@ static int race_get(struct store *s, enum store_type type, const struct id *name
 	return store_get(((struct race *)s)->inner, type, name, max_bytes, out, err);
 }
 
+static int race_list(struct store *s, enum store_type type, store_list_fn *fn, void *arg,
+		     struct err *err)
+{
+	return store_list(((struct race *)s)->inner, type, fn, arg, err);
+}
+
 static void test_init_race(void **state)
 {
-	const struct store_ops ops = {.create = race_create, .put = race_put, .get = race_get};
+	const struct store_ops ops = {
+	    .create = race_create, .put = race_put, .get = race_get, .list = race_list};
 	char location[] = "race";
 	struct race race = {.base = {.ops = &ops, .location = location}, .theirs = new_keys()};
 	struct repo_init_options options = init_options();
