@@ -204,19 +204,6 @@ static void test_without_callbacks(void **state)
 	free(names);
 }
 
-static void test_empty_repository(void **state)
-{
-	struct check_case t = {0};
-	struct said s;
-
-	assert_int_equal(repo_case_setup(state), 0);
-	t.c = *state;
-	s = check(&t, true);
-	assert_int_equal(s.result.damaged + s.result.orphans + s.result.manifests, 0);
-	said_free(&s);
-	repo_case_teardown(state);
-}
-
 /* --- every object --- */
 
 static void damaged_as(struct check_case *t, enum store_type type, const struct id *name, size_t at,
@@ -596,7 +583,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    CASE(test_healthy),
 	    CASE(test_without_callbacks),
-	    cmocka_unit_test(test_empty_repository),
 	    CASE(test_every_object_cut_short),
 	    CASE(test_every_object_flipped),
 	    CASE(test_every_pack_removed),
