@@ -1,4 +1,4 @@
-/* check: a whole repository is clean; whatever is taken away, cut or turned over in it is reported by name. */
+/* A whole repository is clean; whatever is taken away, cut or turned over in it is reported by name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -522,7 +522,6 @@ static void test_cancel(void **state)
 	MUST(try_check(t->c->repo, true, &s, &t->err), &t->err);
 	all = s.ticks;
 	said_free(&s);
-	assert_true(all >= 4);
 	for (unsigned at = 1; at <= all; at++) {
 		s = (struct said){.cancel_at = at};
 		MUST_FAIL(try_check(t->c->repo, true, &s, &t->err), ERR_CANCELLED, &t->err);
