@@ -522,7 +522,7 @@ static void test_cancel(void **state)
 	MUST(try_check(t->c->repo, true, &s, &t->err), &t->err);
 	all = s.ticks;
 	said_free(&s);
-	for (unsigned at = 1; at <= all; at++) {
+	for (unsigned at = 1; at <= (all < 4 ? 4 : all); at++) {
 		s = (struct said){.cancel_at = at};
 		MUST_FAIL(try_check(t->c->repo, true, &s, &t->err), ERR_CANCELLED, &t->err);
 		said_free(&s);
