@@ -108,6 +108,17 @@ static const struct manifest *find_parent(const struct backup_run *run)
 	return NULL;
 }
 
+static int open_packer(struct backup_run *run, uint64_t sequence, struct err *err)
+{
+	struct packer_options options = {
+	    .sequence = sequence,
+	    .workers = run->options->workers,
+	    .dry_run = run->options->dry_run,
+	};
+
+	return packer_new(run->repo, run->index, &options, &run->packer, err);
+}
+
 static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 {
 	struct repo *repo = run->repo;
@@ -122,8 +133,7 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 	if (!r)
 		r = reader_new(repo, run->index, &run->reader, err);
 	if (!r)
-		r = packer_new(repo, run->index, m->sequence, run->options->dry_run, &run->packer,
-			       err);
+		r = open_packer(run, m->sequence, err);
 	if (!r)
 		r = content_writer_new(run->packer, &run->writer, err);
 	if (r)

@@ -36,6 +36,7 @@ struct backup_options {
 	const char *cache_dir;   /* for the snapshot spill */
 	size_t ram_budget_bytes; /* of all snapshots together; 0 = 128 MiB */
 	unsigned busy_timeout_ms;
+	unsigned workers;    /* threads that compress; 0 = one a processor */
 	bool integrity_full; /* integrity_check each database even when it is not due */
 	bool dry_run;
 	int64_t now_ns; /* 0 = the clock */

@@ -513,15 +513,25 @@ static int store_folder(struct backup_run *run, int dirfd, const char *path, con
 static int store_above(struct backup_run *run, const char *path, size_t first, size_t count,
 		       const struct id *old, struct id *out_list, struct err *err);
 
-/* A folder above a source: only what leads to sources is kept of it. */
+/* A folder above a source: of its contents only what leads to sources is kept, and no time, which others move. */
 static int store_way(struct backup_run *run, const char *path, const char *name, size_t first,
 		     size_t count, const struct old_entry *old, struct dir_writer *w,
 		     struct err *err)
 {
 	struct entry e = {.name = span_of(name), .type = ENTRY_DIR, .mode = 0755};
 	struct chunk_ref list = {.kind = CHUNK_TREE_LIST};
-	int r = store_above(run, path, first, count,
-			    old && old->type == ENTRY_DIR ? &old->content : NULL, &list.id, err);
+	struct stat st;
+	int r;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		e.mode = (uint16_t)(st.st_mode & 07777);
+		e.uid = st.st_uid;
+		e.gid = st.st_gid;
+		e.user = span_of(fs_names_user(run->names, st.st_uid));
+		e.group = span_of(fs_names_group(run->names, st.st_gid));
+	}
+	r = store_above(run, path, first, count,
+			old && old->type == ENTRY_DIR ? &old->content : NULL, &list.id, err);
 
 	return r ? r : dir_writer_add(w, &e, &list, 1, err);
 }

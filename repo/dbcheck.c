@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/sha256.h"
 #include "core/buf.h"
 #include "core/limits.h"
 
@@ -294,9 +295,23 @@ static void encode_row(sqlite3_stmt *st, struct buf *row)
 	}
 }
 
+static int hash_rows(const struct buf *rows, size_t count, uint8_t out_hash[32], struct err *err)
+{
+	struct sha256 *sha = NULL;
+	struct id digest = {{0}};
+	int rc = sha256_new(&sha, err);
+
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = sha256_update(sha, rows[i].data, rows[i].len, err);
+	if (rc == 0)
+		rc = sha256_final(sha, &digest, err);
+	memcpy(out_hash, digest.b, ID_BYTES);
+	sha256_free(sha);
+	return rc;
+}
+
 int dbcheck_schema_hash(struct dbconn *c, uint8_t out_hash[32], struct err *err)
 {
-	crypto_hash_sha256_state h;
 	struct buf *rows = NULL, *more;
 	size_t count = 0, cap = 0, i;
 	sqlite3_stmt *st = NULL;
@@ -325,10 +340,7 @@ int dbcheck_schema_hash(struct dbconn *c, uint8_t out_hash[32], struct err *err)
 	if (rc == 0 && step == SQLITE_DONE) {
 		if (count > 0)
 			qsort(rows, count, sizeof(*rows), compare_rows);
-		(void)crypto_hash_sha256_init(&h);
-		for (i = 0; i < count; i++)
-			(void)crypto_hash_sha256_update(&h, rows[i].data, rows[i].len);
-		(void)crypto_hash_sha256_final(&h, out_hash);
+		rc = hash_rows(rows, count, out_hash, err);
 	}
 	for (i = 0; i < count; i++)
 		buf_free(&rows[i]);

@@ -148,15 +148,17 @@ static struct fsw_warning warning_of(const struct fsw *w, const char *path)
 
 /* ---- folders ---- */
 
-int fsw_mkdir(struct fsw *w, const char *path, struct err *err)
+int fsw_mkdir(struct fsw *w, const char *path, bool *out_made, struct err *err)
 {
+	bool made = false;
 	struct place p;
 	struct stat st;
 	int rc = place_find(w, path, &p, err);
 
 	if (rc != 0)
 		return rc;
-	if (mkdirat(p.dir->fd, p.name, 0700) == 0)
+	made = mkdirat(p.dir->fd, p.name, 0700) == 0;
+	if (made)
 		fsw_dir_changed(p.dir);
 	else if (errno != EEXIST)
 		rc = err_sys(err, errno, "%s", path);
@@ -166,6 +168,8 @@ int fsw_mkdir(struct fsw *w, const char *path, struct err *err)
 		rc = err_set(err, ERR_EXISTS, "%s: %s is in the way of a folder", path,
 			     S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
 	place_end(&p);
+	if (out_made)
+		*out_made = made;
 	return rc;
 }
 

@@ -54,8 +54,11 @@ int fsw_open(const char *target, fsw_warn_fn *warn, void *warn_arg, struct fsw *
 int fsw_finish(struct fsw *w, struct err *err) ERR_UNUSED_WARN;
 void fsw_close(struct fsw *w); /* NULL is fine */
 
-/* A folder that is there is kept. Anything else of that name: ERR_EXISTS. Mode 0700 until fsw_attrs_set. */
-int fsw_mkdir(struct fsw *w, const char *path, struct err *err) ERR_UNUSED_WARN;
+/*
+ * A folder that is there is kept. Anything else of that name: ERR_EXISTS. Mode 0700 until fsw_attrs_set. *out_made, unless NULL, says
+ * whether it is new.
+ */
+int fsw_mkdir(struct fsw *w, const char *path, bool *out_made, struct err *err) ERR_UNUSED_WARN;
 
 /* Begins a regular file of size_bytes; nothing is visible under path until fsw_file_commit. */
 int fsw_file_begin(struct fsw *w, const char *path, uint64_t size_bytes, struct fsw_file **out_file,

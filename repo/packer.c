@@ -6,6 +6,18 @@
 #include <sodium.h>
 
 #include "core/seal.h"
+#include "repo/idset.h"
+#include "repo/workers.h"
+
+#define JOBS_PER_WORKER 3
+
+/* A chunk on its way to the builder: what a worker compresses. */
+struct job {
+	struct record_info info;
+	struct buf plain, compressed;
+	int result;
+	struct err err;
+};
 
 #define SEGMENT_ENTRIES 262144 /* a segment is put when its packs hold so many records */
 
@@ -15,18 +27,66 @@ struct packer {
 	bool dry_run;
 	const struct domain_keys *domain;
 	struct chunker *chunker; /* locked memory: its tables are keys */
-	struct comp *comp;
+	struct workers *workers;
+	struct comp **comps; /* a worker's context each */
+	unsigned worker_count;
+	struct job *jobs; /* as many as may be under way */
+	size_t job_count, next_job;
 	struct pack_builder *builder;
 	struct indexseg_pack *packs; /* put, not yet in a segment */
 	size_t pack_count, pack_cap;
 	size_t segment_entries; /* records in packs */
-	struct index
-	    *pending; /* ids of chunks that lie in the builder, or that a dry run would store */
-	struct buf compressed, object;
+	struct idset pending;   /* ids on their way to a pack, or that a dry run would store */
+	struct buf object;
 	struct packer_stats stats;
 };
 
-static int packer_open(struct packer *p, uint64_t sequence, struct err *err)
+static void run_job(void *context, void *arg)
+{
+	struct job *job = arg;
+
+	buf_reset(&job->compressed);
+	job->result = comp_put(context, job->plain.data, job->plain.len, &job->compressed,
+			       &job->info.codec, &job->err);
+}
+
+static int start_workers(struct packer *p, unsigned count, struct err *err)
+{
+	void **contexts;
+	int r = 0;
+
+	p->worker_count = count ? count : workers_default_count();
+	p->job_count = (size_t)p->worker_count * JOBS_PER_WORKER;
+	p->comps = calloc(p->worker_count, sizeof(struct comp *));
+	p->jobs = calloc(p->job_count, sizeof(*p->jobs));
+	contexts = calloc(p->worker_count, sizeof(*contexts));
+	if (!p->comps || !p->jobs || !contexts)
+		r = err_nomem(err);
+	for (unsigned i = 0; !r && i < p->worker_count; i++) {
+		r = comp_new(0, &p->comps[i], err);
+		contexts[i] = p->comps[i];
+	}
+	if (!r)
+		r = workers_new(p->worker_count, (unsigned)p->job_count, run_job, contexts,
+				&p->workers, err);
+	free(contexts);
+	return r;
+}
+
+static void stop_workers(struct packer *p)
+{
+	workers_free(p->workers);
+	for (unsigned i = 0; p->comps && i < p->worker_count; i++)
+		comp_free(p->comps[i]);
+	for (size_t i = 0; p->jobs && i < p->job_count; i++) {
+		buf_wipe(&p->jobs[i].plain);
+		buf_free(&p->jobs[i].compressed);
+	}
+	free(p->comps);
+	free(p->jobs);
+}
+
+static int packer_open(struct packer *p, uint64_t sequence, unsigned workers, struct err *err)
 {
 	struct keys *keys = p->repo->keys;
 	int r;
@@ -38,15 +98,13 @@ static int packer_open(struct packer *p, uint64_t sequence, struct err *err)
 	if (!p->chunker)
 		return err_nomem(err);
 	chunker_init(p->chunker, p->domain->chunker_key);
-	r = comp_new(0, &p->comp, err);
-	if (!r)
-		r = index_new(&p->pending, err);
+	r = start_workers(p, workers, err);
 	if (!r)
 		r = pack_builder_new(keys, sequence, p->repo->conf.floor_log2, &p->builder, err);
 	return r;
 }
 
-int packer_new(struct repo *repo, struct index *index, uint64_t sequence, bool dry_run,
+int packer_new(struct repo *repo, struct index *index, const struct packer_options *options,
 	       struct packer **out_packer, struct err *err)
 {
 	struct packer *p = calloc(1, sizeof(*p));
@@ -56,8 +114,8 @@ int packer_new(struct repo *repo, struct index *index, uint64_t sequence, bool d
 		return err_nomem(err);
 	p->repo = repo;
 	p->index = index;
-	p->dry_run = dry_run;
-	r = packer_open(p, sequence, err);
+	p->dry_run = options->dry_run;
+	r = packer_open(p, options->sequence, options->workers, err);
 	if (r) {
 		packer_free(p);
 		return r;
@@ -70,14 +128,13 @@ void packer_free(struct packer *p)
 {
 	if (!p)
 		return;
+	stop_workers(p);
 	for (size_t i = 0; i < p->pack_count; i++)
 		pack_dir_free(&p->packs[i].dir);
 	free(p->packs);
-	index_free(p->pending);
+	idset_free(&p->pending);
 	pack_builder_free(p->builder);
-	comp_free(p->comp);
 	sodium_free(p->chunker);
-	buf_free(&p->compressed);
 	buf_free(&p->object);
 	free(p);
 }
@@ -135,6 +192,18 @@ static int put_segment(struct packer *p, struct err *err)
 	return 0;
 }
 
+/* The index has what was in the builder; only chunks that are still under way are pending. */
+static int forget_pending(struct packer *p, struct err *err)
+{
+	size_t under_way = workers_pending(p->workers);
+	int r = 0;
+
+	idset_free(&p->pending);
+	for (size_t i = 1; !r && i <= under_way; i++)
+		r = idset_add(&p->pending, &p->jobs[(p->next_job - i) % p->job_count].info.id, err);
+	return r;
+}
+
 static int flush(struct packer *p, struct err *err)
 {
 	struct indexseg_pack pack = {0};
@@ -157,43 +226,62 @@ static int flush(struct packer *p, struct err *err)
 		r = packs_push(p, &pack, err);
 	}
 	pack_dir_free(&pack.dir);
-	index_free(p->pending);
-	p->pending = NULL;
 	if (!r)
-		r = index_new(&p->pending, err);
+		r = forget_pending(p, err);
 	if (!r && p->segment_entries >= SEGMENT_ENTRIES)
 		r = put_segment(p, err);
 	return r;
 }
 
-/* Remembers an id that no index has yet, under a pack of its own name: the pending index needs no more. */
-static int pending_add(struct packer *p, const struct record_info *info, struct err *err)
+/* The oldest chunk under way goes into the builder, and from there, when enough is together, into a pack. */
+static int finish_one(struct packer *p, struct err *err)
 {
-	struct pack_entry entry = {.info = *info};
-	struct pack_dir dir = {.entries = &entry, .entry_count = 1};
-
-	return index_add_pack(p->pending, &info->id, 0, &dir, err);
-}
-
-static int store_new(struct packer *p, struct record_info *info, const void *plain, size_t len,
-		     struct err *err)
-{
+	struct job *job = workers_take(p->workers);
 	int r;
 
-	buf_reset(&p->compressed);
-	r = comp_put(p->comp, plain, len, &p->compressed, &info->codec, err);
+	if (job->result) {
+		*err = job->err;
+		return job->result;
+	}
+	p->stats.bytes_packed += job->compressed.len + SEAL_TAG_BYTES;
+	if (p->dry_run)
+		return 0;
+	r = pack_builder_add(p->builder, &job->info, job->compressed.data, job->compressed.len,
+			     err);
+	if (!r && pack_builder_bytes(p->builder) >= PACK_TARGET_BYTES)
+		r = flush(p, err);
+	return r;
+}
+
+static int finish_all(struct packer *p, struct err *err)
+{
+	int r = 0;
+
+	while (!r && workers_pending(p->workers))
+		r = finish_one(p, err);
+	return r;
+}
+
+static int store_new(struct packer *p, const struct record_info *info, const void *plain,
+		     size_t len, struct err *err)
+{
+	struct job *job;
+	int r = workers_full(p->workers) ? finish_one(p, err) : 0;
+
 	if (!r)
-		r = pending_add(p, info, err);
+		r = idset_add(&p->pending, &info->id, err);
 	if (r)
 		return r;
 	p->stats.chunks_new++;
 	p->stats.bytes_new += len;
-	p->stats.bytes_packed += p->compressed.len + SEAL_TAG_BYTES;
-	if (p->dry_run)
-		return 0;
-	r = pack_builder_add(p->builder, info, p->compressed.data, p->compressed.len, err);
-	if (!r && pack_builder_bytes(p->builder) >= PACK_TARGET_BYTES)
-		r = flush(p, err);
+	job = &p->jobs[p->next_job++ % p->job_count];
+	job->info = *info;
+	job->result = 0;
+	buf_reset(&job->plain);
+	buf_put(&job->plain, plain, len);
+	r = buf_check(&job->plain, err);
+	if (!r)
+		workers_submit(p->workers, job);
 	return r;
 }
 
@@ -211,14 +299,16 @@ int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, st
 	*out_id = info.id;
 	p->stats.chunks_seen++;
 	if (index_find_good(p->index, kind, &info.id) != INDEX_NONE ||
-	    index_find(p->pending, kind, &info.id) != INDEX_NONE)
+	    idset_has(&p->pending, &info.id))
 		return 0;
 	return store_new(p, &info, plain, len, err);
 }
 
 int packer_finish(struct packer *p, struct err *err)
 {
-	int r = p->dry_run ? 0 : flush(p, err);
+	int r = finish_all(p, err);
 
+	if (!r && !p->dry_run)
+		r = flush(p, err);
 	return r ? r : put_segment(p, err);
 }

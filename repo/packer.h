@@ -17,11 +17,18 @@ struct packer_stats {
 	uint64_t bytes_stored; /* objects that were put, padding included */
 };
 
+struct packer_options {
+	uint64_t sequence; /* of the backup under way */
+	unsigned
+	    workers; /* threads that compress; 0 = one a processor. What is stored does not depend on it */
+	bool dry_run; /* ids and sizes are computed, nothing is stored */
+};
+
 /*
- * The repo must have a writer (repo_use_writer). dry_run: ids and sizes are computed, nothing is stored. Neither
- * repo nor index is taken over; new chunks are added to the index.
+ * The repo must have a writer (repo_use_writer). Neither repo nor index is taken over; new chunks are added to the
+ * index once their pack is stored.
  */
-int packer_new(struct repo *repo, struct index *index, uint64_t sequence, bool dry_run,
+int packer_new(struct repo *repo, struct index *index, const struct packer_options *options,
 	       struct packer **out_packer, struct err *err) ERR_UNUSED_WARN;
 void packer_free(struct packer *p); /* NULL is fine; what was not finished is dropped */
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <sodium.h>
 
@@ -12,14 +13,9 @@
 #include "repo/browse.h"
 #include "repo/dbfile.h"
 #include "repo/fswrite.h"
+#include "repo/linktable.h"
 
 #define IO_BYTES (1u << 20)
-
-/* The first name of a hard-linked file that was written: later names are linked to it. */
-struct link_made {
-	uint64_t number;
-	char *path; /* below the target */
-};
 
 struct run {
 	struct reader *reader;
@@ -27,9 +23,8 @@ struct run {
 	const struct restore_options *options;
 	struct restore_result *result;
 	struct fsw *fsw;
-	char *sub;               /* tidy; "/" = everything */
-	struct link_made *links; /* open addressing over number; 0 = free */
-	size_t link_count, link_size;
+	char *sub;              /* tidy; "/" = everything */
+	struct linktable links; /* first names of hard-linked files */
 	uint8_t *io;
 };
 
@@ -168,76 +163,6 @@ static void attrs_wipe(struct attrs *a)
 {
 	free(a->names);
 	free(a->xattrs);
-}
-
-/* --- hard links --- */
-
-static struct link_made *link_cell(struct run *run, uint64_t number)
-{
-	size_t mask = run->link_size - 1, at = (size_t)number & mask;
-
-	while (run->links[at].number && run->links[at].number != number)
-		at = (at + 1) & mask;
-	return &run->links[at];
-}
-
-static int links_grow(struct run *run, struct err *err)
-{
-	struct link_made *old = run->links;
-	size_t old_size = run->link_size;
-
-	run->link_size = old_size ? old_size * 2 : 256;
-	run->links = calloc(run->link_size, sizeof(*run->links));
-	if (!run->links) {
-		run->links = old;
-		run->link_size = old_size;
-		return err_nomem(err);
-	}
-	for (size_t i = 0; i < old_size; i++) {
-		if (old[i].number)
-			*link_cell(run, old[i].number) = old[i];
-	}
-	free(old);
-	return 0;
-}
-
-static int link_remember(struct run *run, uint64_t number, const char *rel, struct err *err)
-{
-	struct link_made *cell;
-	int r = 0;
-
-	if (number == 0)
-		return 0;
-	if (run->link_count * 2 >= run->link_size)
-		r = links_grow(run, err);
-	if (r)
-		return r;
-	cell = link_cell(run, number);
-	if (cell->number)
-		return 0;
-	cell->path = strdup(rel);
-	if (!cell->path)
-		return err_nomem(err);
-	cell->number = number;
-	run->link_count++;
-	return 0;
-}
-
-static const char *link_find(struct run *run, uint64_t number)
-{
-	const struct link_made *cell;
-
-	if (number == 0 || run->link_size == 0)
-		return NULL;
-	cell = link_cell(run, number);
-	return cell->number ? cell->path : NULL;
-}
-
-static void links_free(struct run *run)
-{
-	for (size_t i = 0; i < run->link_size; i++)
-		free(run->links[i].path);
-	free(run->links);
 }
 
 /* --- one file --- */
@@ -392,7 +317,7 @@ static int restore_file(struct run *run, const char *path, const char *rel, cons
 			struct err *err)
 {
 	struct fsw_file *file = NULL;
-	const char *other = link_find(run, e->link);
+	const char *other = linktable_find(&run->links, e->link);
 	int r;
 
 	if (other && fsw_hardlink(run->fsw, other, rel, err) == 0) {
@@ -413,7 +338,7 @@ static int restore_file(struct run *run, const char *path, const char *rel, cons
 	}
 	r = fsw_file_commit(file, attrs, err);
 	if (!r)
-		r = link_remember(run, e->link, rel, err);
+		r = linktable_add(&run->links, e->link, rel, err);
 	if (!r)
 		run->result->files++;
 	return r;
@@ -422,7 +347,7 @@ static int restore_file(struct run *run, const char *path, const char *rel, cons
 static int restore_other(struct run *run, const char *rel, const struct entry *e,
 			 const struct fsw_attrs *attrs, struct err *err)
 {
-	const char *linked = link_find(run, e->link);
+	const char *linked = linktable_find(&run->links, e->link);
 	uint32_t type = S_IFSOCK;
 	char *target;
 	int r;
@@ -443,7 +368,7 @@ static int restore_other(struct run *run, const char *rel, const struct entry *e
 		r = fsw_special(run->fsw, rel, type, e->dev_major, e->dev_minor, attrs, err);
 	}
 	if (!r)
-		r = link_remember(run, e->link, rel, err);
+		r = linktable_add(&run->links, e->link, rel, err);
 	if (!r)
 		run->result->others++;
 	return r;
@@ -452,30 +377,43 @@ static int restore_other(struct run *run, const char *rel, const struct entry *e
 /* --- the tree --- */
 
 /*
- * A folder that is being walked. One that was not asked for itself is made only when something below it is restored; every
- * one that was made gets its attributes when its contents are there.
+ * A folder that is being walked. One that was not asked for itself is made only when something below it is restored; it gets its
+ * attributes when its contents are there, unless it was there before and lies above everything that was backed up ("/tmp").
  */
 struct place {
 	struct run *run;
 	struct place *above; /* NULL at the top */
 	const char *path;    /* of the folder, in the manifest */
-	bool made;
+	bool there;          /* in the target */
+	bool ours;           /* its attributes are ours to set */
 };
+
+/* Above all sources: it was not backed up, only passed through. */
+static bool above_sources(const struct run *run, const char *path)
+{
+	for (size_t i = 0; i < run->m->source_count; i++) {
+		if (lies_at(path, run->m->sources[i]))
+			return false;
+	}
+	return true;
+}
 
 static int make_way(struct place *at, struct err *err)
 {
+	bool made;
 	int r;
 
-	if (!at->above || at->made)
+	if (!at->above || at->there)
 		return 0;
 	r = make_way(at->above, err);
 	if (!r)
-		r = fsw_mkdir(at->run->fsw, at->path + 1, err);
-	if (!r) {
-		at->made = true;
-		at->run->result->dirs++;
-	}
-	return r;
+		r = fsw_mkdir(at->run->fsw, at->path + 1, &made, err);
+	if (r)
+		return r;
+	at->there = true;
+	at->ours = made || !above_sources(at->run, at->path);
+	at->run->result->dirs++;
+	return 0;
 }
 
 static int restore_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
@@ -486,6 +424,7 @@ static int restore_folder(struct place *above, const char *path, const struct ch
 {
 	struct run *run = above->run;
 	struct place at = {.run = run, .above = above, .path = path};
+	struct fsw_attrs own = *attrs;
 	struct err why = {0};
 	int r = 0, last;
 
@@ -495,8 +434,10 @@ static int restore_folder(struct place *above, const char *path, const struct ch
 		r = make_way(&at, err);
 	if (!r)
 		r = tree_each(run->reader, &children[0].id, restore_entry, &at, err);
+	if (above_sources(run, path))
+		own.mtime_s = time(NULL);
 	/* Even a folder that turned out damaged: what could be restored of it is there. */
-	last = at.made ? fsw_attrs_set(run->fsw, path + 1, attrs, &why) : 0;
+	last = at.ours ? fsw_attrs_set(run->fsw, path + 1, &own, &why) : 0;
 	if (r || !last)
 		return r;
 	*err = why;
@@ -578,7 +519,7 @@ int restore_run(struct reader *reader, const struct manifest *m,
 	if (!r)
 		r = fsw_finish(run.fsw, err);
 	fsw_close(run.fsw);
-	links_free(&run);
+	linktable_free(&run.links);
 	free(run.sub);
 	if (run.io)
 		sodium_memzero(run.io, IO_BYTES);

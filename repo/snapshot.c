@@ -1,3 +1,4 @@
+#include "core/sha256.h"
 #include "repo/snapshot.h"
 
 #include <errno.h>
@@ -382,23 +383,28 @@ static int take_image(struct take *t, struct err *err)
 
 static int hash_image(struct snapshot *s, struct err *err)
 {
-	crypto_hash_sha256_state h;
+	struct sha256 *sha = NULL;
+	struct id digest = {{0}};
 	uint64_t at = 0;
 	uint8_t *step = malloc(HASH_STEP_BYTES);
-	int rc = 0;
+	int rc;
 
 	if (step == NULL)
 		return err_nomem(err);
-	(void)crypto_hash_sha256_init(&h);
+	rc = sha256_new(&sha, err);
 	while (rc == 0 && at < s->info.image_bytes) {
 		uint64_t left = s->info.image_bytes - at;
 		size_t n = left < HASH_STEP_BYTES ? (size_t)left : HASH_STEP_BYTES;
 
 		rc = pageimage_read(s->image, at, step, n, err);
-		(void)crypto_hash_sha256_update(&h, step, n);
+		if (rc == 0)
+			rc = sha256_update(sha, step, n, err);
 		at += n;
 	}
-	(void)crypto_hash_sha256_final(&h, s->info.image_sha256);
+	if (rc == 0)
+		rc = sha256_final(sha, &digest, err);
+	memcpy(s->info.image_sha256, digest.b, ID_BYTES);
+	sha256_free(sha);
 	sodium_memzero(step, HASH_STEP_BYTES);
 	free(step);
 	return rc;

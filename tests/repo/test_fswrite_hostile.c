@@ -132,7 +132,7 @@ static int every_call(struct fsw *w, const char *path, int want, struct err *err
 	bool moved = false;
 
 	SANDBOX_CHECK(put_file(w, path, err) == want);
-	SANDBOX_CHECK(fsw_mkdir(w, path, err) == want);
+	SANDBOX_CHECK(fsw_mkdir(w, path, NULL, err) == want);
 	SANDBOX_CHECK(fsw_symlink(w, path, "x", &attrs, err) == want);
 	SANDBOX_CHECK(fsw_special(w, path, S_IFIFO, 0, 0, &attrs, err) == want);
 	SANDBOX_CHECK(fsw_attrs_set(w, path, &attrs, err) == want);
@@ -155,8 +155,8 @@ static void test_hostile_paths(void **state)
 	struct err err = {0};
 	char *endless = calloc(1, LIMIT_PATH_BYTES + 2);
 
-	assert_int_equal(fsw_mkdir(b->w, "a", &err), 0);
-	assert_int_equal(fsw_mkdir(b->w, "a/b", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "a", NULL, &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "a/b", NULL, &err), 0);
 	assert_int_equal(put_file(b->w, "plain", &err), 0);
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		err.code = 0;
@@ -175,7 +175,7 @@ static int planted_component(void *arg)
 	struct box *b = arg;
 	struct err err = {0};
 
-	SANDBOX_CHECK(fsw_mkdir(b->w, "a", &err) == 0);
+	SANDBOX_CHECK(fsw_mkdir(b->w, "a", NULL, &err) == 0);
 	SANDBOX_CHECK(put_file(b->w, "plain", &err) == 0);
 	SANDBOX_CHECK(symlinkat(b->outside, b->fd, "abs") == 0);
 	SANDBOX_CHECK(symlinkat("../../outside", b->fd, "a/up") == 0);
@@ -292,7 +292,7 @@ static void test_planted_final(void **state)
 		assert_int_equal(unlinkat(b->fd, "f", 0), 0);
 	}
 	assert_int_equal(symlinkat(b->outside, b->fd, "d"), 0);
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), -ERR_EXISTS);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), -ERR_EXISTS);
 	assert_int_equal(fsw_attrs_set(b->w, "d", &attrs, &err), -ERR_EXISTS);
 	assert_int_equal(put_file(b->w, "d", &err), 0);
 }
@@ -369,7 +369,7 @@ static void race_round(const struct box *b, struct tally *t)
 	count_answer(put_file(w, "f", &err), &err, t);
 	count_answer(fsw_symlink(w, "d/link", "x", &attrs, &err), &err, t);
 	count_answer(fsw_special(w, "d/e/fifo", S_IFIFO, 0, 0, &attrs, &err), &err, t);
-	count_answer(fsw_mkdir(w, "d/e", &err), &err, t);
+	count_answer(fsw_mkdir(w, "d/e", NULL, &err), &err, t);
 	count_answer(fsw_attrs_set(w, "d", &attrs, &err), &err, t);
 	count_answer(fsw_hardlink(w, "f", "d/hard", &err), &err, t);
 	fsw_close(w);
@@ -382,7 +382,7 @@ static void test_race(void **state)
 	struct err err = {0};
 	pid_t pid;
 
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
 	pid = start_swapper(b);
 	assert_true(pid > 0);
 	for (int i = 0; i < 1000; i++) {

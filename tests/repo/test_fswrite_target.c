@@ -59,7 +59,7 @@ static void test_many_folders_at_once(void **state)
 
 	for (int i = 0; i < 40; i++) {
 		(void)snprintf(path, sizeof(path), "d%d", i);
-		assert_int_equal(fsw_mkdir(b->w, path, &err), 0);
+		assert_int_equal(fsw_mkdir(b->w, path, NULL, &err), 0);
 		strcat(path, "/f");
 		assert_int_equal(fsw_file_begin(b->w, path, 1, &f[i], &err), 0);
 	}
@@ -101,7 +101,7 @@ static void test_file_size_limit(void **state)
 	struct err err = {0};
 	int fd;
 
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
 	assert_int_equal(fchown(b->fd, 65534, 65534) == 0 || geteuid() != 0, 1);
 	assert_int_equal(fchmodat(b->fd, "d", 0777, 0), 0);
 	assert_int_equal(sandbox_as_nobody(fill_up, b), 0);
@@ -197,7 +197,7 @@ static void test_open_target(void **state)
 	/* the user's own symlink to the target is followed */
 	assert_int_equal(symlink(b->target, link), 0);
 	assert_int_equal(fsw_open(link, NULL, NULL, &w, &err), 0);
-	assert_int_equal(fsw_mkdir(w, "through", &err), 0);
+	assert_int_equal(fsw_mkdir(w, "through", NULL, &err), 0);
 	assert_int_equal(fstatat(b->fd, "through", &st, 0), 0);
 	fsw_close(w);
 	fsw_close(NULL);
@@ -244,12 +244,12 @@ static void test_move_aside_folder(void **state)
 	struct err err = {0};
 	bool moved = false;
 
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
 	assert_int_equal(fsw_box_put(b->w, "d/f", "old", &attrs, &err), 0);
 	assert_int_equal(fsw_move_aside(b->w, "d", &moved, &err), 0);
 	assert_true(moved);
 	assert_int_equal(fsw_box_put(b->w, "d/f", "new", &attrs, &err), -ERR_MISSING);
-	assert_int_equal(fsw_mkdir(b->w, "d", &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
 	assert_int_equal(fsw_box_put(b->w, "d/f", "new", &attrs, &err), 0);
 	fsw_box_content(b, "d/f", "new");
 }

@@ -10,94 +10,19 @@
 
 #include "core/node.h"
 #include "tests/support/bytes.h"
+#include "tests/support/nodes.h"
 #include "tests/vectors/node.inc"
-
-/* --- decode, encode, compare --- */
-
-typedef int (*again_fn)(const uint8_t *bytes, size_t len, struct buf *out, struct err *err);
-
-static int list_again(const uint8_t *bytes, size_t len, struct buf *out, struct err *err)
-{
-	struct chunk_ref *children = NULL;
-	size_t count = 0;
-	int rc = list_get(bytes, len, &children, &count, err);
-
-	if (rc != 0)
-		return rc;
-	list_put(out, children, count);
-	free(children);
-	return 0;
-}
-
-static int tree_again(const uint8_t *bytes, size_t len, struct buf *out, struct err *err)
-{
-	struct tree_body body = {0};
-	int rc = tree_body_get(bytes, len, &body, err);
-	size_t at;
-
-	if (rc != 0)
-		return rc;
-	at = tree_body_begin(out, body.level);
-	for (size_t i = 0; i < body.count; i++) {
-		if (body.level == 0)
-			tree_body_entry(out, &body.entries[i]);
-		else
-			tree_body_child(out, body.children[i].first_name.p,
-					body.children[i].first_name.len,
-					body.children[i].entries_below);
-	}
-	tree_body_end(out, at, (uint32_t)body.count);
-	tree_body_free(&body);
-	return 0;
-}
-
-static int list_body_again(const uint8_t *bytes, size_t len, struct buf *out, struct err *err)
-{
-	struct list_body body = {0};
-	int rc = list_body_get(bytes, len, &body, err);
-
-	if (rc != 0)
-		return rc;
-	list_body_put(out, body.level, body.bytes, body.count);
-	list_body_free(&body);
-	return 0;
-}
-
-/* 0 when it was taken and came out as it was. The bytes are copied to their exact size, for the sanitizers. */
-static int same_or_refused(again_fn again, const uint8_t *bytes, size_t len)
-{
-	struct err err = {0};
-	struct buf out = {0};
-	uint8_t *copy = malloc(len ? len : 1);
-	int rc;
-
-	assert_non_null(copy);
-	memcpy(copy, bytes, len);
-	rc = again(copy, len, &out, &err);
-	if (rc == 0) {
-		assert_false(out.failed);
-		assert_int_equal(out.len, len);
-		assert_memory_equal(out.data, bytes, len);
-	} else {
-		assert_true(rc == -ERR_DAMAGED || rc == -ERR_LIMIT);
-		assert_int_equal(err.code, -rc);
-		assert_true(err.text[0] != '\0');
-	}
-	buf_free(&out);
-	free(copy);
-	return rc;
-}
 
 struct vector {
 	const char *hex;
-	again_fn again;
+	nodes_fn again;
 };
 static const struct vector vectors[] = {
-    {list_hex, list_again},
-    {tree_hex, tree_again},
-    {inner_hex, tree_again},
-    {chunks_hex, list_body_again},
-    {chunk_lists_hex, list_body_again},
+    {list_hex, nodes_list},
+    {tree_hex, nodes_tree},
+    {inner_hex, nodes_tree},
+    {chunks_hex, nodes_list_body},
+    {chunk_lists_hex, nodes_list_body},
 };
 #define VECTORS (sizeof(vectors) / sizeof(vectors[0]))
 
@@ -108,7 +33,7 @@ static void test_vectors_come_back(void **state)
 		struct buf b = {0};
 
 		bytes_put_hex(&b, vectors[v].hex);
-		assert_int_equal(same_or_refused(vectors[v].again, b.data, b.len), 0);
+		assert_int_equal(nodes_same_or_refused(vectors[v].again, b.data, b.len), 0);
 		buf_free(&b);
 	}
 }
@@ -121,9 +46,10 @@ static void test_every_truncation_and_extension(void **state)
 
 		bytes_put_hex(&b, vectors[v].hex);
 		for (size_t len = 0; len < b.len; len++)
-			assert_int_not_equal(same_or_refused(vectors[v].again, b.data, len), 0);
+			assert_int_not_equal(nodes_same_or_refused(vectors[v].again, b.data, len),
+					     0);
 		buf_put_u8(&b, 0);
-		assert_int_not_equal(same_or_refused(vectors[v].again, b.data, b.len), 0);
+		assert_int_not_equal(nodes_same_or_refused(vectors[v].again, b.data, b.len), 0);
 		buf_free(&b);
 	}
 }
@@ -137,7 +63,7 @@ static void test_every_bit_flip(void **state)
 		bytes_put_hex(&b, vectors[v].hex);
 		for (size_t i = 0; i < b.len * 8; i++) {
 			b.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-			(void)same_or_refused(vectors[v].again, b.data, b.len);
+			(void)nodes_same_or_refused(vectors[v].again, b.data, b.len);
 			b.data[i / 8] ^= (uint8_t)(1u << (i % 8));
 		}
 		buf_free(&b);
@@ -145,7 +71,7 @@ static void test_every_bit_flip(void **state)
 }
 
 /*
- * Whatever field holds these, no memory is asked for that the input does not cover: same_or_refused does not
+ * Whatever field holds these, no memory is asked for that the input does not cover: nodes_same_or_refused does not
  * accept ERR_NOMEM, and the sanitizers refuse allocations of that size.
  */
 static void test_hostile_counts(void **state)
@@ -164,7 +90,7 @@ static void test_hostile_counts(void **state)
 			for (size_t c = 0; c < 4; c++) {
 				for (size_t k = 0; k < 4; k++)
 					b.data[i + k] = (uint8_t)(counts[c] >> (8 * k));
-				(void)same_or_refused(vectors[v].again, b.data, b.len);
+				(void)nodes_same_or_refused(vectors[v].again, b.data, b.len);
 			}
 			memcpy(b.data + i, kept, 4);
 		}
@@ -204,7 +130,7 @@ static int try_list(const uint8_t *kinds, size_t count)
 	for (size_t i = 0; i < count; i++)
 		children[i].kind = kinds[i];
 	list_put(&b, children, count);
-	rc = same_or_refused(list_again, b.data, b.len);
+	rc = nodes_same_or_refused(nodes_list, b.data, b.len);
 	free(children);
 	buf_free(&b);
 	return rc;
@@ -303,7 +229,7 @@ static int try_tree(const struct entry *entries, size_t count)
 		tree_body_entry(&b, &entries[i]);
 	tree_body_end(&b, at, (uint32_t)count);
 	assert_false(b.failed);
-	rc = same_or_refused(tree_again, b.data, b.len);
+	rc = nodes_same_or_refused(nodes_tree, b.data, b.len);
 	buf_free(&b);
 	return rc;
 }
@@ -554,7 +480,7 @@ static int try_inner(uint8_t level, const char *a, const char *b, uint64_t below
 	if (b)
 		tree_body_child(&out, b, strlen(b), below);
 	tree_body_end(&out, at, (uint32_t)((a ? 1 : 0) + (b ? 1 : 0)));
-	rc = same_or_refused(tree_again, out.data, out.len);
+	rc = nodes_same_or_refused(nodes_tree, out.data, out.len);
 	buf_free(&out);
 	return rc;
 }
@@ -570,117 +496,6 @@ static void test_inner_trees(void **state)
 	assert_int_equal(try_inner(1, "a", "..", 1), -ERR_DAMAGED);
 	assert_int_equal(try_inner(1, "a", "b", 0), -ERR_DAMAGED);
 	assert_int_equal(try_inner(1, NULL, NULL, 1), -ERR_DAMAGED);
-}
-
-/* --- bodies against lists --- */
-
-static int check_tree(const char *hex, const uint8_t *kinds, size_t count)
-{
-	struct chunk_ref children[16] = {0};
-	struct tree_body body = {0};
-	struct err err = {0};
-	struct buf b = {0};
-	int rc;
-
-	for (size_t i = 0; i < count; i++)
-		children[i].kind = kinds[i];
-	bytes_put_hex(&b, hex);
-	assert_int_equal(tree_body_get(b.data, b.len, &body, &err), 0);
-	rc = tree_body_check(&body, children, count, &err);
-	tree_body_free(&body);
-	buf_free(&b);
-	return rc;
-}
-
-static void test_tree_against_list(void **state)
-{
-	uint8_t kinds[9] = {3, 1, 1, 4, 1, 2, 1, 2, 1};
-
-	(void)state;
-	assert_int_equal(check_tree(tree_hex, kinds, 8), 0);
-	assert_int_equal(check_tree(tree_hex, kinds, 7), -ERR_DAMAGED);
-	assert_int_equal(check_tree(tree_hex, kinds, 9), -ERR_DAMAGED);
-	assert_int_equal(check_tree(tree_hex, kinds, 0), -ERR_DAMAGED);
-	for (size_t i = 0; i < 8; i++) {
-		uint8_t kept = kinds[i];
-
-		kinds[i] = kept == 4 ? 1 : 4;
-		assert_int_equal(check_tree(tree_hex, kinds, 8), -ERR_DAMAGED);
-		kinds[i] = kept;
-	}
-	assert_int_equal(check_tree(inner_hex, (const uint8_t[]){3, 2, 2}, 3), 0);
-	assert_int_equal(check_tree(inner_hex, (const uint8_t[]){3, 2, 1}, 3), -ERR_DAMAGED);
-	assert_int_equal(check_tree(inner_hex, (const uint8_t[]){5, 2, 2}, 3), -ERR_DAMAGED);
-	assert_int_equal(check_tree(inner_hex, (const uint8_t[]){3, 2}, 2), -ERR_DAMAGED);
-}
-
-static int check_list(const char *hex, const uint8_t *kinds, size_t count)
-{
-	struct chunk_ref children[16] = {0};
-	struct list_body body = {0};
-	struct err err = {0};
-	struct buf b = {0};
-	int rc;
-
-	for (size_t i = 0; i < count; i++)
-		children[i].kind = kinds[i];
-	bytes_put_hex(&b, hex);
-	assert_int_equal(list_body_get(b.data, b.len, &body, &err), 0);
-	rc = list_body_check(&body, children, count, &err);
-	list_body_free(&body);
-	buf_free(&b);
-	return rc;
-}
-
-static void test_chunk_list_against_list(void **state)
-{
-	(void)state;
-	assert_int_equal(check_list(chunks_hex, (const uint8_t[]){5, 1, 1, 1}, 4), 0);
-	assert_int_equal(check_list(chunks_hex, (const uint8_t[]){5, 1, 1, 4}, 4), -ERR_DAMAGED);
-	assert_int_equal(check_list(chunks_hex, (const uint8_t[]){3, 1, 1, 1}, 4), -ERR_DAMAGED);
-	assert_int_equal(check_list(chunks_hex, (const uint8_t[]){5, 1, 1}, 3), -ERR_DAMAGED);
-	assert_int_equal(check_list(chunks_hex, (const uint8_t[]){5, 1, 1, 1, 1}, 5), -ERR_DAMAGED);
-	assert_int_equal(check_list(chunks_hex, NULL, 0), -ERR_DAMAGED);
-	assert_int_equal(check_list(chunk_lists_hex, (const uint8_t[]){5, 4, 4}, 3), 0);
-	assert_int_equal(check_list(chunk_lists_hex, (const uint8_t[]){5, 4, 1}, 3), -ERR_DAMAGED);
-}
-
-/* --- chunk-list bodies --- */
-
-static int try_list_body(uint8_t level, const uint64_t *bytes, size_t count)
-{
-	struct buf b = {0};
-	int rc;
-
-	list_body_put(&b, level, bytes, count);
-	assert_false(b.failed);
-	rc = same_or_refused(list_body_again, b.data, b.len);
-	buf_free(&b);
-	return rc;
-}
-
-static void test_list_bodies(void **state)
-{
-	uint64_t most = LIMIT_CHUNK_BYTES, above = LIMIT_CHUNK_BYTES + 1, zero = 0;
-	uint64_t file = INT64_MAX, wraps[] = {INT64_MAX, INT64_MAX, 2};
-	struct buf b = {0};
-
-	(void)state;
-	assert_int_equal(try_list_body(0, &most, 1), 0);
-	assert_int_equal(try_list_body(0, &above, 1), -ERR_LIMIT);
-	assert_int_equal(try_list_body(0, &zero, 1), -ERR_DAMAGED);
-	assert_int_equal(try_list_body(1, &zero, 1), -ERR_DAMAGED);
-	assert_int_equal(try_list_body(1, &file, 1), 0);
-	assert_int_equal(try_list_body(1, wraps, 3), -ERR_LIMIT);
-	assert_int_equal(try_list_body(0, NULL, 0), -ERR_DAMAGED);
-	assert_int_equal(try_list_body(LIMIT_NODE_LEVELS, &most, 1), -ERR_LIMIT);
-	bytes_put_hex(&b, chunks_hex);
-	b.data[1] = 1; /* the format */
-	assert_int_equal(same_or_refused(list_body_again, b.data, b.len), -ERR_DAMAGED);
-	buf_reset(&b);
-	list_body_put(&b, 0, &file, 1); /* which no u32 holds */
-	assert_true(b.failed);
-	buf_free(&b);
 }
 
 int main(void)
@@ -702,9 +517,6 @@ int main(void)
 	    cmocka_unit_test(test_many_extents_and_xattrs),
 	    cmocka_unit_test(test_shapes),
 	    cmocka_unit_test(test_inner_trees),
-	    cmocka_unit_test(test_tree_against_list),
-	    cmocka_unit_test(test_chunk_list_against_list),
-	    cmocka_unit_test(test_list_bodies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
