@@ -252,10 +252,31 @@ static int tell_unnamed(struct run *run, uint32_t place, struct err *err)
 	return idset_add(&run->unnamed, name, err);
 }
 
+/*
+ * A copy that a segment names, if there is one: what an interrupted backup left unnamed may hold the same chunks
+ * as the backup after it.
+ */
+static uint32_t find_good(const struct run *run, const struct chunk_ref *ref)
+{
+	uint32_t found = INDEX_NONE;
+
+	for (uint32_t i = index_find(run->index, ref->kind, &ref->id); i != INDEX_NONE;
+	     i = run->index->places[i].next) {
+		const struct index_place *place = &run->index->places[i];
+
+		if (place->bad || run->index->packs[place->pack].bad)
+			continue;
+		found = i;
+		if (place->pack < run->indexed)
+			break;
+	}
+	return found;
+}
+
 static int check_chunk(struct folder *at, const char *path, const struct chunk_ref *ref,
 		       struct err *err)
 {
-	uint32_t place = index_find_good(at->run->index, ref->kind, &ref->id);
+	uint32_t place = find_good(at->run, ref);
 
 	if (place != INDEX_NONE)
 		return tell_unnamed(at->run, place, err);

@@ -15,44 +15,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
-#include <spawn.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/killplan.h"
+#include "tests/support/spawn.h"
 #include "tests/support/tmpdir.h"
 #include "tests/support/tracer.h"
 #include "tests/support/treesum.h"
 
-extern char **environ;
-
 #define MARKER "NOBODY-MAY-READ-THIS-"
-#define ATTACHMENTS 18
+#define ATTACHMENTS 20
 #define ATTACHMENT_BYTES 1000000 /* more than one pack of 16 MiB in all */
 #define STOPS_MOST 40000
 #define MOMENTS_MOST 400
 #define WORKERS 2
-
-enum phase { OPENING, KEYS, SNAPSHOT, FILES, PACK, INDEX, MANIFEST, PHASES };
-static const char *const phase_names[] = {"opening", "keys",  "snapshot", "files",
-					  "pack",    "index", "manifest"};
-/* Moments wanted of each phase; those that change something come first, the rest is spread evenly. */
-static const size_t wanted[] = {12, 16, 60, 30, 60, 34, 34};
-
-/* One stop of a traced run: the ordinal-th of its phase. */
-struct moment {
-	enum phase phase;
-	unsigned ordinal;
-	bool before, changes;
-	bool new_host; /* the backup is the first one of its host */
-	uint64_t call;
-};
 
 struct lab {
 	char *
@@ -66,82 +49,17 @@ struct lab {
 	size_t moment_count;
 };
 
+/* Moments wanted of each phase; those that change something come first, the rest is spread evenly. */
+static const size_t wanted[] = {12, 16, 60, 30, 60, 34, 34};
+
 /* What workers tell, in shared memory. */
 struct tally {
 	unsigned killed[PHASES], missed, failed, seen_committed;
 };
 
-/* --- running programs --- */
-
-static const char *program(void)
-{
-	const char *p = getenv("NIGHTJAR");
-
-	return p ? p : "build/nightjar";
-}
-
-static int run(const char *log, const char *const argv[])
-{
-	posix_spawn_file_actions_t actions;
-	int status = -1;
-	pid_t pid;
-
-	assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
-	(void)posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC,
-					       0600);
-	(void)posix_spawn_file_actions_adddup2(&actions, 1, 2);
-	if (posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ) !=
-		0 ||
-	    waitpid(pid, &status, 0) != pid)
-		abort();
-	(void)posix_spawn_file_actions_destroy(&actions);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-#define RUN(log, ...) run(log, (const char *const[]){__VA_ARGS__, NULL})
-
 static char *in(const char *dir, const char *name)
 {
 	return tmpdir_path(dir, name);
-}
-
-static void say_log(const char *log)
-{
-	char line[512];
-	FILE *f = fopen(log, "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		(void)fprintf(stderr, "#   %s", line);
-	if (f)
-		(void)fclose(f);
-}
-
-static void set_env(const char *name, char *value)
-{
-	(void)setenv(name, value, 1);
-	free(value);
-}
-
-/* Nothing of the developer's own is seen; TMPDIR, too, is a place that must stay empty. */
-static void enter(const struct lab *lab, const char *work, const char *repo)
-{
-	static const char *const folders[] = {"cache", "state", "tmp", "cwd"};
-
-	for (size_t i = 0; i < 4; i++) {
-		char *path = in(work, folders[i]);
-
-		if (mkdir(path, 0700) != 0 && errno != EEXIST)
-			abort();
-		free(path);
-	}
-	(void)unsetenv("NIGHTJAR_PASSWORD_FILE");
-	(void)unsetenv("NIGHTJAR_PASSWORD_COMMAND");
-	set_env("NIGHTJAR_KEY_FILE", in(lab->dir, "key"));
-	set_env("NIGHTJAR_REPOSITORY", in(work, repo));
-	set_env("NIGHTJAR_CACHE_DIR", in(work, "cache"));
-	set_env("NIGHTJAR_STATE_DIR", in(work, "state"));
-	set_env("TMPDIR", in(work, "tmp"));
-	set_env("SQLITE_TMPDIR", in(work, "tmp"));
 }
 
 /* --- the application --- */
@@ -203,7 +121,7 @@ static sqlite3 *make_app(const char *dir)
 	assert_int_equal(mkdir(app, 0755), 0);
 	assert_int_equal(mkdir(folder, 0755), 0);
 	db = make_database(dying);
-	assert_int_equal(RUN("/dev/null", "cp", "-p", dying, wal, app), 0);
+	assert_int_equal(SPAWN("/dev/null", "cp", "-p", dying, wal, app), 0);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	db = make_database(live);
 	attach(app, 1, 2);
@@ -223,133 +141,43 @@ static bool skip_shm(const char *path)
 	return len > 4 && strcmp(path + len - 4, "-shm") == 0;
 }
 
-/* --- which phase a stop belongs to --- */
+/* --- a traced backup --- */
 
-struct watch {
-	const struct lab *lab;
-	const char *work;
-	enum phase phase;
-	unsigned counts[PHASES];
-	struct moment *stops; /* where the run is let through */
-	size_t stop_count;
-	const struct moment *until; /* where it is killed */
-	bool new_host;
-};
-
-/* What comes after "<dir>/<name>" in path; NULL when path is not there or below. */
-static const char *tail_of(const char *path, const char *dir, const char *name)
+static enum tracer_end backup_traced(const struct lab *lab, bool new_host, struct watch *w,
+				     int *out_status)
 {
-	size_t dir_len = strlen(dir), name_len = strlen(name);
-
-	if (strncmp(path, dir, dir_len) != 0 || path[dir_len] != '/' ||
-	    strncmp(path + dir_len + 1, name, name_len) != 0)
-		return NULL;
-	path += dir_len + 1 + name_len;
-	return *path == '\0' || *path == '/' ? path : NULL;
-}
-
-static enum phase phase_of(const struct watch *w, const struct tracer_stop *stop)
-{
-	static const struct {
-		const char *folder;
-		enum phase phase;
-	} folders[] = {
-	    {"repo/keys", KEYS},
-	    {"repo/data", PACK},
-	    {"repo/index", INDEX},
-	    {"repo/snapshots", MANIFEST},
-	};
-	const char *tail = tail_of(stop->path, w->lab->dir, "app");
-	bool database =
-	    tail && (strncmp(tail, "/live.db", 8) == 0 || strncmp(tail, "/left.db", 8) == 0);
-
-	for (size_t i = 0; stop->changes && i < 4; i++) {
-		if (tail_of(stop->path, w->work, folders[i].folder))
-			return folders[i].phase;
-	}
-	/* The first walk reads headers below its folder's descriptor; SQLite opens by whole paths. */
-	if (w->phase < SNAPSHOT && database && stop->call == SYS_openat &&
-	    (int)stop->args[0] == AT_FDCWD)
-		return SNAPSHOT;
-	if (w->phase >= SNAPSHOT && tail && *tail && (!database || w->phase > SNAPSHOT))
-		return FILES;
-	return w->phase;
-}
-
-static bool on_stop(void *arg, const struct tracer_stop *stop)
-{
-	struct watch *w = arg;
-	unsigned ordinal;
-
-	if (stop->before)
-		w->phase = phase_of(w, stop);
-	ordinal = w->counts[w->phase]++;
-	if (w->stops && w->stop_count < STOPS_MOST)
-		w->stops[w->stop_count++] = (struct moment){
-		    w->phase, ordinal, stop->before, stop->changes, w->new_host, stop->call};
-	return w->until && w->until->phase == w->phase && w->until->ordinal == ordinal;
-}
-
-static enum tracer_end backup_traced(struct watch *w, bool new_host, int *out_status)
-{
-	char *app = in(w->lab->dir, "app"), *log = in(w->work, "log"), *cwd = in(w->work, "cwd");
-	const char *const argv[] = {program(), "backup", "--host", new_host ? "new" : "night",
-				    app,       NULL};
+	char *app = in(lab->dir, "app"), *repo = in(lab->work, "repo");
+	char *log = in(lab->work, "log"), *cwd = in(lab->work, "cwd");
+	const char *const argv[] = {
+	    spawn_program(), "backup", "--host", new_host ? "new" : "night", app, NULL};
 	enum tracer_end end;
 
 	if (chdir(cwd) != 0)
 		abort();
-	w->new_host = new_host;
-	end = tracer_run((char *const *)(uintptr_t)argv, log, on_stop, w, out_status);
+	w->app = app;
+	w->repo = repo;
+	end = tracer_run((char *const *)(uintptr_t)argv, log, killplan_on_stop, w, out_status);
 	free(app);
+	free(repo);
 	free(log);
 	free(cwd);
 	return end;
 }
 
-/* --- choosing moments --- */
-
-static void choose_one(struct lab *lab, const struct moment *m)
-{
-	if (lab->moment_count < MOMENTS_MOST)
-		lab->moments[lab->moment_count++] = *m;
-}
-
-/* Of one phase: first every moment that changes something, then others, evenly. */
-static void choose(struct lab *lab, const struct moment *stops, size_t count, enum phase phase)
-{
-	size_t changing = 0, others = 0, left, taken = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		if (stops[i].phase == phase)
-			*(stops[i].changes ? &changing : &others) += 1;
-	}
-	left = wanted[phase] > changing ? wanted[phase] - changing : 0;
-	for (size_t i = 0, k = 0; i < count; i++) {
-		if (stops[i].phase != phase)
-			continue;
-		if (stops[i].changes) {
-			choose_one(lab, &stops[i]);
-		} else if (k++ * left >= taken * others && taken < left) {
-			choose_one(lab, &stops[i]);
-			taken++;
-		}
-	}
-}
-
-static bool let_through(struct lab *lab, const char *work, bool new_host, struct watch *w)
+/* False: not permitted here. */
+static bool let_through(struct lab *lab, bool new_host, struct watch *w)
 {
 	int status;
 
-	*w = (struct watch){.lab = lab, .work = work};
 	w->stops = calloc(STOPS_MOST, sizeof(*w->stops));
 	assert_non_null(w->stops);
-	if (backup_traced(w, new_host, &status) == TRACER_REFUSED)
+	w->stop_cap = STOPS_MOST;
+	if (backup_traced(lab, new_host, w, &status) == TRACER_REFUSED)
 		return false;
 	if (status != 0) {
-		char *log = in(work, "log");
+		char *log = in(lab->work, "log");
 
-		say_log(log);
+		spawn_show(log);
 		fail_msg("the traced backup exits %d", status);
 	}
 	return true;
@@ -429,7 +257,7 @@ static unsigned count_manifests(const char *work)
 	unsigned count = 0;
 	FILE *f;
 
-	(void)RUN(log, "find", folder, "-type", "f", "-not", "-name", ".tmp-*");
+	(void)SPAWN(log, "find", folder, "-type", "f", "-not", "-name", ".tmp-*");
 	f = fopen(log, "r");
 	while (f && fgets(line, sizeof(line), f))
 		count += strchr(line, '\n') != NULL;
@@ -446,6 +274,25 @@ static unsigned count_manifests(const char *work)
 			why = (what);                                                              \
 	} while (0)
 
+/* app/ below a target; the folders above it are none of the backup's. */
+static char *app_below(const struct lab *lab, const char *target)
+{
+	char *dir = in(target, lab->dir + 1), *app = in(dir, "app");
+
+	free(dir);
+	return app;
+}
+
+static bool restored_sums_to_want(const struct lab *lab, const char *target)
+{
+	char *app = app_below(lab, target);
+	uint8_t sum[TREESUM_BYTES];
+
+	treesum(app, NULL, sum);
+	free(app);
+	return memcmp(sum, lab->want_sum, TREESUM_BYTES) == 0;
+}
+
 /* What must hold right after the kill. NULL, or what does not. */
 static const char *judge_kill(const struct lab *lab, bool thorough, unsigned *out_manifests)
 {
@@ -459,19 +306,18 @@ static const char *judge_kill(const struct lab *lab, bool thorough, unsigned *ou
 	TRY("the state holds plaintext", !any_in(lab->work, "state", is_plain));
 	TRY("the repository holds plaintext", !any_in(lab->work, "repo", is_plain));
 	TRY("a stray file in the repository", !any_in(lab->work, "repo", is_stray));
-	TRY("check found damage", RUN(log, program(), "check") == 0);
+	TRY("check found damage", SPAWN(log, spawn_program(), "check") == 0);
 	if (thorough)
 		TRY("check --read-data found damage",
-		    RUN(log, program(), "check", "--read-data") == 0);
-	(void)RUN("/dev/null", "rm", "-rf", out);
+		    SPAWN(log, spawn_program(), "check", "--read-data") == 0);
+	(void)SPAWN("/dev/null", "rm", "-rf", out);
 	TRY("the earlier backup does not restore",
-	    RUN(log, program(), "restore", lab->first, "--target", out) == 0);
-	TRY("the earlier backup restores otherwise",
-	    sums_to(lab->work, "out", NULL, lab->want_sum));
+	    SPAWN(log, spawn_program(), "restore", lab->first, "--target", out) == 0);
+	TRY("the earlier backup restores otherwise", restored_sums_to_want(lab, out));
 	*out_manifests = count_manifests(lab->work);
 	TRY("there are neither one nor two manifests", *out_manifests == 1 || *out_manifests == 2);
 	if (why)
-		say_log(log);
+		spawn_show(log);
 	free(log);
 	free(out);
 	return why;
@@ -498,14 +344,14 @@ static bool whole_database(const char *path)
 static bool restores_app(const struct lab *lab, const char *log)
 {
 	char *out = in(lab->work, "out"), *app = in(lab->dir, "app");
-	char *from = in(app, "attachments"), *restored = in(out, app + 1);
+	char *from = in(app, "attachments"), *restored = app_below(lab, out);
 	char *to = in(restored, "attachments");
 	char *live = in(restored, "live.db"), *left = in(restored, "left.db");
 	bool good;
 
-	(void)RUN("/dev/null", "rm", "-rf", out);
-	good = RUN(log, program(), "restore", "latest", "--target", out) == 0 &&
-	       RUN(log, "diff", "-r", from, to) == 0 && whole_database(live) &&
+	(void)SPAWN("/dev/null", "rm", "-rf", out);
+	good = SPAWN(log, spawn_program(), "restore", "latest", "--target", out) == 0 &&
+	       SPAWN(log, "diff", "-r", from, to) == 0 && whole_database(live) &&
 	       whole_database(left);
 	free(out), free(app), free(from), free(restored), free(to), free(live), free(left);
 	return good;
@@ -521,18 +367,18 @@ static const char *judge_next(const struct lab *lab, bool thorough, bool new_hos
 	if (manifests == 2)
 		TRY("the killed backup is visible but does not restore", restores_app(lab, log));
 	TRY("the next backup fails",
-	    RUN(log, program(), "backup", "--host", new_host ? "new" : "night", app) == 0);
+	    SPAWN(log, spawn_program(), "backup", "--host", new_host ? "new" : "night", app) == 0);
 	TRY("its manifest is not there", count_manifests(lab->work) == manifests + 1);
-	TRY("check found damage after the next backup", RUN(log, program(), "check") == 0);
+	TRY("check found damage after the next backup", SPAWN(log, spawn_program(), "check") == 0);
 	if (thorough) {
 		TRY("check --read-data found damage after the next backup",
-		    RUN(log, program(), "check", "--read-data") == 0);
+		    SPAWN(log, spawn_program(), "check", "--read-data") == 0);
 		TRY("the next backup does not restore", restores_app(lab, log));
 	}
 	TRY("the application's files changed by the next backup",
 	    sums_to(lab->dir, "app", skip_shm, lab->app_sum));
 	if (why)
-		say_log(log);
+		spawn_show(log);
 	free(log);
 	free(app);
 	return why;
@@ -543,8 +389,8 @@ static void fresh_repository(const struct lab *lab)
 {
 	char *base = in(lab->dir, "base"), *repo = in(lab->work, "repo");
 
-	if (RUN("/dev/null", "rm", "-rf", repo) != 0 ||
-	    RUN("/dev/null", "cp", "-al", base, repo) != 0)
+	if (SPAWN("/dev/null", "rm", "-rf", repo) != 0 ||
+	    SPAWN("/dev/null", "cp", "-al", base, repo) != 0)
 		abort();
 	free(base);
 	free(repo);
@@ -553,15 +399,16 @@ static void fresh_repository(const struct lab *lab)
 static void try_moment(const struct lab *lab, size_t at, struct tally *tally)
 {
 	const struct moment *m = &lab->moments[at];
-	struct watch w = {.lab = lab, .work = lab->work, .until = m};
-	bool thorough = at % 10 == 0;
+	struct watch w = {.until = m};
+	/* A host's first backup also writes the roster. */
+	bool thorough = at % 10 == 0, new_host = m->phase == KEYS;
 	unsigned manifests = 0;
 	const char *why;
 	char name[32];
 	int status;
 
 	fresh_repository(lab);
-	if (backup_traced(&w, m->new_host, &status) != TRACER_KILLED) {
+	if (backup_traced(lab, new_host, &w, &status) != TRACER_KILLED) {
 		(void)__atomic_add_fetch(&tally->missed, 1, __ATOMIC_RELAXED);
 		return;
 	}
@@ -570,11 +417,11 @@ static void try_moment(const struct lab *lab, size_t at, struct tally *tally)
 	if (!why && manifests == 2)
 		(void)__atomic_add_fetch(&tally->seen_committed, 1, __ATOMIC_RELAXED);
 	if (!why)
-		why = judge_next(lab, thorough, m->new_host, manifests);
+		why = judge_next(lab, thorough, new_host, manifests);
 	if (!why)
 		return;
 	(void)__atomic_add_fetch(&tally->failed, 1, __ATOMIC_RELAXED);
-	(void)fprintf(stderr, "# killed in phase %s, stop %u, %s %s: %s\n", phase_names[m->phase],
+	(void)fprintf(stderr, "# killed in phase %s, stop %u, %s %s: %s\n", killplan_name(m->phase),
 		      m->ordinal, m->before ? "before" : "after", tracer_name(m->call, name), why);
 }
 
@@ -586,7 +433,7 @@ static void work(struct lab *lab, unsigned worker, struct tally *tally)
 	lab->work = in(lab->dir, name);
 	if (mkdir(lab->work, 0700) != 0)
 		abort();
-	enter(lab, lab->work, "repo");
+	spawn_environment(lab->dir, lab->work, "repo");
 	for (size_t i = worker; i < lab->moment_count; i += WORKERS)
 		try_moment(lab, i, tally);
 	free(lab->work);
@@ -603,20 +450,22 @@ static sqlite3 *make_lab(struct lab *lab)
 	char name[PATH_MAX];
 	FILE *f;
 
-	enter(lab, lab->dir, "base");
+	spawn_environment(lab->dir, lab->dir, "base");
 	(void)unsetenv("NIGHTJAR_KEY_FILE");
-	assert_int_equal(RUN(log, program(), "init", "--key-file", key), 0);
-	enter(lab, lab->dir, "base");
-	assert_int_equal(RUN(log, program(), "backup", "--host", "night", app), 0);
-	assert_int_equal(RUN(log, program(), "restore", "latest", "--target", want), 0);
+	assert_int_equal(SPAWN(log, spawn_program(), "init", "--key-file", key), 0);
+	spawn_environment(lab->dir, lab->dir, "base");
+	assert_int_equal(SPAWN(log, spawn_program(), "backup", "--host", "night", app), 0);
+	assert_int_equal(SPAWN(log, spawn_program(), "restore", "latest", "--target", want), 0);
 	(void)snprintf(name, sizeof(name), "%s/snapshots", base);
-	assert_int_equal(RUN(log, "ls", name), 0);
+	assert_int_equal(SPAWN(log, "ls", name), 0);
 	f = fopen(log, "r");
 	assert_non_null(f);
 	assert_int_equal(fscanf(f, "%64s", lab->first), 1);
 	(void)fclose(f);
 	attach(app, 3, ATTACHMENTS);
-	treesum(want, NULL, lab->want_sum);
+	free(app);
+	app = app_below(lab, want);
+	treesum(app, NULL, lab->want_sum);
 	treesum(base, NULL, lab->base_sum);
 	free(key), free(app), free(want), free(log), free(base);
 	return db;
@@ -631,17 +480,19 @@ static bool plan(struct lab *lab)
 
 	lab->work = work;
 	assert_int_equal(mkdir(work, 0700), 0);
-	enter(lab, work, "repo");
+	spawn_environment(lab->dir, work, "repo");
 	fresh_repository(lab);
-	fine = let_through(lab, work, false, &night);
+	fine = let_through(lab, false, &night);
 	fresh_repository(lab);
-	fine = fine && let_through(lab, work, true, &fresh);
-	for (enum phase p = OPENING; fine && p < PHASES; p++)
-		choose(lab, p == KEYS ? fresh.stops : night.stops,
-		       p == KEYS ? fresh.stop_count : night.stop_count, p);
-	for (enum phase p = OPENING; p < PHASES; p++)
-		(void)fprintf(stderr, "# %s: %u stops\n", phase_names[p],
-			      (p == KEYS ? fresh : night).counts[p]);
+	fine = fine && let_through(lab, true, &fresh);
+	for (enum phase p = OPENING; fine && p < PHASES; p++) {
+		const struct watch *w = p == KEYS ? &fresh : &night;
+
+		(void)fprintf(stderr, "# %s: %u stops\n", killplan_name(p), w->counts[p]);
+		lab->moment_count += killplan_choose(w->stops, w->stop_count, p, wanted[p],
+						     lab->moments + lab->moment_count,
+						     MOMENTS_MOST - lab->moment_count);
+	}
 	treesum(app, skip_shm, lab->app_sum);
 	free(night.stops), free(fresh.stops), free(app), free(work);
 	lab->work = NULL;
@@ -673,7 +524,7 @@ static void judge_tally(const struct tally *tally)
 	unsigned total = 0;
 
 	for (enum phase p = OPENING; p < PHASES; p++) {
-		(void)fprintf(stderr, "# killed in %s: %u\n", phase_names[p], tally->killed[p]);
+		(void)fprintf(stderr, "# killed in %s: %u\n", killplan_name(p), tally->killed[p]);
 		total += tally->killed[p];
 	}
 	(void)fprintf(stderr,

@@ -2,7 +2,8 @@
  * tracer: runs a program under ptrace and stops it before and after each system call, so that a test can
  * kill it at a moment of its choice: always the same one, whatever the machine's speed.
  *
- * One thread, one traced program at a time; the program must not fork or start threads.
+ * One thread, one traced program at a time. The program must not fork; of its threads only the first is
+ * stopped, the others go on until it is killed.
  */
 #ifndef NIGHTJAR_TESTS_SUPPORT_TRACER_H
 #define NIGHTJAR_TESTS_SUPPORT_TRACER_H
