@@ -123,10 +123,10 @@ stop_application() {
 	restored=out$WORK/app
 	[ "$(ls "$restored")" = $'a.bin\napp.db\nother-wal' ]
 	[ "$(stat -c '%a %u %g %Y' "$restored/app.db")" = "$mode" ]
+	same --skip app.db --skip app.db-wal --skip app.db-shm app "$restored"
 	[ "$(sqlite3 "$restored/app.db" 'PRAGMA integrity_check; PRAGMA journal_mode')" = $'ok\nwal' ]
 	[ "$(sqlite3 "$restored/app.db" 'SELECT body FROM notes WHERE id = 77')" = "in the wal" ]
 	[ "$(sqlite3 "$restored/app.db" .dump)" = "$(sqlite3 "file:app/app.db?mode=ro" .dump)" ]
-	same --skip app.db --skip app.db-wal --skip app.db-shm app "$restored"
 }
 
 @test "a WAL left behind by a dead application stays, and so does its folder's time" {
@@ -307,7 +307,6 @@ stop_application() {
 	run nightjar ls latest
 	[ "$(wc -l <<<"$output")" -eq "$(grep -c . <<<"$output")" ]
 	assert_output "*/src/sub/file*"
-	[[ $output != *$'\xff'* ]]
 	run nightjar ls "latest:$WORK/src/sub"
 	[[ $output == *sub/file* && $output != *fifo* ]]
 	run nightjar ls --json "latest:$WORK/src"
@@ -316,7 +315,7 @@ stop_application() {
 	[ "$(jq -r 'select(.name == "link") | .type, .linktarget' <<<"$nodes" | xargs)" = "symlink sub" ]
 	[ "$(jq -r 'select(.name == "fifo") | .type' <<<"$nodes")" = fifo ]
 	run nightjar ls -l latest
-	assert_output "*-rw*12345*" || assert_output "*-rw*6*/src/sub/file*"
+	assert_output "*-rw*6*/src/sub/file*"
 }
 
 @test "what cannot be read: exit 3, named, the rest kept" {

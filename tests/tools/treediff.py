@@ -69,7 +69,7 @@ def groups(tree):
         st = os.lstat(path)
         if not stat.S_ISDIR(st.st_mode) and st.st_nlink > 1:
             by_inode.setdefault((st.st_dev, st.st_ino), []).append(rel)
-    return {rel: sorted(names) for names in by_inode.values() for rel in names}
+    return {rel: sorted(names) for names in by_inode.values() if len(names) > 1 for rel in names}
 
 
 def facts(path, options):
