@@ -423,7 +423,9 @@ static void test_good_copy_elsewhere(void **state)
 	struct said s;
 
 	MUST(index_new(&none, &t->err), &t->err);
-	MUST(packer_new(t->c->repo, none, 3, false, &p, &t->err), &t->err);
+	MUST(packer_new(t->c->repo, none, &(struct packer_options){.sequence = 3, .dry_run = false},
+			&p, &t->err),
+	     &t->err);
 	MUST(packer_add(p, CHUNK_DATA, t->files[1].bytes, t->files[1].len, &id, &t->err), &t->err);
 	MUST(packer_finish(p, &t->err), &t->err);
 	packer_free(p);
@@ -447,7 +449,9 @@ static void test_orphan(void **state)
 	struct said s;
 	struct id id;
 
-	MUST(packer_new(t->c->repo, index, 3, false, &p, &t->err), &t->err);
+	MUST(packer_new(t->c->repo, index,
+			&(struct packer_options){.sequence = 3, .dry_run = false}, &p, &t->err),
+	     &t->err);
 	MUST(packer_add(p, CHUNK_DATA, "orphan", 6, &id, &t->err), &t->err);
 	store_fault_arm(t->c->fault, &(struct store_fault_plan){.kind = FAULT_STOP,
 								.at = 1,
