@@ -30,8 +30,8 @@ put_line(struct out *o, const char *fmt, va_list ap)
 {
 	char text[LINE_CHARS], shown[2 * LINE_CHARS], *at = text, *end;
 
-	out_clear_meter(o);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	out_clear_meter(o);
 	errno = 0;
 	do {
 		end = strchr(at, '\n');
