@@ -278,31 +278,29 @@ static int tell_unnamed(struct run *run, uint32_t place, struct err *err)
 	return idset_add(&run->unnamed, name, err);
 }
 
-/*
- * A copy that a segment names, if there is one: what an interrupted backup left unnamed may hold the same chunks
- * as the backup after it.
- */
-static uint32_t find_good(const struct run *run, const struct chunk_ref *ref)
+/* A good place, rather one in a pack that a segment names: an orphan may hold copies of what is not missing. */
+static uint32_t find_place(const struct run *run, const struct chunk_ref *ref)
 {
-	uint32_t found = INDEX_NONE;
+	const struct index *index = run->index;
+	uint32_t fallback = INDEX_NONE;
 
-	for (uint32_t i = index_find(run->index, ref->kind, &ref->id); i != INDEX_NONE;
-	     i = run->index->places[i].next) {
-		const struct index_place *place = &run->index->places[i];
+	for (uint32_t at = index_find(index, ref->kind, &ref->id); at != INDEX_NONE;
+	     at = index->places[at].next) {
+		const struct index_place *place = &index->places[at];
 
-		if (place->bad || run->index->packs[place->pack].bad)
+		if (place->bad || index->packs[place->pack].bad)
 			continue;
-		found = i;
 		if (place->pack < run->indexed)
-			break;
+			return at;
+		fallback = at;
 	}
-	return found;
+	return fallback;
 }
 
 static int check_chunk(struct folder *at, const char *path, const struct chunk_ref *ref,
 		       struct err *err)
 {
-	uint32_t place = find_good(at->run, ref);
+	uint32_t place = find_place(at->run, ref);
 
 	if (place != INDEX_NONE)
 		return tell_unnamed(at->run, place, err);

@@ -539,6 +539,9 @@ int restore_run(struct reader *reader, const struct manifest *m,
 		r = restore_tree(&run, err);
 	if (!r)
 		r = fsw_finish(run.fsw, err);
+	/* Which disk is full, not only which file did not fit. */
+	if (r == -ERR_FULL)
+		err_prefix(err, "%s: no room left to restore to", options->target);
 	fsw_close(run.fsw);
 	linktable_free(&run.links);
 	free(run.sub);

@@ -71,6 +71,7 @@ static void test_password(void **state)
 	struct repo_case *c = *state;
 	struct repo_credentials wrong = {.password = "A password of a test", .password_len = 20};
 	struct repo_credentials none = {.password = "", .password_len = 0};
+	struct repo_init_options again = init_options();
 	struct repo_credentials longer = {.password = REPO_CASE_PASSWORD,
 					  .password_len = sizeof(REPO_CASE_PASSWORD)};
 
@@ -80,6 +81,8 @@ static void test_password(void **state)
 	MUST_FAIL(try_open(c->inner, &none, &c->err), ERR_KEY, &c->err);
 	MUST_FAIL(try_open(c->inner, &longer, &c->err), ERR_KEY, &c->err);
 	assert_null(strstr(c->err.text, REPO_CASE_PASSWORD));
+	MUST_FAIL(repo_init(c->inner, c->repo->keys, &again, &c->err), ERR_EXISTS, &c->err);
+	MUST(try_open(c->inner, &right_password, &c->err), &c->err);
 }
 
 static void test_key_file_of_every_role(void **state)
@@ -410,17 +413,6 @@ static void test_list_is_sorted(void **state)
 
 /* --- init --- */
 
-static void test_init_twice(void **state)
-{
-	struct repo_case *c = *state;
-	struct repo_init_options options = init_options();
-	struct keys *keys = new_keys();
-
-	MUST_FAIL(repo_init(c->inner, keys, &options, &c->err), ERR_EXISTS, &c->err);
-	MUST(open_keyfile(c->inner, &c->keyfile, &c->err), &c->err);
-	keys_free(keys);
-}
-
 static void test_init_without_password(void **state)
 {
 	struct repo_init_options options = {.now_s = 77};
@@ -469,9 +461,16 @@ static int race_get(struct store *s, enum store_type type, const struct id *name
 	return store_get(((struct race *)s)->inner, type, name, max_bytes, out, err);
 }
 
+static int race_list(struct store *s, enum store_type type, store_list_fn *fn, void *arg,
+		     struct err *err)
+{
+	return store_list(((struct race *)s)->inner, type, fn, arg, err);
+}
+
 static void test_init_race(void **state)
 {
-	const struct store_ops ops = {.create = race_create, .put = race_put, .get = race_get};
+	const struct store_ops ops = {
+	    .create = race_create, .put = race_put, .get = race_get, .list = race_list};
 	char location[] = "race";
 	struct race race = {.base = {.ops = &ops, .location = location}, .theirs = new_keys()};
 	struct repo_init_options options = init_options();
@@ -595,7 +594,6 @@ int main(void)
 	    CASE(test_use_writer_fails),
 	    CASE(test_get_and_put),
 	    CASE(test_list_is_sorted),
-	    CASE(test_init_twice),
 	    cmocka_unit_test(test_init_without_password),
 	    cmocka_unit_test(test_init_race),
 	    cmocka_unit_test(test_init_killed),
