@@ -37,7 +37,7 @@ enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **
 	int r = session_open_reader(cli, &s, &err);
 
 	if (!r)
-		r = manifests_find(&s.manifests, operands[0], w->host, &item, &sub, &err);
+		r = session_find(cli, &s, operands[0], w->host, &item, &sub, &err);
 	if (!r) {
 		path = count > 1 ? operands[1] : sub;
 		if (path && (count == 1 || !sub))

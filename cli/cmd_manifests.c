@@ -131,6 +131,8 @@ enum exit_code cmd_manifests(struct cli *cli, const void *options, int count, ch
 		print_json(&cli->out, &s.manifests);
 	else
 		print_rows(&cli->out, &s.manifests);
+	if (s.manifests.bad)
+		exit_add(&cli->codes, EXIT_FAILED);
 	session_close(&s);
 	return EXIT_OK;
 }

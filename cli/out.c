@@ -15,9 +15,19 @@ static void results_written(struct out *o, bool ok)
 		o->write_errno = errno ? errno : EIO;
 }
 
+void out_clear_meter(struct out *o)
+{
+	if (!o->meter_shown)
+		return;
+	(void)fputs("\r\033[K", o->errors);
+	(void)fflush(o->errors);
+	o->meter_shown = false;
+}
+
 static void __attribute__((format(printf, 2, 0)))
 put_line(struct out *o, const char *fmt, va_list ap)
 {
+	out_clear_meter(o);
 	errno = 0;
 	results_written(o, vfprintf(o->results, fmt, ap) >= 0 && fputc('\n', o->results) != EOF);
 }
@@ -60,6 +70,7 @@ static void put_error(struct out *o, const char *prefix, const char *text)
 {
 	char line[LINE_CHARS];
 
+	out_clear_meter(o);
 	(void)text_printable(text, line, sizeof(line));
 	(void)fprintf(o->errors, "nightjar: %s%s\n", prefix, line);
 }
@@ -113,9 +124,16 @@ static void end_message(struct out *o, struct json *j, const char *text)
 void out_error(struct out *o, const char *during, const char *item, const char *text)
 {
 	struct json j = {0};
+	char prefix[LINE_CHARS / 2];
 
 	if (!o->json) {
-		put_error(o, "", text);
+		(void)text_printable(item ? item : "", prefix, sizeof(prefix) - 2);
+		/* Most texts name their object already, and some by a longer path. */
+		if (item && !strstr(text, item))
+			memcpy(prefix + strlen(prefix), ": ", 3);
+		else
+			prefix[0] = '\0';
+		put_error(o, prefix, text);
 		return;
 	}
 	begin_message(&j, "error");

@@ -25,9 +25,18 @@ void backup_warning(struct backup_run *run, const char *path, const char *text)
 int backup_tick(struct backup_run *run, enum backup_phase phase, const char *path, struct err *err)
 {
 	const struct backup_callbacks *cb = &run->options->cb;
+	struct backup_progress at = {
+	    .phase = phase,
+	    .files = run->result->files,
+	    .bytes = run->result->bytes,
+	    .files_total = run->files_total,
+	    .bytes_total = run->bytes_total,
+	    .pages = run->pages,
+	    .pages_total = run->pages_total,
+	    .path = path,
+	};
 
-	if (cb->progress &&
-	    cb->progress(cb->arg, phase, run->result->files, run->result->bytes, path) != 0)
+	if (cb->progress && cb->progress(cb->arg, &at) != 0)
 		return err_set(err, ERR_CANCELLED,
 			       "interrupted; no manifest was made, earlier backups are untouched");
 	return 0;
@@ -119,6 +128,17 @@ static int open_packer(struct backup_run *run, uint64_t sequence, struct err *er
 	return packer_new(run->repo, run->index, &options, &run->packer, err);
 }
 
+static void tell_lost_packs(struct backup_run *run)
+{
+	char text[128];
+
+	(void)snprintf(
+	    text, sizeof(text),
+	    "%llu packs are missing or cut short; 'nightjar check' names what they touch",
+	    (unsigned long long)packer_stats(run->packer)->packs_lost);
+	backup_warning(run, run->repo->store->location, text);
+}
+
 static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 {
 	struct repo *repo = run->repo;
@@ -138,6 +158,8 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 		r = content_writer_new(run->packer, &run->writer, err);
 	if (r)
 		return r;
+	if (packer_stats(run->packer)->packs_lost)
+		tell_lost_packs(run);
 	run->parent = find_parent(run);
 	run->names = fs_names_new();
 	run->io = malloc(IO_BYTES);

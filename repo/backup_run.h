@@ -46,7 +46,10 @@ struct backup_run {
 	size_t db_count, db_cap;
 	struct backup_folder *folders; /* ascending by path once scanned */
 	size_t folder_count, folder_cap;
-	uint8_t *io; /* IO_BYTES */
+	const char *snapshotting;          /* the database that is copied or checked */
+	uint64_t pages, pages_total;       /* of it */
+	uint64_t files_total, bytes_total; /* as the first walk counted them */
+	uint8_t *io;                       /* IO_BYTES */
 };
 #define IO_BYTES (1u << 20)
 

@@ -104,26 +104,30 @@ static int read_place(struct reader *reader, const struct index_place *place, st
 		      struct err *err)
 {
 	const struct index_pack *pack = &reader->index->packs[place->pack];
-	char path[STORE_PATH_CHARS];
+	char path[STORE_PATH_CHARS], hex[ID_HEX_CHARS + 1];
 	int r;
 
 	buf_reset(&reader->sealed);
 	r = store_get_range(reader->repo->store, STORE_DATA, &pack->name, place->offset,
 			    place->stored_bytes, &reader->sealed, err);
-	if (!r) {
-		r = reader_open_place(reader, place, reader->sealed.data, reader->sealed.len, out,
-				      err);
-		if (r) {
-			store_path(STORE_DATA, &pack->name, path);
-			err_prefix(err, "%s", path);
-		}
+	store_path(STORE_DATA, &pack->name, path);
+	if (r == -ERR_MISSING)
+		return err_set(err, ERR_MISSING, "%s/%s: the pack is missing",
+			       reader->repo->store->location, path);
+	if (r) {
+		id_hex(&place->info.id, hex);
+		return err_prefix(err, "chunk %.*s", ID_SHORT_CHARS, hex);
+	}
+	r = reader_open_place(reader, place, reader->sealed.data, reader->sealed.len, out, err);
+	if (r) {
+		err_prefix(err, "%s/%s", reader->repo->store->location, path);
 	}
 	return r;
 }
 
-/* 1 when no place of the id gave the chunk; *err then tells of the last, or of none. */
+/* 1 when no place of the id gave the chunk; *why then tells of the last, or of none. */
 static int try_places(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
-		      struct err *err)
+		      struct err *why)
 {
 	uint32_t at = index_find(reader->index, kind, id);
 	char hex[ID_HEX_CHARS + 1];
@@ -132,10 +136,11 @@ static int try_places(struct reader *reader, uint8_t kind, const struct id *id, 
 
 	if (at == INDEX_NONE) {
 		id_hex(id, hex);
-		err_set(err, ERR_MISSING, "chunk %.16s is not in the repository", hex);
+		err_set(why, ERR_MISSING, "chunk %.*s is not in the repository", ID_SHORT_CHARS,
+			hex);
 	}
 	for (; at != INDEX_NONE; at = reader->index->places[at].next) {
-		r = read_place(reader, &reader->index->places[at], out, err);
+		r = read_place(reader, &reader->index->places[at], out, why);
 		if (!r || r == -ERR_NOMEM || r == -ERR_KEY)
 			return r;
 		out->len = before;
@@ -147,14 +152,15 @@ int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct 
 	       struct err *err)
 {
 	struct err why = {0};
-	int r = try_places(reader, kind, id, out, err);
+	int r = try_places(reader, kind, id, out, &why);
 
 	if (r > 0 && !reader->index->rescued) {
-		r = index_rescue(reader->repo, reader->index, &why);
+		r = index_rescue(reader->repo, reader->index, err);
 		if (r)
-			*err = why;
-		else
-			r = try_places(reader, kind, id, out, err);
+			return r;
+		r = try_places(reader, kind, id, out, &why);
 	}
-	return r > 0 ? -err->code : r;
+	if (r)
+		*err = why;
+	return r ? -err->code : 0;
 }
