@@ -260,12 +260,13 @@ static int finish_database(struct run *run, struct fsw_file *file, const char *p
 		return err_set(err, ERR_DAMAGED, "the manifest does not describe this database");
 	if (memcmp(digest->b, db->image_sha256, ID_BYTES) != 0)
 		return err_set(err, ERR_DAMAGED, "the image is not the one that was backed up");
-	if (db->method != 3)
-		r = dbfile_set_journal_mode(temp, db->journal_mode, err);
-	if (!r && run->options->verify && db->verdict == 1)
+	/* Checked while the header does not say WAL: a reader of a WAL database leaves its -wal and -shm. */
+	if (run->options->verify && db->verdict == 1)
 		r = dbfile_verify(temp, 0, NULL, &ok, &unchecked, &text, err);
 	if (!r && !ok)
 		r = err_set(err, ERR_DAMAGED, "integrity_check failed: %s", text ? text : "");
+	if (!r && db->method != 3)
+		r = dbfile_set_journal_mode(temp, db->journal_mode, err);
 	free(text);
 	if (!r)
 		run->result->databases++;
