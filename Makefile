@@ -68,7 +68,7 @@ FORMATTED := $(wildcard $(addsuffix /*.[ch],core repo cli fuzz $(wildcard tests/
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 ARCHIVES := $(B)/libcli.a $(B)/librepo.a $(B)/libcore.a
 PROGRAM := $(if $(filter release,$(VARIANT)),build/nightjar,$(B)/nightjar)
-SUITE = NIGHTJAR=$(abspath $(PROGRAM)) tests/tools/suite.sh
+SUITE = NIGHTJAR=$(abspath $(PROGRAM)) TOOLS=$(abspath $(B)/tests/bench) tests/tools/suite.sh
 
 all: ## the program, at build/nightjar (the default)
 all: $(PROGRAM)
@@ -97,8 +97,13 @@ check-long: ## check, then the crash matrix and the other slow tests
 check-long: check long
 
 long: ## the slow tests alone
-long: $(PROGRAM) $(LONG_BINS)
+long: $(PROGRAM) $(LONG_BINS) $(BENCH_BINS)
 	@NIGHTJAR_LONG=1 $(SUITE) $(LONG_BINS) $(wildcard tests/crash/*.bats)
+
+threads: ## whatever starts threads, under ThreadSanitizer
+	@+$(MAKE) --no-print-directory VARIANT=tsan threads_now
+threads_now: $(PROGRAM) $(B)/tests/repo/test_workers $(BENCH_BINS)
+	@$(SUITE) $(B)/tests/repo/test_workers tests/crash/bench.bats
 
 bench: ## time, memory and stored bytes beside restic and borg; sizes: tests/bench/bench.sh
 	@tests/tools/deps.sh demo
@@ -202,7 +207,8 @@ $(B)/fuzz_%: $(B)/fuzz/%.o $(ARCHIVES)
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 FORCE:
-.PHONY: all help demo test check suite check-long long bench bench_now gates asan tsan clang fuzz fuzz_all cov tidy \
+.PHONY: all help demo test check suite check-long long threads threads_now bench bench_now \
+	gates asan tsan clang fuzz fuzz_all cov tidy \
 	format format-check install deps clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -310,6 +310,7 @@ static int read_front(struct repo *repo, const struct id *name, uint64_t pack_by
 static int rescue_pack(struct repo *repo, struct index *index, const struct id *name,
 		       uint64_t pack_bytes, struct err *err)
 {
+	char path[STORE_PATH_CHARS];
 	struct buf front = {0};
 	struct pack_dir dir = {0};
 	struct err why = {0};
@@ -324,10 +325,11 @@ static int rescue_pack(struct repo *repo, struct index *index, const struct id *
 		r = index_add_pack(index, name, pack_bytes, &dir, &why);
 	pack_dir_free(&dir);
 	buf_free(&front);
-	if (r != -ERR_NOMEM)
+	if (r != -ERR_NOMEM && r != -ERR_VERSION)
 		return 0;
 	*err = why;
-	return r;
+	store_path(STORE_DATA, name, path);
+	return r == -ERR_VERSION ? err_prefix(err, "%s/%s", repo->store->location, path) : r;
 }
 
 int index_rescue(struct repo *repo, struct index *index, struct err *err)

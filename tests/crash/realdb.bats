@@ -31,7 +31,7 @@ round_trip_of() {
 	[ "$databases" -ge "$2" ]
 	diff -r --no-dereference "$WORK/$1" "$WORK/out$WORK/$1" >"$WORK/differ" || true
 	# Files are equal byte for byte; databases were compared row by row.
-	while read -r _ file _ _; do
+	while read -r _ _ file _; do
 		[ "$(head -c 15 "$file" | tr -d '\0')" = 'SQLite format 3' ]
 	done < <(grep '^Binary files' "$WORK/differ")
 	! grep -v '^Binary files' "$WORK/differ"

@@ -486,7 +486,7 @@ static void test_dump_refuses(void **state)
 static void test_store_fails(void **state)
 {
 	struct content_case *t = *state;
-	const size_t len = (size_t)24 << 20;
+	const size_t len = (size_t)64 << 20; /* more than a pack and what workers hold */
 	uint8_t *bytes = repo_case_block(8, len);
 	struct content content = {0};
 	int r;

@@ -17,7 +17,8 @@ static struct packer *new_packer(struct repo_case *c, struct index *index, bool 
 {
 	struct packer *p = NULL;
 
-	MUST(packer_new(c->repo, index, &(struct packer_options){.sequence = 1, .dry_run = dry_run},
+	MUST(packer_new(c->repo, index,
+			&(struct packer_options){.sequence = 1, .dry_run = dry_run, .workers = 1},
 			&p, &c->err),
 	     &c->err);
 	return p;
@@ -72,9 +73,9 @@ static void test_dedup(void **state)
 	assert_int_equal(packer_stats(p)->chunks_seen, 4);
 	assert_int_equal(packer_stats(p)->chunks_new, 3);
 	assert_int_equal(packer_stats(p)->bytes_new, 3000);
-	assert_int_equal(packer_stats(p)->bytes_packed, 3000 + 3 * 16);
 	assert_int_equal(packer_stats(p)->bytes_stored, 0);
 	MUST(packer_finish(p, &c->err), &c->err);
+	assert_int_equal(packer_stats(p)->bytes_packed, 3000 + 3 * 16);
 	assert_int_equal(repo_case_count(c->inner, STORE_DATA), 1);
 	assert_int_equal(repo_case_count(c->inner, STORE_INDEX), 1);
 	assert_true(packer_stats(p)->bytes_stored >= 3000);
@@ -164,7 +165,8 @@ static void test_packs_are_put_at_16_mib(void **state)
 
 	for (uint64_t n = 0; n < 36; n++) {
 		MUST(add_number(p, n, BIG, &ids[n], &c->err), &c->err);
-		assert_true(repo_case_count(c->inner, STORE_DATA) >= n / 17);
+		/* Three chunks may be with the worker. */
+		assert_true(repo_case_count(c->inner, STORE_DATA) >= (n < 3 ? 0 : n - 3) / 17);
 	}
 	assert_int_equal(repo_case_count(c->inner, STORE_INDEX), 0); /* write order */
 	MUST(packer_finish(p, &c->err), &c->err);

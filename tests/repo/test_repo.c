@@ -1,4 +1,4 @@
-/* Making and opening repositories: every key, every kill, every damage. */
+/* Opening repositories: every key, every damage. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,6 +71,7 @@ static void test_password(void **state)
 	struct repo_case *c = *state;
 	struct repo_credentials wrong = {.password = "A password of a test", .password_len = 20};
 	struct repo_credentials none = {.password = "", .password_len = 0};
+	struct repo_init_options again = init_options();
 	struct repo_credentials longer = {.password = REPO_CASE_PASSWORD,
 					  .password_len = sizeof(REPO_CASE_PASSWORD)};
 
@@ -80,6 +81,8 @@ static void test_password(void **state)
 	MUST_FAIL(try_open(c->inner, &none, &c->err), ERR_KEY, &c->err);
 	MUST_FAIL(try_open(c->inner, &longer, &c->err), ERR_KEY, &c->err);
 	assert_null(strstr(c->err.text, REPO_CASE_PASSWORD));
+	MUST_FAIL(repo_init(c->inner, c->repo->keys, &again, &c->err), ERR_EXISTS, &c->err);
+	MUST(try_open(c->inner, &right_password, &c->err), &c->err);
 }
 
 static void test_key_file_of_every_role(void **state)
@@ -408,173 +411,6 @@ static void test_list_is_sorted(void **state)
 	MUST_FAIL(repo_list(c->fault, STORE_LOCKS, &names, NULL, &count, &c->err), ERR_IO, &c->err);
 }
 
-/* --- init --- */
-
-static void test_init_twice(void **state)
-{
-	struct repo_case *c = *state;
-	struct repo_init_options options = init_options();
-	struct keys *keys = new_keys();
-
-	MUST_FAIL(repo_init(c->inner, keys, &options, &c->err), ERR_EXISTS, &c->err);
-	MUST(open_keyfile(c->inner, &c->keyfile, &c->err), &c->err);
-	keys_free(keys);
-}
-
-static void test_init_without_password(void **state)
-{
-	struct repo_init_options options = {.now_s = 77};
-	struct store *mem = NULL;
-	struct keys *keys = new_keys();
-	struct buf text = {0};
-	struct err err = {0};
-
-	(void)state;
-	MUST(store_mem_new(&mem, &err), &err);
-	MUST(repo_init(mem, keys, &options, &err), &err);
-	assert_int_equal(repo_case_count(mem, STORE_KEYS), 1);
-	MUST(keyfile_enc(keys, ROLE_FULL, &text, &err), &err);
-	MUST(open_keyfile(mem, &text, &err), &err);
-	MUST_FAIL(try_open(mem, &right_password, &err), ERR_KEY, &err);
-	buf_wipe(&text);
-	keys_free(keys);
-	store_free(mem);
-}
-
-/* A store in which somebody else's config appears between create and ours. */
-struct race {
-	struct store base;
-	struct store *inner;
-	struct keys *theirs;
-};
-
-static int race_create(struct store *s, struct err *err)
-{
-	struct race *race = (struct race *)s;
-	struct repo_init_options options = init_options();
-	int r = store_create(race->inner, err);
-
-	return r ? r : repo_init(race->inner, race->theirs, &options, err);
-}
-
-static int race_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
-		    size_t len, struct err *err)
-{
-	return store_put(((struct race *)s)->inner, type, name, bytes, len, err);
-}
-
-static int race_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
-		    struct buf *out, struct err *err)
-{
-	return store_get(((struct race *)s)->inner, type, name, max_bytes, out, err);
-}
-
-static void test_init_race(void **state)
-{
-	const struct store_ops ops = {.create = race_create, .put = race_put, .get = race_get};
-	char location[] = "race";
-	struct race race = {.base = {.ops = &ops, .location = location}, .theirs = new_keys()};
-	struct repo_init_options options = init_options();
-	struct keys *ours = new_keys();
-	struct repo *repo = NULL;
-	struct err err = {0};
-
-	(void)state;
-	MUST(store_mem_new(&race.inner, &err), &err);
-	MUST_FAIL(repo_init(&race.base, ours, &options, &err), ERR_EXISTS, &err);
-	/* Theirs works, in spite of our slot and roster beside it. */
-	MUST(repo_open(race.inner, &right_password, &repo, &err), &err);
-	assert_memory_equal(repo->conf.repo, race.theirs->repo, REPO_ID_BYTES);
-	MUST(repo_use_writer(repo, "h", false, &err), &err);
-	assert_int_equal(repo->roster.writer_count, 1);
-	repo_close(repo);
-	keys_free(ours);
-	keys_free(race.theirs);
-}
-
-/* Kills init at every call; whatever is left, the next init works, or the repository is complete. */
-static void init_killed(struct store *inner, const struct store_fault_plan *kill, bool *out_done)
-{
-	struct repo_init_options options = init_options();
-	struct keys *keys = new_keys();
-	struct store *s = NULL;
-	struct err err = {0};
-	int r;
-
-	MUST(store_fault_new(inner, &s, &err), &err);
-	store_fault_arm(s, kill);
-	r = repo_init(s, keys, &options, &err);
-	*out_done = !store_fault_fired(s);
-	assert_true(r == 0 || !*out_done);
-	if (r) {
-		keys_free(keys);
-		keys = new_keys();
-		r = repo_init(inner, keys, &options, &err);
-		if (r)
-			assert_int_equal(r, -ERR_EXISTS);
-	}
-	MUST(try_open(inner, &right_password, &err), &err);
-	repo_case_assert_format(inner);
-	store_free(s);
-	keys_free(keys);
-}
-
-static void test_init_killed(void **state)
-{
-	const enum store_fault_kind kinds[] = {FAULT_BEFORE, FAULT_AFTER, FAULT_STOP};
-
-	(void)state;
-	for (size_t i = 0; i < 3; i++) {
-		bool done = false;
-
-		for (uint64_t k = 1; !done; k++) {
-			struct store_fault_plan kill = {.kind = kinds[i], .at = k};
-			struct store *mem = NULL;
-			struct err err = {0};
-
-			MUST(store_mem_new(&mem, &err), &err);
-			init_killed(mem, &kill, &done);
-			store_free(mem);
-		}
-	}
-}
-
-static void test_init_killed_local(void **state)
-{
-	bool done = false;
-
-	for (uint64_t k = 1; !done; k++) {
-		struct store_fault_plan kill = {.kind = FAULT_STOP, .at = k};
-		struct local_case *f;
-
-		assert_int_equal(local_case_setup_bare(state), 0);
-		f = *state;
-		init_killed(f->store, &kill, &done);
-		local_case_teardown(state);
-	}
-}
-
-/* The config that was stored is another one than that which was put. */
-static void test_init_reads_back(void **state)
-{
-	struct repo_init_options options = init_options();
-	struct keys *keys = new_keys();
-	struct store *mem = NULL, *s = NULL;
-	struct err err = {0};
-
-	(void)state;
-	MUST(store_mem_new(&mem, &err), &err);
-	MUST(store_fault_new(mem, &s, &err), &err);
-	store_fault_arm(s, &(struct store_fault_plan){.kind = FAULT_FLIP,
-						      .at = 1,
-						      .ops = FAULT_OP(FAULT_PUT),
-						      .types = FAULT_TYPE(STORE_CONFIG)});
-	assert_true(repo_init(s, keys, &options, &err) != 0);
-	store_free(s);
-	store_free(mem);
-	keys_free(keys);
-}
-
 #define CASE(test) cmocka_unit_test_setup_teardown(test, repo_case_setup, repo_case_teardown)
 
 int main(void)
@@ -595,12 +431,6 @@ int main(void)
 	    CASE(test_use_writer_fails),
 	    CASE(test_get_and_put),
 	    CASE(test_list_is_sorted),
-	    CASE(test_init_twice),
-	    cmocka_unit_test(test_init_without_password),
-	    cmocka_unit_test(test_init_race),
-	    cmocka_unit_test(test_init_killed),
-	    cmocka_unit_test(test_init_killed_local),
-	    cmocka_unit_test(test_init_reads_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
