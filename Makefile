@@ -207,8 +207,7 @@ $(B)/fuzz_%: $(B)/fuzz/%.o $(ARCHIVES)
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 FORCE:
-.PHONY: all help demo test check suite check-long long threads threads_now bench bench_now \
-	gates asan tsan clang fuzz fuzz_all cov tidy \
-	format format-check install deps clean FORCE
+.PHONY: all help demo test check suite check-long long threads threads_now bench bench_now gates asan \
+	tsan clang fuzz fuzz_all cov tidy format format-check install deps clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

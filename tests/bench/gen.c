@@ -356,7 +356,7 @@ static void init(struct gen *g)
 	for (uint64_t i = 0; i < g->files; i++)
 		add_attachment(g, i);
 	if (g->db)
-		sql(g, "COMMIT");
+		sql(g, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 static void rewrite_and_delete(struct gen *g, uint64_t messages)
