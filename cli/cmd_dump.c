@@ -47,5 +47,8 @@ enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **
 				    "'dump' needs one file: dump MANIFEST:/path/of/the/file");
 	}
 	session_close(&s);
+	/* What stdout refused is said once, at the end, and a reader that went away not at all. */
+	if (r && cli->out.write_errno)
+		return EXIT_FAILED;
 	return r ? command_fail(cli, &err) : EXIT_OK;
 }

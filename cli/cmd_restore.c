@@ -121,8 +121,7 @@ static void print_result(struct cli *cli, const struct restore_result *res, cons
 			 "verified %llu files: every byte reads back as it was backed up",
 			 (unsigned long long)res->verified);
 	if (res->failed)
-		out_line(&cli->out, "%llu entries could NOT be restored",
-			 (unsigned long long)res->failed);
+		out_line(&cli->out, "could NOT be restored: %llu", (unsigned long long)res->failed);
 }
 
 enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands)

@@ -24,12 +24,23 @@ void out_clear_meter(struct out *o)
 	o->meter_shown = false;
 }
 
+/* A result may be several lines; whatever else in it would steer a terminal is escaped. */
 static void __attribute__((format(printf, 2, 0)))
 put_line(struct out *o, const char *fmt, va_list ap)
 {
+	char text[LINE_CHARS], shown[2 * LINE_CHARS], *at = text, *end;
+
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	out_clear_meter(o);
 	errno = 0;
-	results_written(o, vfprintf(o->results, fmt, ap) >= 0 && fputc('\n', o->results) != EOF);
+	do {
+		end = strchr(at, '\n');
+		if (end)
+			*end = '\0';
+		(void)text_printable(at, shown, sizeof(shown));
+		results_written(o, fputs(shown, o->results) >= 0 && fputc('\n', o->results) != EOF);
+		at = end + 1;
+	} while (end);
 }
 
 void out_line(struct out *o, const char *fmt, ...)

@@ -130,21 +130,15 @@ static int open_packer(struct backup_run *run, uint64_t sequence, struct err *er
 	return packer_new(run->repo, run->index, &options, &run->packer, err);
 }
 
-/* What lies in a pack that is lost is not there: to rest on it would make a backup that cannot be restored. */
-static int leave_lost_packs(struct backup_run *run, struct err *err)
+static void tell_lost_packs(struct backup_run *run)
 {
-	char text[96];
-	uint64_t lost;
-	int r = index_mark_lost(run->repo, run->index, &lost, err);
+	char text[128];
 
-	if (!r && lost) {
-		(void)snprintf(text, sizeof(text),
-			       "%llu packs are missing or cut short; 'nightjar check' names what "
-			       "they touch",
-			       (unsigned long long)lost);
-		backup_warning(run, run->repo->store->location, text);
-	}
-	return r;
+	(void)snprintf(
+	    text, sizeof(text),
+	    "%llu packs are missing or cut short; 'nightjar check' names what they touch",
+	    (unsigned long long)packer_stats(run->packer)->packs_lost);
+	backup_warning(run, run->repo->store->location, text);
 }
 
 /* Whatever is wrong with the cache costs time only. */
@@ -202,8 +196,6 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 	if (!r)
 		r = index_load(repo, on_bad_segment, run, &run->index, err);
 	if (!r)
-		r = leave_lost_packs(run, err);
-	if (!r)
 		r = manifests_succeed(repo, &run->manifests, m, err);
 	if (!r)
 		r = reader_new(repo, run->index, &run->reader, err);
@@ -215,6 +207,8 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 		r = open_cache(run, err);
 	if (r)
 		return r;
+	if (packer_stats(run->packer)->packs_lost)
+		tell_lost_packs(run);
 	run->parent = find_parent(run);
 	run->names = fs_names_new();
 	run->io = malloc(IO_BYTES);

@@ -278,10 +278,29 @@ static int tell_unnamed(struct run *run, uint32_t place, struct err *err)
 	return idset_add(&run->unnamed, name, err);
 }
 
+/* A good place, rather one in a pack that a segment names: an orphan may hold copies of what is not missing. */
+static uint32_t find_place(const struct run *run, const struct chunk_ref *ref)
+{
+	const struct index *index = run->index;
+	uint32_t fallback = INDEX_NONE;
+
+	for (uint32_t at = index_find(index, ref->kind, &ref->id); at != INDEX_NONE;
+	     at = index->places[at].next) {
+		const struct index_place *place = &index->places[at];
+
+		if (place->bad || index->packs[place->pack].bad)
+			continue;
+		if (place->pack < run->indexed)
+			return at;
+		fallback = at;
+	}
+	return fallback;
+}
+
 static int check_chunk(struct folder *at, const char *path, const struct chunk_ref *ref,
 		       struct err *err)
 {
-	uint32_t place = index_find_good(at->run->index, ref->kind, &ref->id);
+	uint32_t place = find_place(at->run, ref);
 
 	if (place != INDEX_NONE)
 		return tell_unnamed(at->run, place, err);

@@ -58,7 +58,8 @@ int index_add_pack(struct index *index, const struct id *name, uint64_t pack_byt
 
 /*
  * Adds, once, the packs in the store that no segment names, from their own directories: the way out when
- * index objects are lost. Packs that do not open are left out. Needs a key that opens directories.
+ * index objects are lost. Packs that do not open are left out, but ERR_VERSION for one of a newer
+ * format. Needs a key that opens directories.
  */
 int index_rescue(struct repo *repo, struct index *index, struct err *err) ERR_UNUSED_WARN;
 

@@ -110,6 +110,8 @@ static void as_json(void **state)
 		    "{\"message_type\":\"warning\",\"message\":\"warning w\"}\n"
 		    "{\"message_type\":\"error\",\"error\":{\"message\":\"cannot read /a\\u000a\"},"
 		    "\"during\":\"archival\",\"item\":\"/a\\u000a\"}\n"
+		    "{\"message_type\":\"error\",\"error\":{\"message\":\"is gone\"},"
+		    "\"during\":\"archival\",\"item\":\"/b\\u001b\"}\n"
 		    "{\"message_type\":\"exit_error\",\"code\":3,\"message\":\"end\"}\n");
 }
 

@@ -469,7 +469,7 @@ class Manifest:
 class Repository:
     def __init__(self, path, arguments):
         self.path, self.problems, self.keys = path, 0, None
-        self.places = collections.defaultdict(list)
+        self.places, self.well_cut = collections.defaultdict(list), set()
         slots, rosters = [], []
         for name in self.names("keys"):
             with self.guard():
@@ -756,10 +756,11 @@ class Tree:
             data = self.repository.chunk(DATA, id_)
             need(size in (None, len(data)) and 0 < len(data) <= left, "a chunk of wrong length")
             left -= len(data)
-            if self.cuts:
+            if self.cuts and (id_, left == 0) not in self.repository.well_cut:
                 end = first_cut(data, self.domain)
                 need(end == len(data) or (end is None and left == 0),
                      f"chunk {id_.hex()}: cut elsewhere than §7 says")
+                self.repository.well_cut.add((id_, left == 0))
             yield data
         need(left == 0, "its chunks are too short")
 
@@ -777,13 +778,14 @@ def first_cut(data, domain):
     """Where FastCDC ends the chunk that starts data; None when data ends first."""
     gear, multiplier, h, mask = domain.gear, domain.multiplier, 0, 2**64 - 1
     # What is more than 64 bytes back has left h.
-    for at in range(262144 - 64, len(data)):
-        h = (h << 1) + gear[data[at]] & mask
-        if at >= 262143 and (h * multiplier & mask) >> (42 if at + 1 < 1 << 20 else 46) == 0:
-            return at + 1
-        if at + 1 == 4194304:
-            return at + 1
-    return None
+    for byte in data[262144 - 65:262143]:
+        h = (h << 1) + gear[byte] & mask
+    for start, end, k in ((262143, (1 << 20) - 1, 22), ((1 << 20) - 1, 4194304, 18)):
+        for at, byte in enumerate(data[start:end], start + 1):
+            h = (h << 1) + gear[byte] & mask
+            if h * multiplier & mask < 1 << 64 - k:
+                return at
+    return 4194304 if len(data) >= 4194304 else None
 
 
 # ---- commands ------------------------------------------------------------------------------------
@@ -832,6 +834,7 @@ class Extraction:
 
     def __init__(self, repository, manifest, target):
         self.repository, self.target, self.links = repository, os.fsencode(target), {}
+        self.sources = [source.rstrip(b"/") + b"/" for source in manifest.sources]
         self.tree = Tree(repository, manifest.domain)
         self.images = {d.path: d for d in manifest.databases}
         os.makedirs(target, exist_ok=True)
@@ -860,7 +863,7 @@ class Extraction:
         else:
             kind = {4: stat.S_IFIFO, 5: stat.S_IFSOCK, 6: stat.S_IFCHR, 7: stat.S_IFBLK}[file.type]
             os.mknod(path, kind | 0o600, os.makedev(*file.device) if file.type >= 6 else 0)
-        self.attributes(file, path)
+        self.attributes(file, path, any((inside + b"/").startswith(s) for s in self.sources))
         if file.link:
             self.links[file.link] = path
 
@@ -886,7 +889,7 @@ class Extraction:
         finally:
             os.close(out)
 
-    def attributes(self, file, path):
+    def attributes(self, file, path, has_time):
         if os.geteuid() == 0:
             os.chown(path, number_of(pwd.getpwnam, file.user, file.uid),
                      number_of(grp.getgrnam, file.group, file.gid), follow_symlinks=False)
@@ -895,8 +898,9 @@ class Extraction:
                 os.setxattr(path, name, value, follow_symlinks=False)
         if file.type != 3:
             os.chmod(path, file.mode)
-        time = file.seconds * 10**9 + file.nanoseconds
-        os.utime(path, ns=(time, time), follow_symlinks=False)
+        if has_time:
+            time = file.seconds * 10**9 + file.nanoseconds
+            os.utime(path, ns=(time, time), follow_symlinks=False)
 
 
 def number_of(look_up, name, number):
