@@ -12,16 +12,12 @@
 #include "core/seal.h"
 #include "core/sha256.h"
 #include "repo/bucketdb.h"
+#include "repo/filescache_entry.h"
 
-#define KEY_BYTES 16
 #define SALT_BYTES 32
 #define BUCKET_BYTES (64u << 10) /* a bucket is closed when it is this full */
 #define MEMORY_BYTES                                                                               \
 	((size_t)1 << 30) /* of buckets; what a larger cache holds beyond is read again */
-#define LOOK_BYTES (KEY_BYTES + 5 * 8) /* key, inode, size, mtime, ctime, looked at */
-#define ENTRY_BYTES (LOOK_BYTES + 4 + 1 + 16 + 4 + 4)
-#define FLAG_XATTRS 1u
-#define FLAG_LIST 2u
 #define NOBODY UINT32_MAX
 
 /* As loaded, or (row 0) to be added. Entries lie one after the other in plain. */
@@ -41,7 +37,7 @@ struct cell {
 struct filescache {
 	char *folder, *path;
 	uint8_t repo[REPO_ID_BYTES];
-	uint8_t path_key[KEY_BYTES];
+	uint8_t path_key[FILESCACHE_KEY_BYTES];
 	uint8_t *seal_key; /* 32 bytes, locked memory */
 	struct bucket *buckets;
 	size_t bucket_count, bucket_cap;
@@ -52,19 +48,6 @@ struct filescache {
 	bool anew;        /* the file is replaced */
 	struct err note;
 };
-
-/* The fixed part of an entry. */
-struct look {
-	uint64_t inode, size;
-	int64_t mtime_ns, ctime_ns, looked_ns;
-};
-
-void filescache_file_wipe(struct filescache_file *file)
-{
-	content_free(&file->content);
-	free(file->extents);
-	*file = (struct filescache_file){0};
-}
 
 /* --- keys and places --- */
 
@@ -108,7 +91,7 @@ static int set_keys(struct filescache *c, const struct filescache_owner *o, stru
 		r = derive(root.b, "path", "", 0, &key, err);
 	}
 	if (!r) {
-		memcpy(c->path_key, key.b, KEY_BYTES);
+		memcpy(c->path_key, key.b, FILESCACHE_KEY_BYTES);
 		r = derive(root.b, "name", "", 0, out_group, err);
 	}
 	sodium_memzero(&root, sizeof(root));
@@ -134,7 +117,8 @@ static int set_paths(struct filescache *c, const char *cache_dir, const struct i
 	return 0;
 }
 
-static void key_of(const struct filescache *c, const char *path, uint8_t out_key[KEY_BYTES])
+static void key_of(const struct filescache *c, const char *path,
+		   uint8_t out_key[FILESCACHE_KEY_BYTES])
 {
 	(void)crypto_shorthash_siphashx24(out_key, (const uint8_t *)path, strlen(path),
 					  c->path_key);
@@ -148,14 +132,14 @@ static const uint8_t *entry_at(const struct filescache *c, const struct cell *ce
 }
 
 /* The cell of a key: where it is, or the free one where it would go. */
-static struct cell *cell_of(const struct filescache *c, const uint8_t key[KEY_BYTES])
+static struct cell *cell_of(const struct filescache *c, const uint8_t key[FILESCACHE_KEY_BYTES])
 {
 	size_t mask = c->cell_count - 1, at;
 	uint64_t h;
 
 	memcpy(&h, key, sizeof(h));
 	for (at = (size_t)h & mask; c->cells[at].bucket != NOBODY; at = (at + 1) & mask) {
-		if (memcmp(entry_at(c, &c->cells[at]), key, KEY_BYTES) == 0)
+		if (memcmp(entry_at(c, &c->cells[at]), key, FILESCACHE_KEY_BYTES) == 0)
 			break;
 	}
 	return &c->cells[at];
@@ -223,99 +207,7 @@ static int64_t ns_of(const struct timespec *t)
 	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
 }
 
-/* How long the entry in r is, r then past it; bad when it does not fit. */
-static size_t entry_bytes(struct rd *r)
-{
-	size_t before = r->left;
-	uint32_t rest;
-
-	(void)rd_bytes(r, LOOK_BYTES);
-	rest = rd_u32(r);
-	(void)rd_bytes(r, rest);
-	return r->bad ? 0 : before - r->left;
-}
-
-static void entry_put(struct buf *b, const uint8_t key[KEY_BYTES], const struct look *look,
-		      const struct filescache_file *f)
-{
-	const struct content *content = &f->content;
-	uint8_t flags = 0;
-
-	if (f->has_xattrs)
-		flags |= FLAG_XATTRS;
-	if (content->shape == SHAPE_LIST)
-		flags |= FLAG_LIST;
-	buf_put(b, key, KEY_BYTES);
-	buf_put_u64(b, look->inode);
-	buf_put_u64(b, look->size);
-	buf_put_i64(b, look->mtime_ns);
-	buf_put_i64(b, look->ctime_ns);
-	buf_put_i64(b, look->looked_ns);
-	buf_put_u32(b, (uint32_t)(ENTRY_BYTES - LOOK_BYTES - 4 +
-				  content->child_count * (1 + ID_BYTES) + f->extent_count * 16));
-	buf_put_u8(b, flags);
-	buf_put_u64(b, f->size);
-	buf_put_u64(b, content->bytes);
-	buf_put_u32(b, (uint32_t)content->child_count);
-	buf_put_u32(b, (uint32_t)f->extent_count);
-	for (size_t i = 0; i < content->child_count; i++) {
-		buf_put_u8(b, content->children[i].kind);
-		buf_put(b, content->children[i].id.b, ID_BYTES);
-	}
-	for (size_t i = 0; i < f->extent_count; i++) {
-		buf_put_u64(b, f->extents[i].offset);
-		buf_put_u64(b, f->extents[i].len);
-	}
-}
-
-/* What follows the look. The bytes were sealed by us; still no count is believed beyond what is there. */
-static int entry_get(struct rd r, struct filescache_file *f, struct err *err)
-{
-	struct rd rest = r;
-	size_t children, extents;
-	uint8_t flags;
-
-	(void)rd_bytes(&rest, LOOK_BYTES + 4);
-	flags = rd_u8(&rest);
-	f->size = rd_u64(&rest);
-	f->content.bytes = rd_u64(&rest);
-	children = rd_u32(&rest);
-	extents = rd_u32(&rest);
-	if (children > rest.left / (1 + ID_BYTES) || extents > LIMIT_EXTENTS)
-		return err_set(err, ERR_DAMAGED, "a files cache entry does not fit itself");
-	f->has_xattrs = flags & FLAG_XATTRS;
-	f->content.shape = flags & FLAG_LIST ? SHAPE_LIST : SHAPE_INLINE;
-	f->content.child_count = children;
-	f->extent_count = extents;
-	f->content.children = malloc((children + 1) * sizeof(*f->content.children));
-	f->extents = extents ? malloc(extents * sizeof(*f->extents)) : NULL;
-	if (!f->content.children || (extents && !f->extents))
-		return err_nomem(err);
-	for (size_t i = 0; i < children; i++) {
-		f->content.children[i].kind = rd_u8(&rest);
-		rd_copy(&rest, f->content.children[i].id.b, ID_BYTES);
-	}
-	for (size_t i = 0; i < extents; i++) {
-		f->extents[i].offset = rd_u64(&rest);
-		f->extents[i].len = rd_u64(&rest);
-	}
-	return rest.bad ? err_set(err, ERR_DAMAGED, "a files cache entry does not fit itself") : 0;
-}
-
-static struct look look_get(const uint8_t *entry)
-{
-	struct rd r = rd_of(entry + KEY_BYTES, LOOK_BYTES - KEY_BYTES);
-	struct look look;
-
-	look.inode = rd_u64(&r);
-	look.size = rd_u64(&r);
-	look.mtime_ns = rd_i64(&r);
-	look.ctime_ns = rd_i64(&r);
-	look.looked_ns = rd_i64(&r);
-	return look;
-}
-
-static bool look_fits(const struct look *look, const struct stat *st)
+static bool look_fits(const struct filescache_look *look, const struct stat *st)
 {
 	int64_t mtime = ns_of(&st->st_mtim), ctime_at = ns_of(&st->st_ctim);
 
@@ -377,7 +269,7 @@ static int load_entries(struct filescache *c, uint32_t bucket, struct err *err)
 	while (!status && r.left) {
 		size_t at = b->plain.len - r.left;
 
-		if (!entry_bytes(&r)) {
+		if (!filescache_entry_bytes(&r)) {
 			b->dirty = true;
 			break;
 		}
@@ -473,15 +365,15 @@ void filescache_close(struct filescache *c)
 
 static struct cell *find(const struct filescache *c, const char *path, const struct stat *st)
 {
-	uint8_t key[KEY_BYTES];
+	uint8_t key[FILESCACHE_KEY_BYTES];
 	struct cell *cell;
-	struct look look;
+	struct filescache_look look;
 
 	key_of(c, path, key);
 	cell = cell_of(c, key);
 	if (cell->bucket == NOBODY)
 		return NULL;
-	look = look_get(entry_at(c, cell));
+	look = filescache_entry_look(entry_at(c, cell));
 	return look_fits(&look, st) ? cell : NULL;
 }
 
@@ -501,7 +393,8 @@ int filescache_get(struct filescache *c, const char *path, const struct stat *st
 		return 0;
 	plain = &c->buckets[cell->bucket].plain;
 	*out_file = (struct filescache_file){0};
-	r = entry_get(rd_of(plain->data + cell->at, plain->len - cell->at), out_file, err);
+	r = filescache_entry_get(rd_of(plain->data + cell->at, plain->len - cell->at), out_file,
+				 err);
 	if (!r) {
 		cell->kept = true;
 		return 1;
@@ -521,9 +414,9 @@ static int filling(struct filescache *c, struct err *err)
 int filescache_put(struct filescache *c, const char *path, const struct stat *st,
 		   int64_t looked_at_ns, const struct filescache_file *file, struct err *err)
 {
-	const struct look look = {st->st_ino, (uint64_t)st->st_size, ns_of(&st->st_mtim),
-				  ns_of(&st->st_ctim), looked_at_ns};
-	uint8_t key[KEY_BYTES];
+	const struct filescache_look look = {st->st_ino, (uint64_t)st->st_size, ns_of(&st->st_mtim),
+					     ns_of(&st->st_ctim), looked_at_ns};
+	uint8_t key[FILESCACHE_KEY_BYTES];
 	struct buf *b;
 	size_t at;
 	int r;
@@ -536,7 +429,7 @@ int filescache_put(struct filescache *c, const char *path, const struct stat *st
 	key_of(c, path, key);
 	b = &c->buckets[c->filling].plain;
 	at = b->len;
-	entry_put(b, key, &look, file);
+	filescache_entry_put(b, key, &look, file);
 	c->bytes += b->len - at;
 	r = buf_check(b, err);
 	return r ? r : cell_set(c, c->filling, at, true, err);
@@ -575,7 +468,7 @@ static int move_kept(struct filescache *c, struct err *err)
 			break;
 		entry = entry_at(c, cell);
 		rest = rd_of(entry, c->buckets[cell->bucket].plain.len - cell->at);
-		len = entry_bytes(&rest);
+		len = filescache_entry_bytes(&rest);
 		b = &c->buckets[c->filling].plain;
 		at = b->len;
 		buf_put(b, entry, len);
