@@ -149,7 +149,7 @@ says() {
 	nightjar restore latest --target out
 	touch "out$APP/app.db-wal"
 	says 0 "a stale -wal, -shm or -journal beside it was moved aside" restore latest --target out
-	says 1 "is there already" db copy "$APP/app.db" "out$APP/app.db"
+	says 1 "exists already; it was not touched" db copy "$APP/app.db" "out$APP/app.db"
 	says 1 "not an SQLite database" db verify "$APP/attachments/1.bin"
 	break_database
 	says 21 "FAILED its integrity check:" backup "$APP"
