@@ -96,8 +96,7 @@ static int on_progress(void *arg, uint64_t done, uint64_t total, const char *wha
 {
 	struct said *s = arg;
 
-	assert_true(done <= total);
-	assert_non_null(what);
+	assert_true(done <= total && what);
 	return ++s->ticks == s->cancel_at;
 }
 
@@ -512,8 +511,6 @@ static void test_backup_killed(void **state)
 		}
 	}
 }
-
-/* --- errors --- */
 
 static void test_cancel(void **state)
 {
