@@ -202,8 +202,18 @@ static int bucket_new(struct filescache *c, int64_t row, uint32_t *out, struct e
 
 /* --- entries --- */
 
+/*
+ * Times beyond what 64 bits of nanoseconds hold (years 1677 to 2262) become the end of the range: of the future, which is
+ * never trusted; of the past, where ctime still tells.
+ */
+#define SECONDS_MOST INT64_C(9223372035)
+
 static int64_t ns_of(const struct timespec *t)
 {
+	if (t->tv_sec > SECONDS_MOST)
+		return INT64_MAX;
+	if (t->tv_sec < -SECONDS_MOST)
+		return INT64_MIN;
 	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
 }
 
