@@ -57,16 +57,18 @@ FUZZ_SRC := $(filter-out fuzz/replay.c,$(wildcard fuzz/*.c))
 FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(FUZZ_SRC))
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/repo/test_*.c tests/cli_unit/test_*.c)
 LONG_SRC := $(wildcard tests/crash/test_*.c)
+BENCH_SRC := $(wildcard tests/bench/*.c)
 TEST_BINS := $(patsubst %.c,$(B)/%,$(TEST_SRC))
 LONG_BINS := $(patsubst %.c,$(B)/%,$(LONG_SRC))
+BENCH_BINS := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
 REPLAY_BINS := $(patsubst %,$(B)/replay/%,$(FUZZ_TARGETS))
 ALL_SRC := $(CORE_SRC) $(REPO_SRC) $(CLI_SRC) $(wildcard cli/main.c) $(SUP_SRC) $(FUZZ_SRC) \
-	$(TEST_SRC) $(LONG_SRC) $(wildcard fuzz/replay.c)
+	$(TEST_SRC) $(LONG_SRC) $(BENCH_SRC) $(wildcard fuzz/replay.c)
 FORMATTED := $(wildcard $(addsuffix /*.[ch],core repo cli fuzz $(wildcard tests/*)))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 ARCHIVES := $(B)/libcli.a $(B)/librepo.a $(B)/libcore.a
 PROGRAM := $(if $(filter release,$(VARIANT)),build/nightjar,$(B)/nightjar)
-SUITE = NIGHTJAR=$(abspath $(PROGRAM)) tests/tools/suite.sh
+SUITE = NIGHTJAR=$(abspath $(PROGRAM)) TOOLS=$(abspath $(B)/tests/bench) tests/tools/suite.sh
 
 all: ## the program, at build/nightjar (the default)
 all: $(PROGRAM)
@@ -95,8 +97,20 @@ check-long: ## check, then the crash matrix and the other slow tests
 check-long: check long
 
 long: ## the slow tests alone
-long: $(PROGRAM) $(LONG_BINS)
+long: $(PROGRAM) $(LONG_BINS) $(BENCH_BINS)
 	@NIGHTJAR_LONG=1 $(SUITE) $(LONG_BINS) $(wildcard tests/crash/*.bats)
+
+threads: ## whatever starts threads, under ThreadSanitizer
+	@+$(MAKE) --no-print-directory VARIANT=tsan threads_now
+threads_now: $(PROGRAM) $(B)/tests/repo/test_workers $(BENCH_BINS)
+	@$(SUITE) $(B)/tests/repo/test_workers tests/crash/bench.bats
+
+bench: ## time, memory and stored bytes beside restic and borg; sizes: tests/bench/bench.sh
+	@tests/tools/deps.sh demo
+	@tests/tools/deps.sh bench || echo "bench: without the peers that are not there"
+	@+$(MAKE) --no-print-directory bench_now
+bench_now: $(PROGRAM) $(BENCH_BINS)
+	@NIGHTJAR=$(abspath $(PROGRAM)) TOOLS=$(abspath $(B)/tests/bench) tests/bench/bench.sh
 
 gates: ## the rules of the rooms: includes, symbols, sizes, banned calls
 gates: $(ARCHIVES)
@@ -183,6 +197,8 @@ $(PROGRAM): $(B)/cli/main.o $(ARCHIVES)
 	$(call say,LD)$(LINK) $^ $(LIBS)
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(SUP_SRC)) $(ARCHIVES)
 	$(call say,LD)$(LINK) $^ $(TEST_LIBS) $(LIBS)
+$(B)/tests/bench/%: $(B)/tests/bench/%.o $(ARCHIVES)
+	$(call say,LD)$(LINK) $^ $(LIBS)
 $(B)/replay/%: $(B)/fuzz/%.o $(B)/fuzz/replay.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(call say,LD)$(LINK) $^ $(LIBS)
@@ -191,7 +207,7 @@ $(B)/fuzz_%: $(B)/fuzz/%.o $(ARCHIVES)
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 FORCE:
-.PHONY: all help demo test check suite check-long long gates asan tsan clang fuzz fuzz_all cov tidy \
-	format format-check install deps clean FORCE
+.PHONY: all help demo test check suite check-long long threads threads_now bench bench_now gates asan \
+	tsan clang fuzz fuzz_all cov tidy format format-check install deps clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -3,12 +3,12 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/lines.h"
 #include "cli/paths.h"
 #include "cli/process.h"
+#include "cli/progress.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "core/glob.h"
@@ -19,7 +19,7 @@ struct backup_words {
 	struct option_list from, from_verbatim, from_raw;
 	struct option_number largest;
 	const char *host, *time, *integrity;
-	bool dry_run, one_file_system;
+	bool dry_run, force, one_file_system;
 };
 
 /* What the options name, put together. */
@@ -56,35 +56,77 @@ const struct option_spec cmd_backup_options[] = {
      "record NAME instead of this machine's host name"},
     {"dry-run", 'n', OPTION_FLAG, offsetof(struct backup_words, dry_run), NULL,
      "do everything but store anything"},
+    {"force", 'f', OPTION_FLAG, offsetof(struct backup_words, force), NULL,
+     "read every file, also those that did not change since the last backup"},
     {"integrity", 0, OPTION_STRING, offsetof(struct backup_words, integrity), "full",
      "integrity_check every database, not only when it is due"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 const size_t cmd_backup_options_bytes = sizeof(struct backup_words);
 
+struct teller {
+	struct cli *cli;
+	struct progress progress;
+};
+
 static void on_unreadable(void *arg, const char *path, const char *text)
 {
-	struct cli *cli = arg;
+	struct teller *t = arg;
 
-	out_error(&cli->out, "archival", path, text);
-	exit_add(&cli->codes, EXIT_SOURCE);
+	out_error(&t->cli->out, "archival", path, text);
+	exit_add(&t->cli->codes, EXIT_SOURCE);
+}
+
+static void on_corrupt(void *arg, const char *path, const char *text)
+{
+	struct teller *t = arg;
+
+	out_error(&t->cli->out, "integrity", path, text);
+	exit_add(&t->cli->codes, EXIT_INTEGRITY);
 }
 
 static void on_warning(void *arg, const char *path, const char *text)
 {
-	struct cli *cli = arg;
+	struct teller *t = arg;
 
-	out_warning(&cli->out, "%s: %s", path, text);
+	out_warning(&t->cli->out, "%s: %s", path, text);
 }
 
-static int on_progress(void *arg, enum backup_phase phase, uint64_t files, uint64_t bytes,
-		       const char *path)
+static void on_detail(void *arg, const char *path, const char *text)
 {
-	(void)arg;
-	(void)phase;
-	(void)files;
-	(void)bytes;
-	(void)path;
+	struct teller *t = arg;
+
+	if (*path)
+		out_detail(&t->cli->out, "%s: %s", path, text);
+	else
+		out_detail(&t->cli->out, "%s", text);
+}
+
+static int on_progress(void *arg, const struct backup_progress *at)
+{
+	static const char *const phases[] = {
+	    [BACKUP_SCAN] = "scan",
+	    [BACKUP_SNAPSHOT] = "databases",
+	    [BACKUP_FILES] = "files",
+	    [BACKUP_PUBLISH] = "publish",
+	};
+	struct teller *t = arg;
+	struct progress_state state = {
+	    .phase = phases[at->phase],
+	    .files = at->files,
+	    .bytes = at->bytes,
+	    .path = at->path,
+	};
+
+	if (at->pages_total) {
+		state.unit = "pages";
+		state.files = at->pages;
+		state.files_total = at->pages_total;
+	} else if (at->phase != BACKUP_SCAN) {
+		state.files_total = at->files_total;
+		state.bytes_total = at->bytes_total;
+	}
+	progress_show(&t->progress, &state);
 	return process_interrupted() ? 1 : 0;
 }
 
@@ -110,7 +152,8 @@ static int add_expanded(struct cli *cli, struct lines *paths, const char *patter
 	if (r == 0) {
 		(void)err_set(&none, ERR_SOURCE, "%s: nothing matches this of --files-from",
 			      pattern);
-		on_unreadable(cli, pattern, none.text);
+		out_error(&cli->out, "archival", pattern, none.text);
+		exit_add(&cli->codes, EXIT_SOURCE);
 	}
 	return r < 0 ? r : 0;
 }
@@ -210,11 +253,11 @@ static void print_people(struct cli *cli, const struct backup_result *res, doubl
 	out_note(&cli->out, "processed %s in %s; new data %s, the repository grew by %s", processed,
 		 took, added, stored);
 	if (res->databases_failed)
-		out_note(&cli->out,
-			 "%llu databases FAILED their integrity check; they were kept as they are",
+		out_note(&cli->out, "databases that FAILED their integrity check: %llu",
 			 (unsigned long long)res->databases_failed);
 	if (res->unreadable)
-		out_note(&cli->out, "%llu sources could NOT be read and are not in this backup",
+		out_note(&cli->out,
+			 "could NOT be read, and are not or not whole in this backup: %llu",
 			 (unsigned long long)res->unreadable);
 	if (!res->committed) {
 		out_line(&cli->out, "dry run: nothing was stored");
@@ -222,14 +265,6 @@ static void print_people(struct cli *cli, const struct backup_result *res, doubl
 	}
 	id_hex(&res->manifest, hex);
 	out_line(&cli->out, "manifest %.*s saved", ID_SHORT_CHARS, hex);
-}
-
-static double seconds_since(const struct timespec *start)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
 }
 
 /* Without the run itself: what must be right before a password is asked for. */
@@ -255,9 +290,10 @@ static int prepare(struct cli *cli, const struct backup_words *w, int count, cha
 	return r;
 }
 
-static int run_backup(struct cli *cli, const struct backup_words *w, int count, char **operands,
+static int run_backup(struct teller *t, const struct backup_words *w, int count, char **operands,
 		      struct backup_result *res, struct err *err)
 {
+	struct cli *cli = t->cli;
 	struct session s = {0};
 	struct backup_lists lists = {0};
 	struct backup_own own[2];
@@ -278,8 +314,9 @@ static int run_backup(struct cli *cli, const struct backup_words *w, int count, 
 	    .user = pw ? pw->pw_name : "",
 	    .program = "nightjar " NIGHTJAR_VERSION,
 	    .dry_run = w->dry_run,
+	    .force = w->force,
 	    .integrity_full = w->integrity != NULL,
-	    .cb = {on_unreadable, on_warning, on_progress, cli},
+	    .cb = {on_unreadable, on_corrupt, on_warning, on_detail, on_progress, t},
 	};
 	int r = prepare(cli, w, count, operands, &lists, &o, err);
 
@@ -306,18 +343,19 @@ static int run_backup(struct cli *cli, const struct backup_words *w, int count, 
 
 enum exit_code cmd_backup(struct cli *cli, const void *options, int count, char **operands)
 {
+	struct teller teller = {.cli = cli};
 	struct backup_result res = {0};
-	struct timespec start;
 	struct err err = {0};
+	int r;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &start);
-	if (run_backup(cli, options, count, operands, &res, &err) < 0)
+	progress_begin(&teller.progress, &cli->out);
+	r = run_backup(&teller, options, count, operands, &res, &err);
+	progress_end(&teller.progress);
+	if (r)
 		return command_fail(cli, &err);
 	if (cli->out.json)
-		print_json(cli, &res, seconds_since(&start));
+		print_json(cli, &res, progress_seconds(&teller.progress));
 	else
-		print_people(cli, &res, seconds_since(&start));
-	if (res.databases_failed)
-		exit_add(&cli->codes, EXIT_INTEGRITY);
+		print_people(cli, &res, progress_seconds(&teller.progress));
 	return EXIT_OK;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli/process.h"
+#include "cli/progress.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "repo/check.h"
@@ -18,36 +19,46 @@ const struct option_spec cmd_check_options[] = {
 };
 const size_t cmd_check_options_bytes = sizeof(struct check_words);
 
+struct teller {
+	struct cli *cli;
+	struct progress progress;
+};
+
 static void on_damage(void *arg, const char *object, const char *text)
 {
-	struct cli *cli = arg;
+	struct teller *t = arg;
 
-	out_error(&cli->out, "check", object, text);
+	out_error(&t->cli->out, "check", object, text);
 }
 
 static void on_touched(void *arg, const struct id *manifest, const char *path, const char *text)
 {
-	struct cli *cli = arg;
+	struct teller *t = arg;
 	char hex[ID_HEX_CHARS + 1], item[4200];
 
 	id_hex(manifest, hex);
 	(void)snprintf(item, sizeof(item), "manifest %.*s: %s", ID_SHORT_CHARS, hex, path);
-	out_error(&cli->out, "check", item, text);
+	out_error(&t->cli->out, "check", item, text);
 }
 
 static void on_note(void *arg, const char *object, const char *text)
 {
-	struct cli *cli = arg;
+	struct teller *t = arg;
 
-	out_detail(&cli->out, "%s: %s", object, text);
+	out_detail(&t->cli->out, "%s: %s", object, text);
 }
 
 static int on_progress(void *arg, uint64_t done, uint64_t total, const char *what)
 {
-	(void)arg;
-	(void)done;
-	(void)total;
-	(void)what;
+	struct teller *t = arg;
+
+	progress_show(&t->progress, &(struct progress_state){
+					.phase = total ? "read data" : "structure",
+					.unit = "packs",
+					.files = done,
+					.files_total = total,
+					.path = what,
+				    });
 	return process_interrupted() ? 1 : 0;
 }
 
@@ -73,7 +84,7 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 {
 	char size[TEXT_SIZE_CHARS];
 
-	out_note(&cli->out, "%llu manifests, %llu packs, %llu index segments",
+	out_note(&cli->out, "manifests: %llu, packs: %llu, index segments: %llu",
 		 (unsigned long long)res->manifests, (unsigned long long)res->packs,
 		 (unsigned long long)res->segments);
 	if (read_data) {
@@ -82,13 +93,16 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 size);
 	}
 	if (res->orphans)
-		out_note(&cli->out, "%llu orphaned packs, left by interrupted backups: harmless",
+		out_note(&cli->out,
+			 res->damaged
+			     ? "packs that nothing names: %llu"
+			     : "packs that interrupted backups left behind, harmless: %llu",
 			 (unsigned long long)res->orphans);
 	if (res->damaged)
-		out_line(&cli->out,
-			 "DAMAGE was found: %llu lines above. Other paths are whole. "
-			 "The next backup stores again what its sources still have.",
-			 (unsigned long long)res->damaged);
+		out_line(&cli->out, "DAMAGE was found (findings: %llu)%s",
+			 (unsigned long long)res->damaged,
+			 read_data ? "; what is not named above can be restored"
+				   : "; --read-data reads what this did not");
 	else
 		out_line(&cli->out, "no damage found%s",
 			 read_data ? "" : " (structure only; --read-data reads every byte)");
@@ -97,13 +111,14 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands)
 {
 	const struct check_words *w = options;
+	struct teller teller = {.cli = cli};
 	struct check_options o = {
 	    .read_data = w->read_data,
 	    .damage = on_damage,
 	    .touched = on_touched,
 	    .note = on_note,
 	    .progress = on_progress,
-	    .arg = cli,
+	    .arg = &teller,
 	};
 	struct check_result res = {0};
 	struct session s = {0};
@@ -112,9 +127,16 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 
 	(void)count;
 	(void)operands;
+	progress_begin(&teller.progress, &cli->out);
 	if (!r)
 		r = check_run(s.repo, &o, &res, &err);
+	progress_end(&teller.progress);
 	session_close(&s);
+	/* A repository too damaged to open is what check is asked about. */
+	if (r == -ERR_DAMAGED) {
+		out_exit_error(&cli->out, EXIT_DAMAGED, err.text);
+		return EXIT_DAMAGED;
+	}
 	if (r)
 		return command_fail(cli, &err);
 	if (cli->out.json)

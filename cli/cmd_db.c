@@ -1,56 +1,27 @@
 #include "cli/command.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "cli/process.h"
+#include "cli/progress.h"
 #include "repo/dbfile.h"
 
-/* A line on the terminal, redrawn a few times a second. */
-struct meter {
+struct teller {
 	struct cli *cli;
-	bool shown;
-	struct timespec last;
+	struct progress progress;
 };
-
-static bool meter_due(struct meter *m)
-{
-	struct timespec now;
-	long ms;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	ms = (long)(now.tv_sec - m->last.tv_sec) * 1000 + (now.tv_nsec - m->last.tv_nsec) / 1000000;
-	if (m->last.tv_sec && ms < 200)
-		return false;
-	m->last = now;
-	return true;
-}
 
 static int on_progress(void *arg, const char *phase, uint64_t done, uint64_t total)
 {
-	struct meter *m = arg;
+	struct teller *t = arg;
 
-	if (process_interrupted())
-		return 1;
-	if (m->cli->out.json || m->cli->out.quiet || !isatty(STDERR_FILENO) || !meter_due(m))
-		return 0;
-	m->shown = true;
-	if (total)
-		(void)fprintf(m->cli->out.errors, "\r\033[K%s: %3u %%", phase,
-			      (unsigned)(done < total ? done * 100 / total : 100));
-	else
-		(void)fprintf(m->cli->out.errors, "\r\033[K%s: %llu pages", phase,
-			      (unsigned long long)done);
-	(void)fflush(m->cli->out.errors);
-	return 0;
-}
-
-static void meter_end(struct meter *m)
-{
-	if (m->shown)
-		(void)fputs("\r\033[K", m->cli->out.errors);
+	progress_show(&t->progress, &(struct progress_state){
+					.phase = phase,
+					.unit = "pages",
+					.files = done,
+					.files_total = total,
+				    });
+	return process_interrupted() ? 1 : 0;
 }
 
 static void say_done(struct cli *cli, const char *type, const char *path, const char *verdict)
@@ -71,14 +42,16 @@ static void say_done(struct cli *cli, const char *type, const char *path, const 
 
 enum exit_code cmd_db_copy(struct cli *cli, const void *options, int count, char **operands)
 {
-	struct meter meter = {.cli = cli};
-	struct dbfile_progress progress = {on_progress, &meter};
+	struct teller teller = {.cli = cli};
+	struct dbfile_progress progress = {on_progress, &teller};
 	struct err err = {0};
-	int r = dbfile_copy(operands[0], operands[1], 0, &progress, &err);
+	int r;
 
 	(void)options;
 	(void)count;
-	meter_end(&meter);
+	progress_begin(&teller.progress, &cli->out);
+	r = dbfile_copy(operands[0], operands[1], 0, &progress, &err);
+	progress_end(&teller.progress);
 	if (r)
 		return command_fail(cli, &err);
 	out_note(&cli->out, "%s: copied to %s and verified (integrity_check: ok)", operands[0],
@@ -89,16 +62,18 @@ enum exit_code cmd_db_copy(struct cli *cli, const void *options, int count, char
 
 enum exit_code cmd_db_verify(struct cli *cli, const void *options, int count, char **operands)
 {
-	struct meter meter = {.cli = cli};
-	struct dbfile_progress progress = {on_progress, &meter};
+	struct teller teller = {.cli = cli};
+	struct dbfile_progress progress = {on_progress, &teller};
 	bool ok = false, unchecked = false;
 	struct err err = {0};
 	char *text = NULL;
-	int r = dbfile_verify(operands[0], 0, &progress, &ok, &unchecked, &text, &err);
+	int r;
 
 	(void)options;
 	(void)count;
-	meter_end(&meter);
+	progress_begin(&teller.progress, &cli->out);
+	r = dbfile_verify(operands[0], 0, &progress, &ok, &unchecked, &text, &err);
+	progress_end(&teller.progress);
 	if (r)
 		return command_fail(cli, &err);
 	if (unchecked)

@@ -37,7 +37,7 @@ enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **
 	int r = session_open_reader(cli, &s, &err);
 
 	if (!r)
-		r = manifests_find(&s.manifests, operands[0], w->host, &item, &sub, &err);
+		r = session_find(cli, &s, operands[0], w->host, &item, &sub, &err);
 	if (!r) {
 		path = count > 1 ? operands[1] : sub;
 		if (path && (count == 1 || !sub))
@@ -47,5 +47,8 @@ enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **
 				    "'dump' needs one file: dump MANIFEST:/path/of/the/file");
 	}
 	session_close(&s);
+	/* What stdout refused is said once, at the end, and a reader that went away not at all. */
+	if (r && cli->out.write_errno)
+		return EXIT_FAILED;
 	return r ? command_fail(cli, &err) : EXIT_OK;
 }

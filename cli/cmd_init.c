@@ -83,15 +83,15 @@ static int init_with_password(struct cli *cli, struct store *store, struct keys 
 /* Said before a password is asked for or a key file made. */
 static int refuse_existing(struct store *store, struct err *err)
 {
-	uint64_t size;
-	int r = store_size(store, STORE_CONFIG, NULL, &size, err);
+	int r = session_probe(store, err);
 
-	if (r == -ERR_MISSING)
-		return 0;
-	return r ? r
-		 : err_set(err, ERR_EXISTS,
-			   "%s: there is a repository already; nothing was changed",
-			   store->location);
+	if (r == -ERR_NOREPO)
+		return err_set(err, ERR_EXISTS, "%s", err->text);
+	if (r > 0)
+		return err_set(err, ERR_EXISTS,
+			       "%s: there is a repository already; nothing was changed",
+			       store->location);
+	return r;
 }
 
 enum exit_code cmd_init(struct cli *cli, const void *options, int count, char **operands)

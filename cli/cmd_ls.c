@@ -53,7 +53,7 @@ enum exit_code cmd_ls(struct cli *cli, const void *options, int count, char **op
 	int r = session_open_reader(cli, &s, &err);
 
 	if (!r)
-		r = manifests_find(&s.manifests, operands[0], w->host, &item, &sub, &err);
+		r = session_find(cli, &s, operands[0], w->host, &item, &sub, &err);
 	if (!r && count == 1)
 		r = browse_list(s.reader, &item->m, sub, print_entry, &ls, &err);
 	for (int i = 1; !r && i < count; i++)

@@ -114,7 +114,8 @@ static void join_tags(const struct manifest *m, char *out, size_t out_size)
 
 static void print_rows(struct out *out, const struct manifest_list *list)
 {
-	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS], size[TEXT_SIZE_CHARS], tags[512];
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS], size[TEXT_SIZE_CHARS];
+	char host[1024], path[8192], tags[512];
 
 	if (list->count)
 		out_note(out, "%-8s  %-19s  %-16s  %10s  %-9s  %s", "ID", "Time", "Host", "Size",
@@ -125,13 +126,16 @@ static void print_rows(struct out *out, const struct manifest_list *list)
 		id_hex(&list->items[i].name, hex);
 		text_time_local(m->time_ns / NS_PER_S, time);
 		text_size(m->bytes, size);
+		(void)text_printable(m->host ? m->host : "?", host, sizeof(host));
+		(void)text_printable(m->source_count ? m->sources[0] : "?", path, sizeof(path));
 		join_tags(m, tags, sizeof(tags));
 		out_line(out, "%.*s  %-19s  %-16s  %10s  %-9s  %s%s%s", ID_SHORT_CHARS, hex, time,
-			 m->host ? m->host : "?", size, worst_verdict(m),
-			 m->source_count ? m->sources[0] : "?", tags,
+			 host, size, worst_verdict(m), path, tags,
 			 m->unreadable ? "  (incomplete)" : "");
-		for (size_t k = 1; k < m->source_count; k++)
-			out_line(out, "%71s  %s", "", m->sources[k]);
+		for (size_t k = 1; k < m->source_count; k++) {
+			(void)text_printable(m->sources[k], path, sizeof(path));
+			out_line(out, "%71s  %s", "", path);
+		}
 	}
 	out_note(out, "%zu manifest%s", list->count, list->count == 1 ? "" : "s");
 }
@@ -150,6 +154,8 @@ enum exit_code cmd_manifests(struct cli *cli, const void *options, int count, ch
 		print_json(&cli->out, &s.manifests);
 	else
 		print_rows(&cli->out, &s.manifests);
+	if (s.manifests.bad)
+		exit_add(&cli->codes, EXIT_FAILED);
 	session_close(&s);
 	return EXIT_OK;
 }

@@ -1,6 +1,7 @@
 #include "cli/command.h"
 
 #include "cli/process.h"
+#include "cli/progress.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "core/glob.h"
@@ -35,6 +36,8 @@ const size_t cmd_restore_options_bytes = sizeof(struct restore_words);
 
 struct teller {
 	struct cli *cli;
+	struct progress progress;
+	uint64_t files_total, bytes_total; /* 0 when only a part is restored */
 	unsigned long long warnings;
 };
 
@@ -63,10 +66,16 @@ static void sum_up_warnings(const struct teller *t)
 
 static int on_progress(void *arg, uint64_t files, uint64_t bytes, const char *path)
 {
-	(void)arg;
-	(void)files;
-	(void)bytes;
-	(void)path;
+	struct teller *t = arg;
+
+	progress_show(&t->progress, &(struct progress_state){
+					.phase = "restore",
+					.files = files,
+					.files_total = t->files_total,
+					.bytes = bytes,
+					.bytes_total = t->bytes_total,
+					.path = path,
+				    });
 	return process_interrupted() ? 1 : 0;
 }
 
@@ -142,14 +151,13 @@ static void print_result(struct cli *cli, const struct restore_result *res,
 			 "verified %llu files: every byte reads back as it was backed up",
 			 (unsigned long long)res->verified);
 	if (res->failed)
-		out_line(&cli->out, "%llu entries could NOT be restored",
-			 (unsigned long long)res->failed);
+		out_line(&cli->out, "could NOT be restored: %llu", (unsigned long long)res->failed);
 }
 
 enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands)
 {
 	const struct restore_words *w = options;
-	struct teller teller = {cli, 0};
+	struct teller teller = {.cli = cli};
 	struct restore_options o = {
 	    .target = w->target,
 	    .includes = w->includes.items,
@@ -170,9 +178,15 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 	if (!r)
 		r = session_open_reader(cli, &s, &err);
 	if (!r)
-		r = manifests_find(&s.manifests, operands[0], w->host, &item, &o.sub, &err);
+		r = session_find(cli, &s, operands[0], w->host, &item, &o.sub, &err);
+	if (!r && !o.sub && o.include_count + o.exclude_count == 0) {
+		teller.files_total = item->m.files;
+		teller.bytes_total = item->m.bytes;
+	}
+	progress_begin(&teller.progress, &cli->out);
 	if (!r)
 		r = restore_run(s.reader, &item->m, &o, &res, &err);
+	progress_end(&teller.progress);
 	sum_up_warnings(&teller);
 	if (!r)
 		print_result(cli, &res, w);

@@ -118,7 +118,7 @@ static enum exit_code conclude(struct cli *cli)
 
 	if (out_finish(&cli->out, &pipe_closed, &err) < 0) {
 		exit_add(&cli->codes, EXIT_FAILED);
-		if (!pipe_closed)
+		if (!pipe_closed && !cli->out.exit_error_said)
 			out_exit_error(&cli->out, EXIT_FAILED, err.text);
 	}
 	code = exit_first(&cli->codes);

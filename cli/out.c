@@ -15,11 +15,32 @@ static void results_written(struct out *o, bool ok)
 		o->write_errno = errno ? errno : EIO;
 }
 
+void out_clear_meter(struct out *o)
+{
+	if (!o->meter_shown)
+		return;
+	(void)fputs("\r\033[K", o->errors);
+	(void)fflush(o->errors);
+	o->meter_shown = false;
+}
+
+/* A result may be several lines; whatever else in it would steer a terminal is escaped. */
 static void __attribute__((format(printf, 2, 0)))
 put_line(struct out *o, const char *fmt, va_list ap)
 {
+	char text[LINE_CHARS], shown[2 * LINE_CHARS], *at = text, *end;
+
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	out_clear_meter(o);
 	errno = 0;
-	results_written(o, vfprintf(o->results, fmt, ap) >= 0 && fputc('\n', o->results) != EOF);
+	do {
+		end = strchr(at, '\n');
+		if (end)
+			*end = '\0';
+		(void)text_printable(at, shown, sizeof(shown));
+		results_written(o, fputs(shown, o->results) >= 0 && fputc('\n', o->results) != EOF);
+		at = end + 1;
+	} while (end);
 }
 
 void out_line(struct out *o, const char *fmt, ...)
@@ -60,6 +81,7 @@ static void put_error(struct out *o, const char *prefix, const char *text)
 {
 	char line[LINE_CHARS];
 
+	out_clear_meter(o);
 	(void)text_printable(text, line, sizeof(line));
 	(void)fprintf(o->errors, "nightjar: %s%s\n", prefix, line);
 }

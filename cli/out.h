@@ -21,8 +21,12 @@ struct out {
 	bool quiet;
 	unsigned verbose;     /* how many -v */
 	bool exit_error_said; /* an exit_error object went out already */
-	int write_errno;      /* the first failed write of results, or 0 */
+	bool meter_shown; /* the terminal shows a progress line, which the next line takes away */
+	int write_errno;  /* the first failed write of results, or 0 */
 };
+
+/* Takes the progress line (cli/progress.h) off the terminal. */
+void out_clear_meter(struct out *o);
 
 /* A line of the result. Nothing with --json. */
 void out_line(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -36,7 +40,10 @@ void out_json(struct out *o, const struct json *j);
 /* Raw bytes on stdout, as `dump` needs. */
 void out_bytes(struct out *o, const void *bytes, size_t len);
 
-/* Something went wrong with one item and the command goes on. during ("archival", "check", …) and item may be NULL. */
+/*
+ * Something went wrong with one item and the command goes on: "nightjar: <item>: <text>", without the item where
+ * the text names it. during ("archival", "check", …) and item may be NULL.
+ */
 void out_error(struct out *o, const char *during, const char *item, const char *text);
 /* As out_error, but not wrong: "nightjar: warning: <text>"; message_type "warning"; not with --quiet. */
 void out_warning(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -36,11 +36,9 @@ static int catch_signals(struct err *err)
 	memset(&action, 0, sizeof(action));
 	(void)sigemptyset(&action.sa_mask);
 	action.sa_handler = SIG_IGN;
-	if (sigaction(SIGPIPE, &action, NULL) != 0)
-		return err_sys(err, errno, "cannot ignore SIGPIPE");
-	/* A file size limit is a full disk: an error that names the file, not a death. */
-	if (sigaction(SIGXFSZ, &action, NULL) != 0)
-		return err_sys(err, errno, "cannot ignore SIGXFSZ");
+	/* A closed pipe and a file size limit come as errors of write, which are told and cleaned up after. */
+	if (sigaction(SIGPIPE, &action, NULL) != 0 || sigaction(SIGXFSZ, &action, NULL) != 0)
+		return err_sys(err, errno, "cannot ignore SIGPIPE and SIGXFSZ");
 	action.sa_handler = on_signal;
 	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++) {
 		/* nohup and shells that start jobs in the background mean their SIG_IGN. */
@@ -58,7 +56,8 @@ static int open_standard_descriptors(struct err *err)
 	for (int fd = 0; fd <= 2; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
 			continue;
-		if (open("/dev/null", O_RDWR | O_NOCTTY) != fd)
+		/* What should go to a stdout that is closed is lost, and must not count as said. */
+		if (open("/dev/null", (fd == 1 ? O_RDONLY : O_RDWR) | O_NOCTTY) != fd)
 			return err_sys(err, errno, "cannot open /dev/null");
 	}
 	return 0;

@@ -10,8 +10,9 @@
 #include "core/err.h"
 
 /*
- * No core dumps, no ptrace by others, umask 077, descriptors 0–2 open (on /dev/null if need be), SIGPIPE
- * ignored, SIGINT, SIGTERM and SIGHUP caught, libsodium ready.
+ * No core dumps, no ptrace by others, umask 077, descriptors 0–2 open (on /dev/null if need be; a stdout that was closed
+ * refuses every write), SIGPIPE
+ * and SIGXFSZ ignored, SIGINT, SIGTERM and SIGHUP caught, libsodium ready.
  */
 int process_start(struct err *err) ERR_UNUSED_WARN;
 

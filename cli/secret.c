@@ -109,7 +109,7 @@ int secret_from_file(const char *path, struct secret *out_secret, bool *out_worl
 	return status;
 }
 
-/* A child with SIGPIPE as it was born, and stdout in the pipe. */
+/* A child with SIGPIPE and SIGXFSZ as they were born, and stdout in the pipe. */
 static int spawn_shell(const char *command, int to, pid_t *out_pid)
 {
 	static char shell[] = "sh", minus_c[] = "-c";
@@ -123,6 +123,7 @@ static int spawn_shell(const char *command, int to, pid_t *out_pid)
 	memcpy(&argv[2], &command, sizeof(command));
 	(void)sigemptyset(&defaults);
 	(void)sigaddset(&defaults, SIGPIPE);
+	(void)sigaddset(&defaults, SIGXFSZ);
 	errnum = posix_spawn_file_actions_init(&files);
 	if (errnum)
 		return errnum;

@@ -28,8 +28,11 @@ static int read_all(int fd, const char *path, char *out, size_t room, size_t *ou
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got < 0)
-			return err_sys(err, errno, "key file %s", path);
+		if (got < 0) {
+			int r = err_sys(err, errno, "key file %s: cannot be read", path);
+
+			return r == -ERR_NOMEM ? r : err_set(err, ERR_KEY, "%s", err->text);
+		}
 		if (got == 0) {
 			*out_len = len;
 			return 0;
@@ -46,7 +49,7 @@ static int read_keyfile(struct cli *cli, const char *path, char *out, size_t *ou
 	int r, fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0) {
-		r = err_sys(err, errno, "key file %s", path);
+		r = err_sys(err, errno, "key file %s: cannot be opened", path);
 		return r == -ERR_NOMEM ? r : err_set(err, ERR_KEY, "%s", err->text);
 	}
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0077))
@@ -87,18 +90,35 @@ static int open_with_keyfile(struct cli *cli, struct store *store, struct repo *
 	return r;
 }
 
-/* A repository that is not there is said before anybody is asked for its password. */
-static int probe(struct store *store, struct err *err)
+int session_probe(struct store *store, struct err *err)
 {
 	uint64_t size;
 	int r = store_size(store, STORE_CONFIG, NULL, &size, err);
 
-	if (r == -ERR_MISSING)
-		return err_set(
-		    err, ERR_NOREPO,
-		    "%s: there is no nightjar repository here; 'nightjar init' makes one",
-		    store->location);
+	if (!r)
+		return 1;
+	if (r == -ERR_IO && err->sys_errno == ENOTDIR)
+		return err_set(err, ERR_NOREPO,
+			       "%s: is a file or lies below one; a repository is a folder",
+			       store->location);
+	if (r != -ERR_MISSING)
+		return r;
+	r = repo_without_config(store, err);
+	if (r == -ERR_EXISTS)
+		return err_set(err, ERR_NOREPO, "%s", err->text);
 	return r;
+}
+
+/* A repository that is not there is said before anybody is asked for its password. */
+static int need_repo(struct store *store, struct err *err)
+{
+	int r = session_probe(store, err);
+
+	if (r)
+		return r > 0 ? 0 : r;
+	return err_set(err, ERR_NOREPO,
+		       "%s: there is no nightjar repository here; 'nightjar init' makes one",
+		       store->location);
 }
 
 static int open_with_password(struct cli *cli, struct store *store, struct repo **out_repo,
@@ -129,7 +149,7 @@ int session_open(struct cli *cli, struct session *out_session, struct err *err)
 	if (!r)
 		r = store_open(location, &store, err);
 	if (!r)
-		r = probe(store, err);
+		r = need_repo(store, err);
 	if (!r)
 		r = cli->global.key_file ? open_with_keyfile(cli, store, &out_session->repo, err)
 					 : open_with_password(cli, store, &out_session->repo, err);
@@ -145,7 +165,6 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 
 	store_path(STORE_SNAPSHOTS, name, path);
 	out_error(&cli->out, "manifests", path, why->text);
-	exit_add(&cli->codes, EXIT_FAILED);
 }
 
 int session_open_manifests(struct cli *cli, struct session *out_session, struct err *err)
@@ -160,13 +179,24 @@ int session_open_manifests(struct cli *cli, struct session *out_session, struct 
 	return r;
 }
 
+int session_find(struct cli *cli, const struct session *s, const char *spec, const char *host,
+		 const struct manifest_item **out_item, const char **out_sub, struct err *err)
+{
+	if (s->manifests.bad && strncmp(spec, "latest", 6) == 0)
+		exit_add(&cli->codes, EXIT_FAILED);
+	return manifests_find(&s->manifests, spec, host, out_item, out_sub, err);
+}
+
 static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
 {
 	struct cli *cli = arg;
 	char path[STORE_PATH_CHARS];
 
 	store_path(STORE_INDEX, name, path);
-	out_warning(&cli->out, "%s: %s", path, why->text);
+	if (strstr(why->text, path))
+		out_warning(&cli->out, "%s", why->text);
+	else
+		out_warning(&cli->out, "%s: %s", path, why->text);
 }
 
 int session_open_reader(struct cli *cli, struct session *out_session, struct err *err)

@@ -17,13 +17,27 @@ struct session {
 
 /* Opens the repository with the key file, or the password from where the options say. */
 int session_open(struct cli *cli, struct session *out_session, struct err *err) ERR_UNUSED_WARN;
-/* And its manifests. A damaged one is said, and makes the exit code EXIT_FAILED. */
+/* And its manifests. A damaged one is said. */
 int session_open_manifests(struct cli *cli, struct session *out_session,
 			   struct err *err) ERR_UNUSED_WARN;
 /* And the index with a reader. A damaged segment is said as a warning: its chunks may be found another way. */
 int session_open_reader(struct cli *cli, struct session *out_session,
 			struct err *err) ERR_UNUSED_WARN;
 void session_close(struct session *s); /* {0} is fine */
+
+/*
+ * 1 when a repository is there, 0 when none is. ERR_NOREPO when none can be: a file is in the way, or config is
+ * missing where backups are.
+ */
+int session_probe(struct store *store, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * manifests_find over the session's. Where manifests could not be read, "latest" may have been one of them: that is
+ * EXIT_FAILED even when an older one is found.
+ */
+int session_find(struct cli *cli, const struct session *s, const char *spec, const char *host,
+		 const struct manifest_item **out_item, const char **out_sub,
+		 struct err *err) ERR_UNUSED_WARN;
 
 /* The password as options say; a warning when its file is open to everybody. */
 struct secret;

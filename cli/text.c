@@ -117,22 +117,46 @@ bool text_time_parse(const char *text, int64_t *out_ns)
 	return true;
 }
 
+/*
+ * Bytes of the UTF-8 character at s that a terminal shows as it is; 0 for a control character (C1, which some terminals
+ * obey, too) and for what is not UTF-8: a lone 0x9b begins an escape sequence on an 8-bit terminal.
+ */
+static size_t shown_bytes(const unsigned char *s)
+{
+	size_t more = s[0] < 0x80 ? 0 : s[0] < 0xc2 ? 4 : s[0] < 0xe0 ? 1 : s[0] < 0xf0 ? 2 : 3;
+
+	if (more == 0)
+		return s[0] >= 0x20 && s[0] != 0x7f;
+	if (more == 4 || s[0] > 0xf4)
+		return 0;
+	for (size_t i = 1; i <= more; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if ((s[0] == 0xc2 && s[1] < 0xa0) || (s[0] == 0xe0 && s[1] < 0xa0) ||
+	    (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+	    (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return more + 1;
+}
+
 size_t text_printable(const char *in, char *out, size_t out_size)
 {
-	size_t used = 0, len;
+	size_t used = 0, len, shown;
 	char escape[8];
 
-	for (; *in; in++) {
+	for (; *in; in += shown ? shown : 1) {
 		unsigned char c = (unsigned char)*in;
 
-		if (c == '\n')
+		shown = shown_bytes((const unsigned char *)in);
+		if (shown)
+			(void)snprintf(escape, sizeof(escape), "%.*s", (int)shown, in);
+		else if (c == '\n')
 			(void)snprintf(escape, sizeof(escape), "\\n");
 		else if (c == '\t')
 			(void)snprintf(escape, sizeof(escape), "\\t");
-		else if (c < 0x20 || c == 0x7f)
-			(void)snprintf(escape, sizeof(escape), "\\x%02x", (unsigned)c);
 		else
-			(void)snprintf(escape, sizeof(escape), "%c", *in);
+			(void)snprintf(escape, sizeof(escape), "\\x%02x", (unsigned)c);
 		len = strlen(escape);
 		if (used + len + 1 > out_size)
 			break;

@@ -28,8 +28,8 @@ void text_time_local(int64_t seconds, char out[TEXT_TIME_CHARS]);
 bool text_time_parse(const char *text, int64_t *out_ns);
 
 /*
- * Copies a line with control bytes (names and messages may hold newlines and terminal escapes) written as
- * \n, \t or \x1b. Cuts what does not fit; out_size at least 1. Returns the length written.
+ * Copies a line with control characters (names and messages may hold newlines and terminal escapes) and bytes that are not
+ * UTF-8 written as \n, \t or \x1b. Cuts what does not fit; out_size at least 1. Returns the length written.
  */
 size_t text_printable(const char *in, char *out, size_t out_size);
 

@@ -5,15 +5,25 @@
 #include <stdio.h>
 #include <string.h>
 
+/* By way of a copy: the arguments may point into the old text. */
+static void __attribute__((format(printf, 2, 0)))
+set_text(struct err *err, const char *fmt, va_list ap)
+{
+	char text[sizeof(err->text)];
+
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	memcpy(err->text, text, sizeof(text));
+}
+
 int err_set(struct err *err, enum err_code code, const char *fmt, ...)
 {
 	va_list ap;
 
+	va_start(ap, fmt);
+	set_text(err, fmt, ap);
+	va_end(ap);
 	err->code = (int)code;
 	err->sys_errno = 0;
-	va_start(ap, fmt);
-	(void)vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
 	return -(int)code;
 }
 
@@ -41,11 +51,11 @@ int err_sys(struct err *err, int errnum, const char *fmt, ...)
 	va_list ap;
 	size_t used;
 
+	va_start(ap, fmt);
+	set_text(err, fmt, ap);
+	va_end(ap);
 	err->code = (int)code_of_errno(errnum);
 	err->sys_errno = errnum;
-	va_start(ap, fmt);
-	(void)vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
 	if (strerror_r(errnum, what, sizeof(what)) != 0)
 		(void)snprintf(what, sizeof(what), "error %d", errnum);
 	used = strlen(err->text);

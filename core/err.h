@@ -38,7 +38,7 @@ struct err {
 
 #define ERR_UNUSED_WARN __attribute__((warn_unused_result))
 
-/* Fills err and returns -code. The text is one line without a final newline. */
+/* Fills err and returns -code. The text is one line without a final newline. Arguments may point into err->text. */
 int err_set(struct err *err, enum err_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -23,9 +23,18 @@ void backup_warning(struct backup_run *run, const char *path, const char *text)
 int backup_tick(struct backup_run *run, enum backup_phase phase, const char *path, struct err *err)
 {
 	const struct backup_callbacks *cb = &run->options->cb;
+	struct backup_progress at = {
+	    .phase = phase,
+	    .files = run->result->files,
+	    .bytes = run->result->bytes,
+	    .files_total = run->files_total,
+	    .bytes_total = run->bytes_total,
+	    .pages = run->pages,
+	    .pages_total = run->pages_total,
+	    .path = path,
+	};
 
-	if (cb->progress &&
-	    cb->progress(cb->arg, phase, run->result->files, run->result->bytes, path) != 0)
+	if (cb->progress && cb->progress(cb->arg, &at) != 0)
 		return err_set(err, ERR_CANCELLED,
 			       "interrupted; no manifest was made, earlier backups are untouched");
 	return 0;
@@ -56,10 +65,12 @@ char *backup_join(const char *folder, const char *name)
 	return path;
 }
 
-static int64_t clock_ns(void)
+int64_t backup_clock_ns(const struct backup_run *run)
 {
 	struct timespec now;
 
+	if (run->options->now_ns)
+		return run->options->now_ns;
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
@@ -119,6 +130,62 @@ static int open_packer(struct backup_run *run, uint64_t sequence, struct err *er
 	return packer_new(run->repo, run->index, &options, &run->packer, err);
 }
 
+static void tell_lost_packs(struct backup_run *run)
+{
+	char text[128];
+
+	(void)snprintf(
+	    text, sizeof(text),
+	    "%llu packs are missing or cut short; 'nightjar check' names what they touch",
+	    (unsigned long long)packer_stats(run->packer)->packs_lost);
+	backup_warning(run, run->repo->store->location, text);
+}
+
+/* Whatever is wrong with the cache costs time only. */
+static void tell_cache(struct backup_run *run)
+{
+	const char *note = filescache_note(run->cache);
+
+	if (*note && run->options->cb.detail)
+		run->options->cb.detail(run->options->cb.arg, "", note);
+}
+
+static int open_cache(struct backup_run *run, struct err *err)
+{
+	struct filescache_owner owner = {
+	    .cache_dir = run->options->cache_dir,
+	    .repo = run->repo->keys->repo,
+	    .secret = packer_domain(run->packer)->id_key,
+	    .host = run->options->host,
+	    .source_count = run->sources.count,
+	};
+	const char **paths;
+	int r;
+
+	if (!owner.cache_dir)
+		return 0;
+	paths = calloc(run->sources.count, sizeof(*paths));
+	if (!paths)
+		return err_nomem(err);
+	for (size_t i = 0; i < run->sources.count; i++)
+		paths[i] = run->sources.items[i].path;
+	owner.sources = paths;
+	r = filescache_open(&owner, run->options->force, &run->cache, err);
+	free(paths);
+	if (!r)
+		tell_cache(run);
+	return r;
+}
+
+/* Once the manifest is there: the backup is made, and nothing about the cache can change that. */
+static void save_cache(struct backup_run *run)
+{
+	struct err ignored = {0};
+
+	if (filescache_save(run->cache, &ignored) == 0)
+		tell_cache(run);
+}
+
 static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 {
 	struct repo *repo = run->repo;
@@ -136,8 +203,12 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 		r = open_packer(run, m->sequence, err);
 	if (!r)
 		r = content_writer_new(run->packer, &run->writer, err);
+	if (!r)
+		r = open_cache(run, err);
 	if (r)
 		return r;
+	if (packer_stats(run->packer)->packs_lost)
+		tell_lost_packs(run);
 	run->parent = find_parent(run);
 	run->names = fs_names_new();
 	run->io = malloc(IO_BYTES);
@@ -155,6 +226,7 @@ static void run_close(struct backup_run *run)
 	backup_filter_free(run->filter);
 	sources_free(&run->sources);
 	fs_names_free(run->names);
+	filescache_close(run->cache);
 	if (run->io)
 		sodium_memzero(run->io, IO_BYTES);
 	free(run->io);
@@ -218,7 +290,7 @@ static int describe(struct backup_run *run, struct manifest *m, struct err *err)
 	m->host = strdup(o->host);
 	m->user = strdup(o->user ? o->user : "");
 	m->program = strdup(o->program ? o->program : "");
-	m->finished_ns = o->now_ns ? o->now_ns : clock_ns();
+	m->finished_ns = backup_clock_ns(run);
 	m->files = run->result->files;
 	m->bytes = run->result->bytes;
 	m->bytes_added = packer_stats(run->packer)->bytes_stored;
@@ -255,6 +327,8 @@ static int run_all(struct backup_run *run, struct manifest *m, struct err *err)
 	if (!r) {
 		run->result->committed = !run->options->dry_run;
 		sum_up(run, manifest_bytes);
+		if (!run->options->dry_run)
+			save_cache(run);
 	}
 	return r;
 }
@@ -267,7 +341,7 @@ int backup_run(struct repo *repo, const struct backup_options *options,
 	int r;
 
 	*out_result = (struct backup_result){0};
-	m.time_ns = m.started_ns = options->now_ns ? options->now_ns : clock_ns();
+	m.time_ns = m.started_ns = backup_clock_ns(&run);
 	r = sources_resolve(options->paths, options->path_count, &run.sources, err);
 	if (options->time_ns)
 		m.time_ns = *options->time_ns;

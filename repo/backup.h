@@ -12,14 +12,26 @@
 
 enum backup_phase { BACKUP_SCAN, BACKUP_SNAPSHOT, BACKUP_FILES, BACKUP_PUBLISH };
 
+struct backup_progress {
+	enum backup_phase phase;
+	uint64_t files, bytes;             /* done */
+	uint64_t files_total, bytes_total; /* as the scan counted them */
+	uint64_t pages,
+	    pages_total;  /* of the database that is copied or checked; 0 = not now, not known */
+	const char *path; /* under way; may be "" */
+};
+
 struct backup_callbacks {
 	/* Something that was left out or is doubtful: exit 3. path may be "". */
 	void (*unreadable)(void *arg, const char *path, const char *text);
+	/* A database that failed its integrity check and was kept as it is: exit 21. */
+	void (*corrupt)(void *arg, const char *path, const char *text);
 	/* Something to know; the exit code stays. */
 	void (*warning)(void *arg, const char *path, const char *text);
-	/* Now and then; nonzero cancels the run with ERR_CANCELLED. path is what is being read. */
-	int (*progress)(void *arg, enum backup_phase phase, uint64_t files, uint64_t bytes,
-			const char *path);
+	/* Only worth saying to who asks for details. */
+	void (*detail)(void *arg, const char *path, const char *text);
+	/* Now and then; nonzero cancels the run with ERR_CANCELLED. */
+	int (*progress)(void *arg, const struct backup_progress *at);
 	void *arg;
 }; /* each may be NULL */
 
@@ -33,11 +45,12 @@ struct backup_options {
 	const char *host;        /* not empty */
 	const char *user;        /* may be "" */
 	const char *program;     /* "nightjar 0.1.0" */
-	const char *cache_dir;   /* for the snapshot spill */
+	const char *cache_dir;   /* for the snapshot spill and the files cache */
 	size_t ram_budget_bytes; /* of all snapshots together; 0 = 128 MiB */
 	unsigned busy_timeout_ms;
 	unsigned workers;    /* threads that compress; 0 = one a processor */
 	bool integrity_full; /* integrity_check each database even when it is not due */
+	bool force;          /* read every file, also those that the files cache knows */
 	bool dry_run;
 	int64_t now_ns;         /* 0 = the clock */
 	const int64_t *time_ns; /* the manifest's time; NULL = now */

@@ -123,7 +123,12 @@ static int scan_entry(struct backup_run *run, int dirfd, const char *name, const
 		(void)close(fd);
 		return r;
 	}
+	if (S_ISREG(st.st_mode)) {
+		run->files_total++;
+		run->bytes_total += (uint64_t)st.st_size;
+	}
 	if (!S_ISREG(st.st_mode) || st.st_size < HEAD_BYTES ||
+	    filescache_knows(run->cache, at->path, &st) ||
 	    !looks_like_database(dirfd, name, at->path))
 		return 0;
 	r = dir_st ? folder_add(run, folder, dir_st, err) : 0;
@@ -236,10 +241,13 @@ static int on_progress(void *arg, uint64_t done, uint64_t total)
 {
 	struct backup_run *run = arg;
 	struct err ignored = {0};
+	int r;
 
-	(void)done;
-	(void)total;
-	return backup_tick(run, BACKUP_SNAPSHOT, "", &ignored);
+	run->pages = done;
+	run->pages_total = total;
+	r = backup_tick(run, BACKUP_SNAPSHOT, run->snapshotting, &ignored);
+	run->pages = run->pages_total = 0;
+	return r;
 }
 
 /* integrity_check on the first backup and every 7th night; quick_check between. */
@@ -270,6 +278,7 @@ static struct snapshot_options snapshot_options_of(struct backup_run *run, const
 	    run->options->ram_budget_bytes ? run->options->ram_budget_bytes : RAM_BUDGET_BYTES;
 	size_t each = budget / (run->db_count ? run->db_count : 1);
 
+	run->snapshotting = path;
 	return (struct snapshot_options){
 	    .cache_dir = run->options->cache_dir,
 	    .ram_budget_bytes = each < RAM_LEAST_BYTES ? RAM_LEAST_BYTES : each,
@@ -348,22 +357,32 @@ static void tell(struct backup_run *run, const char *path, const char *what, con
 	backup_warning(run, path, text);
 }
 
+static void tell_corrupt(struct backup_run *run, const char *path, const char *detail)
+{
+	const struct backup_callbacks *cb = &run->options->cb;
+	char text[1024];
+
+	run->result->databases_failed++;
+	(void)snprintf(text, sizeof(text), "FAILED its integrity check and was kept as it is: %s",
+		       detail ? detail : "");
+	if (cb->corrupt)
+		cb->corrupt(cb->arg, path, text);
+}
+
 static void tell_verdict(struct backup_run *run, const struct backup_db *db)
 {
 	const struct snapshot_info *info = snapshot_info(db->snapshot);
 
 	run->result->databases++;
 	if (info->method == SNAPSHOT_PAGES)
-		tell(run, db->path, "kept page by page, VACUUM INTO refused it",
-		     info->method_reason);
+		tell(run, db->path, "was copied page by page", info->method_reason);
 	if (info->method == SNAPSHOT_RAW)
-		tell(run, db->path, "kept as the raw file, SQLite refused it", info->method_reason);
+		tell(run, db->path, "was copied as a raw file", info->method_reason);
 	if (info->verdict == SNAPSHOT_FAILED) {
-		run->result->databases_failed++;
-		tell(run, db->path, "FAILED its integrity check", info->check_text);
+		tell_corrupt(run, db->path, info->check_text);
 	} else if (info->verdict == SNAPSHOT_UNCHECKED) {
 		run->result->databases_unchecked++;
-		tell(run, db->path, "could not be checked here", info->check_text);
+		tell(run, db->path, "was kept, but could not be checked here", info->check_text);
 	}
 }
 

@@ -25,15 +25,21 @@ char *browse_folder_of(const char *path)
 
 char *browse_tidy(const char *sub)
 {
-	char *path = NULL;
+	char *path = malloc((sub ? strlen(sub) : 0) + 2), *out = path;
 
-	if (!sub)
-		sub = "/";
-	sub += strspn(sub, "/");
-	if (asprintf(&path, "/%s", sub) < 0)
+	if (!path)
 		return NULL;
-	for (size_t len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
-		path[len - 1] = '\0';
+	while (sub && *(sub += strspn(sub, "/"))) {
+		size_t len = strcspn(sub, "/");
+
+		*out++ = '/';
+		memcpy(out, sub, len);
+		out += len;
+		sub += len;
+	}
+	if (out == path)
+		*out++ = '/';
+	*out = '\0';
 	return path;
 }
 

@@ -24,7 +24,7 @@ int browse_list(struct reader *reader, const struct manifest *m, const char *sub
 char *browse_join(const char *folder, const struct span *name);
 /* The folder above: "/srv/app" → "/srv"; "/srv" → "/". */
 char *browse_folder_of(const char *path);
-/* A path as typed → absolute without a '/' at the end; NULL → "/". */
+/* A path as typed → absolute, without "//" or a '/' at the end; NULL → "/". */
 char *browse_tidy(const char *sub);
 
 #endif

@@ -19,6 +19,8 @@ struct run {
 	struct idset clean;        /* lists below which nothing is wrong */
 	struct idset unnamed;      /* rescued packs that were reported */
 	const struct id *manifest; /* under way */
+	struct id told_manifest;   /* of the last path that was told, so that it is told once */
+	char *told_path;
 };
 
 /* --- telling --- */
@@ -36,6 +38,12 @@ static void tell_damage(struct run *run, enum store_type type, const struct id *
 
 static void tell_touched(struct run *run, const char *path, const char *text)
 {
+	if (run->told_path && strcmp(run->told_path, path) == 0 &&
+	    id_eq(&run->told_manifest, run->manifest))
+		return;
+	free(run->told_path);
+	run->told_path = strdup(path); /* without memory it is told again, no more */
+	run->told_manifest = *run->manifest;
 	run->result->damaged++;
 	if (run->options->touched)
 		run->options->touched(run->options->arg, run->manifest, path, text);
@@ -88,6 +96,16 @@ static int compare_ids(const void *a, const void *b)
 	return id_cmp(a, b);
 }
 
+/* The front of a pack that was cut short is as good as it was. */
+static void mark_beyond(struct run *run, const struct index_pack *pack, uint64_t size)
+{
+	for (uint32_t i = 0; i < pack->place_count; i++) {
+		struct index_place *place = &run->index->places[pack->first_place + i];
+
+		place->bad = (uint64_t)place->offset + place->stored_bytes > size;
+	}
+}
+
 /* A pack that a segment names is there, with the length that it says. */
 static void check_presence(struct run *run, const struct id *names, const uint64_t *sizes,
 			   size_t count)
@@ -99,11 +117,14 @@ static void check_presence(struct run *run, const struct id *names, const uint64
 
 		if (found && sizes[found - names] == pack->pack_bytes)
 			continue;
-		pack->bad = true;
+		pack->bad = !found;
+		if (found)
+			mark_beyond(run, pack, sizes[found - names]);
 		tell_damage(run, STORE_DATA, &pack->name,
-			    found
-				? "has not the length that the index says: cut short or overwritten"
-				: "missing");
+			    !found ? "missing"
+			    : sizes[found - names] < pack->pack_bytes
+				? "cut short"
+				: "longer than it was written");
 	}
 }
 
@@ -152,6 +173,8 @@ static int read_record(struct run *run, struct index_place *place, const struct 
 	const struct id *name = &run->index->packs[place->pack].name;
 	int r;
 
+	if (place->bad) /* beyond the end of a pack that was cut short, which was told */
+		return 0;
 	if (place->offset > pack->len || place->stored_bytes > pack->len - place->offset) {
 		place->bad = true;
 		tell_damage(run, STORE_DATA, name, "a record lies beyond its end");
@@ -208,10 +231,13 @@ static int read_pack(struct run *run, uint32_t number, struct buf *bytes, struct
 		r = sha256_of(bytes->data, bytes->len, &digest, err);
 	if (r)
 		return r;
-	if (run->result->damaged == damaged &&
-	    (!id_eq(&digest, &pack->name) || !front_opens(run, bytes, err)))
+	if (run->result->damaged != damaged || bytes->len != pack->pack_bytes)
+		return 0;
+	if (!id_eq(&digest, &pack->name))
 		tell_damage(run, STORE_DATA, &pack->name,
 			    "damaged, though every record in it still opens");
+	else if (!front_opens(run, bytes, err))
+		tell_damage(run, STORE_DATA, &pack->name, err->text);
 	return 0;
 }
 
@@ -221,7 +247,7 @@ static int read_packs(struct run *run, struct err *err)
 	int r = 0;
 
 	for (uint32_t i = 0; !r && i < run->index->pack_count; i++) {
-		r = tick(run, i, run->index->pack_count, "packs", err);
+		r = tick(run, i, run->index->pack_count, "", err);
 		if (!r && !run->index->packs[i].bad)
 			r = read_pack(run, i, &bytes, &plain, err);
 	}
@@ -252,10 +278,29 @@ static int tell_unnamed(struct run *run, uint32_t place, struct err *err)
 	return idset_add(&run->unnamed, name, err);
 }
 
+/* A good place, rather one in a pack that a segment names: an orphan may hold copies of what is not missing. */
+static uint32_t find_place(const struct run *run, const struct chunk_ref *ref)
+{
+	const struct index *index = run->index;
+	uint32_t fallback = INDEX_NONE;
+
+	for (uint32_t at = index_find(index, ref->kind, &ref->id); at != INDEX_NONE;
+	     at = index->places[at].next) {
+		const struct index_place *place = &index->places[at];
+
+		if (place->bad || index->packs[place->pack].bad)
+			continue;
+		if (place->pack < run->indexed)
+			return at;
+		fallback = at;
+	}
+	return fallback;
+}
+
 static int check_chunk(struct folder *at, const char *path, const struct chunk_ref *ref,
 		       struct err *err)
 {
-	uint32_t place = index_find_good(at->run->index, ref->kind, &ref->id);
+	uint32_t place = find_place(at->run, ref);
 
 	if (place != INDEX_NONE)
 		return tell_unnamed(at->run, place, err);
@@ -399,5 +444,6 @@ int check_run(struct repo *repo, const struct check_options *options,
 	index_free(run.index);
 	idset_free(&run.clean);
 	idset_free(&run.unnamed);
+	free(run.told_path);
 	return r;
 }

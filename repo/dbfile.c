@@ -111,7 +111,10 @@ static int refuse_companions(const char *path, struct err *err)
 
 	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
 		if (beside_exists(path, suffixes[i]))
-			return err_set(err, ERR_EXISTS, "%s%s is there already", path, suffixes[i]);
+			return err_set(err, ERR_EXISTS,
+				       "%s%s: is in the way: SQLite would take it for part of the "
+				       "database; move it away",
+				       path, suffixes[i]);
 	return 0;
 }
 
@@ -219,7 +222,7 @@ static int make_temp(struct copy *k, struct err *err)
 		return err_set(err, ERR_USAGE, "%s: the name is too long", k->dest);
 	fd = open(k->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0) {
-		int rc = err_sys(err, errno, "%s: cannot be created", k->temp);
+		int rc = err_sys(err, errno, "%s: cannot be created", k->dest);
 
 		k->temp[0] = '\0';
 		return rc;
@@ -360,13 +363,16 @@ int dbfile_copy(const char *src, const char *dest, unsigned busy_timeout_ms,
 	k->watch.phase = "copy";
 	rc = look_at(src, k->src_abs, k->head, &k->st, err);
 	if (rc == 0 && lstat(dest, &st) == 0)
-		rc = err_set(err, ERR_EXISTS, "%s is there already", dest);
+		rc = err_set(err, ERR_EXISTS, "%s: exists already; it was not touched", dest);
 	if (rc == 0)
 		rc = refuse_companions(dest, err);
 	if (rc == 0 && sodium_init() < 0)
 		rc = err_set(err, ERR_IO, "the random number generator does not work");
 	if (rc == 0)
 		rc = fill_and_publish(k, err);
+	if (rc == -ERR_FULL)
+		err_set(err, ERR_FULL, "%s: no room left for the copy; nothing was kept of it",
+			dest);
 	drop_temp(k);
 	free(k);
 	return rc;

@@ -165,7 +165,8 @@ int index_add_pack(struct index *index, const struct id *name, uint64_t pack_byt
 	pack->slots = malloc((dir->slot_count ? dir->slot_count : 1) * sizeof(*pack->slots));
 	if (!pack->slots)
 		return err_nomem(err);
-	memcpy(pack->slots, dir->slots, dir->slot_count * sizeof(*pack->slots));
+	if (dir->slot_count)
+		memcpy(pack->slots, dir->slots, dir->slot_count * sizeof(*pack->slots));
 	pack->slot_count = dir->slot_count;
 	index->pack_count++;
 	add_place(index, number, &self);
@@ -199,7 +200,7 @@ static int signer_known(const struct repo *repo, const struct indexseg *seg, str
 		return 0;
 	if (seg->kind == 1 && roster_find(&repo->roster, seg->signer))
 		return 0;
-	return err_set(err, ERR_DAMAGED, "signed by a writer that the roster does not name");
+	return err_set(err, ERR_DAMAGED, "signed by a host that the roster in keys/ does not name");
 }
 
 static int load_segment(struct repo *repo, const struct id *name, struct index *index,
@@ -224,6 +225,7 @@ static int load_segment(struct repo *repo, const struct id *name, struct index *
 int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index **out_index,
 	       struct err *err)
 {
+	char path[STORE_PATH_CHARS];
 	struct index *index = NULL;
 	struct id *names = NULL;
 	size_t count = 0;
@@ -232,12 +234,18 @@ int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index
 	if (!r)
 		r = repo_list(repo->store, STORE_INDEX, &names, NULL, &count, err);
 	for (size_t i = 0; !r && i < count; i++) {
-		r = load_segment(repo, &names[i], index, err);
-		if (!r || r == -ERR_NOMEM)
-			continue;
-		if (bad)
-			bad(bad_arg, &names[i], err);
-		r = 0;
+		struct err why = {0};
+
+		r = load_segment(repo, &names[i], index, &why);
+		if (r == -ERR_VERSION) {
+			store_path(STORE_INDEX, &names[i], path);
+			err_prefix(&why, "%s/%s", repo->store->location, path);
+		}
+		if (r == -ERR_NOMEM || r == -ERR_VERSION)
+			*err = why;
+		else if (r && bad)
+			bad(bad_arg, &names[i], &why);
+		r = r == -ERR_NOMEM || r == -ERR_VERSION ? r : 0;
 	}
 	free(names);
 	if (r) {
@@ -246,6 +254,34 @@ int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index
 	}
 	*out_index = index;
 	return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return id_cmp(a, b);
+}
+
+int index_mark_lost(struct repo *repo, struct index *index, uint64_t *out_bad, struct err *err)
+{
+	struct id *names = NULL;
+	uint64_t *sizes = NULL;
+	size_t count = 0;
+	int r = repo_list(repo->store, STORE_DATA, &names, &sizes, &count, err);
+
+	*out_bad = 0;
+	for (size_t i = 0; !r && i < index->pack_count; i++) {
+		struct index_pack *pack = &index->packs[i];
+		const struct id *found =
+		    count ? bsearch(&pack->name, names, count, sizeof(*names), compare_ids) : NULL;
+
+		if (found && sizes[found - names] == pack->pack_bytes)
+			continue;
+		pack->bad = true;
+		++*out_bad;
+	}
+	free(names);
+	free(sizes);
+	return r;
 }
 
 /* Reads a pack's front in one or two ranged reads. */
@@ -274,6 +310,7 @@ static int read_front(struct repo *repo, const struct id *name, uint64_t pack_by
 static int rescue_pack(struct repo *repo, struct index *index, const struct id *name,
 		       uint64_t pack_bytes, struct err *err)
 {
+	char path[STORE_PATH_CHARS];
 	struct buf front = {0};
 	struct pack_dir dir = {0};
 	struct err why = {0};
@@ -288,10 +325,11 @@ static int rescue_pack(struct repo *repo, struct index *index, const struct id *
 		r = index_add_pack(index, name, pack_bytes, &dir, &why);
 	pack_dir_free(&dir);
 	buf_free(&front);
-	if (r != -ERR_NOMEM)
+	if (r != -ERR_NOMEM && r != -ERR_VERSION)
 		return 0;
 	*err = why;
-	return r;
+	store_path(STORE_DATA, name, path);
+	return r == -ERR_VERSION ? err_prefix(err, "%s/%s", repo->store->location, path) : r;
 }
 
 int index_rescue(struct repo *repo, struct index *index, struct err *err)
@@ -303,10 +341,10 @@ int index_rescue(struct repo *repo, struct index *index, struct err *err)
 
 	if (index->rescued)
 		return 0;
-	index->rescued = true;
 	r = repo_list(repo->store, STORE_DATA, &names, &sizes, &count, err);
 	for (size_t i = 0; !r && i < count; i++)
 		r = rescue_pack(repo, index, &names[i], sizes[i], err);
+	index->rescued = r == 0;
 	free(names);
 	free(sizes);
 	return r;

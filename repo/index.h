@@ -44,7 +44,8 @@ typedef void index_bad_fn(void *arg, const struct id *segment, const struct err 
 
 /*
  * Loads every segment. A damaged, foreign or unsigned one is reported and left out: what it named is then
- * stored again by the next backup, or found by index_rescue.
+ * stored again by the next backup, or found by index_rescue. ERR_VERSION when one is of a newer format: a
+ * newer nightjar works here, and this one must not guess.
  */
 int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index **out_index,
 	       struct err *err) ERR_UNUSED_WARN;
@@ -57,9 +58,17 @@ int index_add_pack(struct index *index, const struct id *name, uint64_t pack_byt
 
 /*
  * Adds, once, the packs in the store that no segment names, from their own directories: the way out when
- * index objects are lost. Packs that do not open are left out. Needs a key that opens directories.
+ * index objects are lost. Packs that do not open are left out, but ERR_VERSION for one of a newer
+ * format. Needs a key that opens directories.
  */
 int index_rescue(struct repo *repo, struct index *index, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Marks as bad the packs that the store lacks, or holds with another length than their segment says, so that a writer
+ * stores again what only they had (I2). Lists data/ once. *out_bad counts them.
+ */
+int index_mark_lost(struct repo *repo, struct index *index, uint64_t *out_bad,
+		    struct err *err) ERR_UNUSED_WARN;
 
 /* The first place of an id, or INDEX_NONE; follow .next. */
 uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id);

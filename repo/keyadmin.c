@@ -5,16 +5,28 @@
 
 #include <sodium.h>
 
-/* Reads one object of keys/; 1 when it is no key slot of this repository's kind. */
+/* An init that lost a race leaves its slot beside ours: it opens nothing here. */
+static bool is_own_slot(const struct repo *repo, const struct buf *bytes)
+{
+	return header_type(bytes->data, bytes->len) == OBJECT_KEYSLOT &&
+	       bytes->len >= HEADER_BYTES + REPO_ID_BYTES &&
+	       memcmp(bytes->data + HEADER_BYTES, repo->conf.repo, REPO_ID_BYTES) == 0;
+}
+
+/* Reads one object of keys/; 1 when it is no key slot of this repository, or removed meanwhile. */
 static int get_slot(struct repo *repo, const struct id *name, struct buf *bytes, struct err *err)
 {
+	struct err why = {0};
 	int r;
 
 	buf_reset(bytes);
-	r = repo_get(repo, STORE_KEYS, name, LIMIT_KEY_OBJECT_BYTES, bytes, err);
-	if (r)
-		return r == -ERR_DAMAGED || r == -ERR_LIMIT ? 1 : r;
-	return header_type(bytes->data, bytes->len) == OBJECT_KEYSLOT ? 0 : 1;
+	r = repo_get(repo, STORE_KEYS, name, LIMIT_KEY_OBJECT_BYTES, bytes, &why);
+	if (!r)
+		return is_own_slot(repo, bytes) ? 0 : 1;
+	if (r == -ERR_DAMAGED || r == -ERR_LIMIT || r == -ERR_MISSING)
+		return 1;
+	*err = why;
+	return r;
 }
 
 int keyadmin_list(struct repo *repo, struct keyadmin_slot **out_slots, size_t *out_count,
@@ -84,7 +96,7 @@ int keyadmin_remove(struct repo *repo, const char *prefix, bool last_too, struct
 		    struct err *err)
 {
 	struct keyadmin_slot *slots = NULL;
-	size_t count = 0, found = 0;
+	size_t count = 0, found = 0, left = 0;
 	int r;
 
 	if (strlen(prefix) < 4)
@@ -94,6 +106,8 @@ int keyadmin_remove(struct repo *repo, const char *prefix, bool last_too, struct
 		if (prefix_fits(&slots[i].name, prefix)) {
 			*out_name = slots[i].name;
 			found++;
+		} else if (!slots[i].damaged) {
+			left++;
 		}
 	}
 	free(slots);
@@ -103,7 +117,7 @@ int keyadmin_remove(struct repo *repo, const char *prefix, bool last_too, struct
 		return err_set(err, ERR_MISSING, "there is no key whose id begins with %s", prefix);
 	if (found > 1)
 		return err_set(err, ERR_USAGE, "%s names several keys; give more digits", prefix);
-	if (count == 1 && !last_too)
+	if (left == 0 && !last_too)
 		return err_set(err, ERR_USAGE,
 			       "%s is the only password of this repository; add another one first",
 			       prefix);
@@ -120,13 +134,16 @@ int keyadmin_find(struct repo *repo, const void *password, size_t password_len, 
 	int r = repo_list(repo->store, STORE_KEYS, &names, NULL, &count, err);
 
 	for (size_t i = 0; !r && !found && i < count; i++) {
+		struct err why = {0};
 		uint8_t master[32];
 
-		r = get_slot(repo, &names[i], &bytes, err);
+		r = get_slot(repo, &names[i], &bytes, &why);
 		if (!r)
 			r = keyslot_open(bytes.data, bytes.len, repo->conf.repo, password,
-					 password_len, master, err);
+					 password_len, master, &why);
 		sodium_memzero(master, sizeof(master));
+		if (r == -ERR_NOMEM || r == -ERR_IO)
+			*err = why;
 		if (!r) {
 			found = true;
 			*out_name = names[i];

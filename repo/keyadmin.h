@@ -21,7 +21,7 @@ int keyadmin_add(struct repo *repo, const void *password, size_t password_len,
 		 struct id *out_name, struct err *err) ERR_UNUSED_WARN;
 /*
  * Removes the slot whose id begins with prefix (at least 4 digits). ERR_MISSING, ERR_USAGE ambiguous, and ERR_USAGE when
- * it is the last one, unless last_too.
+ * no other one with a good label would be left, unless last_too.
  */
 int keyadmin_remove(struct repo *repo, const char *prefix, bool last_too, struct id *out_name,
 		    struct err *err) ERR_UNUSED_WARN;

@@ -31,14 +31,20 @@ static int compare_items(const void *a, const void *b)
 
 #define KIND_MANIFEST 1
 
+static bool in_range(const struct roster_writer *w, uint64_t sequence)
+{
+	return sequence >= w->first_sequence && sequence <= w->last_sequence;
+}
+
 static int writer_known(const struct repo *repo, const struct manifest *m, struct err *err)
 {
 	const struct roster_writer *w = roster_find(&repo->roster, m->writer);
 
-	if (w && m->sequence >= w->first_sequence && m->sequence <= w->last_sequence)
+	if (w && in_range(w, m->sequence))
 		return 0;
 	return err_set(err, ERR_DAMAGED,
-		       "signed by a writer that the roster in keys/ does not name");
+		       "signed by a host that the roster in keys/ does not name: it is forged, or "
+		       "the roster is lost, which the next backup of that host writes again");
 }
 
 /* 1 when the object is another kind of signed record; a tag record goes to tags. */
@@ -73,6 +79,14 @@ static int load_one(struct repo *repo, const struct id *name, struct manifest_it
 	return result;
 }
 
+static void report_bad(struct manifest_list *list, const struct id *name, manifest_bad_fn *bad,
+		       void *bad_arg, const struct err *why)
+{
+	list->bad++;
+	if (bad)
+		bad(bad_arg, name, why);
+}
+
 int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		   struct manifest_list *out_list, struct err *err)
 {
@@ -88,11 +102,15 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 			r = err_nomem(err);
 	}
 	for (size_t i = 0; !r && i < count; i++) {
-		r = load_one(repo, &names[i], &list.items[list.count], &tags, err);
+		struct err why = {0};
+
+		r = load_one(repo, &names[i], &list.items[list.count], &tags, &why);
 		if (r == 0)
 			list.count++;
-		else if (r < 0 && r != -ERR_NOMEM && bad)
-			bad(bad_arg, &names[i], err);
+		else if (r == -ERR_NOMEM)
+			*err = why;
+		else if (r < 0)
+			report_bad(&list, &names[i], bad, bad_arg, &why);
 		r = r == -ERR_NOMEM ? r : 0;
 	}
 	if (!r)
@@ -121,6 +139,8 @@ static int find_latest(const struct manifest_list *list, const char *host,
 	}
 	if (host)
 		return err_set(err, ERR_MISSING, "there is no backup of host %s", host);
+	if (list->bad)
+		return err_set(err, ERR_DAMAGED, "no manifest in this repository can be read");
 	return err_set(err, ERR_MISSING, "there is no backup in this repository yet");
 }
 
@@ -164,11 +184,24 @@ int manifests_find(const struct manifest_list *list, const char *spec, const cha
 	return find_prefix(list, spec, len, out_item, err);
 }
 
+/* A backup that every reader would refuse is not acknowledged (I6). */
+static int writer_ended(struct err *err)
+{
+	return err_set(err, ERR_KEY,
+		       "the roster in keys/ does not let this key write (any more); "
+		       "make a new write key with the full role");
+}
+
 int manifests_put(struct repo *repo, struct manifest *m, struct id *out_name, uint64_t *out_bytes,
 		  struct err *err)
 {
+	const struct roster_writer *w = roster_find(&repo->roster, repo->keys->writer_pub);
 	struct buf bytes = {0};
-	int r = manifest_enc(repo->keys, m, repo->conf.floor_log2, &bytes, err);
+	int r;
+
+	if (!w || !in_range(w, m->sequence))
+		return writer_ended(err);
+	r = manifest_enc(repo->keys, m, repo->conf.floor_log2, &bytes, err);
 
 	if (!r)
 		r = repo_put(repo, STORE_SNAPSHOTS, &bytes, out_name, err);
@@ -206,6 +239,7 @@ static struct manifest_seen *seen_of(struct manifest *m, const uint8_t writer[32
 int manifests_succeed(const struct repo *repo, const struct manifest_list *list, struct manifest *m,
 		      struct err *err)
 {
+	const struct roster_writer *w = roster_find(&repo->roster, repo->keys->writer_pub);
 	size_t room = list->count ? list->count : 1;
 
 	memcpy(m->repo, repo->conf.repo, sizeof(m->repo));
@@ -233,5 +267,5 @@ int manifests_succeed(const struct repo *repo, const struct manifest_list *list,
 			}
 		}
 	}
-	return 0;
+	return w && !in_range(w, m->sequence) ? writer_ended(err) : 0;
 }

@@ -20,6 +20,7 @@ struct manifest_list {
 	size_t count;
 	struct id *strays; /* tag records of manifests that are not there */
 	size_t stray_count;
+	size_t bad; /* manifests that could not be used; "latest" may have been one of them */
 };
 void manifest_list_free(struct manifest_list *list); /* {0} is fine */
 
@@ -39,12 +40,16 @@ int manifests_find(const struct manifest_list *list, const char *spec, const cha
 		   const struct manifest_item **out_item, const char **out_sub,
 		   struct err *err) ERR_UNUSED_WARN;
 
-/* Publishes a manifest made by the keys' writer; its appearance is the commit. out_name is its id. */
+/*
+ * Publishes a manifest made by the keys' writer; its appearance is the commit. out_name is its id. ERR_KEY when the roster
+ * does not name the writer with this sequence: nobody would count the manifest.
+ */
 int manifests_put(struct repo *repo, struct manifest *m, struct id *out_name, uint64_t *out_bytes,
 		  struct err *err) ERR_UNUSED_WARN;
 
 /*
  * Fills m's clear part for the keys' writer: next sequence, newest own manifests as parents, newest seen of others.
+ * ERR_KEY when the roster names the writer, but not for this sequence: its range has ended.
  */
 int manifests_succeed(const struct repo *repo, const struct manifest_list *list, struct manifest *m,
 		      struct err *err) ERR_UNUSED_WARN;

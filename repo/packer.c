@@ -39,6 +39,7 @@ struct packer {
 	struct idset pending;   /* ids on their way to a pack, or that a dry run would store */
 	struct buf object;
 	struct packer_stats stats;
+	struct err failed; /* the first failure: what was gathered until then may be lost */
 };
 
 static void run_job(void *context, void *arg)
@@ -94,6 +95,10 @@ static int packer_open(struct packer *p, uint64_t sequence, unsigned workers, st
 	p->domain = keys_domain(keys, keys->writer_domain, err);
 	if (!p->domain)
 		return -err->code;
+	/* A chunk of a lost pack must be stored again, or the next manifest would lack it (I2). */
+	r = index_mark_lost(p->repo, p->index, &p->stats.packs_lost, err);
+	if (r)
+		return r;
 	p->chunker = sodium_malloc(sizeof(*p->chunker));
 	if (!p->chunker)
 		return err_nomem(err);
@@ -204,6 +209,18 @@ static int forget_pending(struct packer *p, struct err *err)
 	return r;
 }
 
+/* The builder has hashed the pack; and as its keys are fresh, one of its name can only be itself. */
+static int put_pack(struct packer *p, const struct id *name, struct err *err)
+{
+	struct err why = {0};
+	int r = store_put(p->repo->store, STORE_DATA, name, p->object.data, p->object.len, &why);
+
+	if (!r || r == -ERR_EXISTS)
+		return 0;
+	*err = why;
+	return r;
+}
+
 static int flush(struct packer *p, struct err *err)
 {
 	struct indexseg_pack pack = {0};
@@ -216,9 +233,7 @@ static int flush(struct packer *p, struct err *err)
 	if (r)
 		return r;
 	pack.pack_bytes = p->object.len;
-	r = store_put(p->repo->store, STORE_DATA, &pack.name, p->object.data, p->object.len, err);
-	if (r == -ERR_EXISTS)
-		r = 0;
+	r = put_pack(p, &pack.name, err);
 	if (!r)
 		r = index_add_pack(p->index, &pack.name, pack.pack_bytes, &pack.dir, err);
 	if (!r) {
@@ -285,12 +300,29 @@ static int store_new(struct packer *p, const struct record_info *info, const voi
 	return r;
 }
 
+/* Remembers the first failure, and gives it again: a chunk that was lost with it must not be built upon. */
+static int settle(struct packer *p, int r, const struct err *err)
+{
+	if (r)
+		p->failed = *err;
+	return r;
+}
+
+static int failed_before(const struct packer *p, struct err *err)
+{
+	if (p->failed.code)
+		*err = p->failed;
+	return -p->failed.code;
+}
+
 int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, struct id *out_id,
 	       struct err *err)
 {
 	struct record_info info = {.kind = kind, .plain_bytes = (uint32_t)len};
-	int r;
+	int r = failed_before(p, err);
 
+	if (r)
+		return r;
 	if (len > LIMIT_CHUNK_BYTES)
 		return err_set(err, ERR_LIMIT, "a chunk of %zu bytes is too large", len);
 	r = record_id(p->domain, kind, plain, len, &info.id, err);
@@ -301,14 +333,18 @@ int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, st
 	if (index_find_good(p->index, kind, &info.id) != INDEX_NONE ||
 	    idset_has(&p->pending, &info.id))
 		return 0;
-	return store_new(p, &info, plain, len, err);
+	return settle(p, store_new(p, &info, plain, len, err), err);
 }
 
 int packer_finish(struct packer *p, struct err *err)
 {
-	int r = finish_all(p, err);
+	int r = failed_before(p, err);
 
+	if (!r)
+		r = finish_all(p, err);
 	if (!r && !p->dry_run)
 		r = flush(p, err);
-	return r ? r : put_segment(p, err);
+	if (!r)
+		r = put_segment(p, err);
+	return settle(p, r, err);
 }

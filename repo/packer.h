@@ -15,6 +15,8 @@ struct packer_stats {
 	uint64_t bytes_new;    /* plaintext of new chunks */
 	uint64_t bytes_packed; /* new chunks, compressed and sealed */
 	uint64_t bytes_stored; /* objects that were put, padding included */
+	uint64_t
+	    packs_lost; /* packs that the index names and the store has no more: not rested on (I2) */
 };
 
 struct packer_options {
@@ -25,8 +27,9 @@ struct packer_options {
 };
 
 /*
- * The repo must have a writer (repo_use_writer). Neither repo nor index is taken over; new chunks are added to the
- * index once their pack is stored.
+ * The repo must have a writer (repo_use_writer). Neither repo nor index is taken over; packs that the store has lost
+ * are marked in the index, new chunks are added to it once their pack is stored. When a put has failed, so does
+ * every later add and finish, in the same words.
  */
 int packer_new(struct repo *repo, struct index *index, const struct packer_options *options,
 	       struct packer **out_packer, struct err *err) ERR_UNUSED_WARN;

@@ -100,30 +100,38 @@ int reader_open_place(struct reader *reader, const struct index_place *place, co
 			   &place->info, sealed, len, out, err);
 }
 
+/* Says which chunk of which pack an error is about: check and the operator ask for both. */
+static int name_place(const struct reader *reader, const struct index_place *place, struct err *err)
+{
+	char path[STORE_PATH_CHARS], hex[ID_HEX_CHARS + 1];
+
+	id_hex(&place->info.id, hex);
+	store_path(STORE_DATA, &reader->index->packs[place->pack].name, path);
+	if (err->code == ERR_MISSING)
+		return err_set(err, ERR_MISSING, "%s/%s: the pack is missing (it holds chunk %.*s)",
+			       reader->repo->store->location, path, ID_SHORT_CHARS, hex);
+	return err_prefix(err, "%s/%s: chunk %.*s", reader->repo->store->location, path,
+			  ID_SHORT_CHARS, hex);
+}
+
 static int read_place(struct reader *reader, const struct index_place *place, struct buf *out,
 		      struct err *err)
 {
-	const struct index_pack *pack = &reader->index->packs[place->pack];
-	char path[STORE_PATH_CHARS];
 	int r;
 
 	buf_reset(&reader->sealed);
-	r = store_get_range(reader->repo->store, STORE_DATA, &pack->name, place->offset,
+	r = store_get_range(reader->repo->store, STORE_DATA,
+			    &reader->index->packs[place->pack].name, place->offset,
 			    place->stored_bytes, &reader->sealed, err);
-	if (!r) {
+	if (!r)
 		r = reader_open_place(reader, place, reader->sealed.data, reader->sealed.len, out,
 				      err);
-		if (r) {
-			store_path(STORE_DATA, &pack->name, path);
-			err_prefix(err, "%s", path);
-		}
-	}
-	return r;
+	return r ? name_place(reader, place, err) : 0;
 }
 
-/* 1 when no place of the id gave the chunk; *err then tells of the last, or of none. */
+/* 1 when no place of the id gave the chunk; *why then tells of the last, or of none. */
 static int try_places(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
-		      struct err *err)
+		      struct err *why)
 {
 	uint32_t at = index_find(reader->index, kind, id);
 	char hex[ID_HEX_CHARS + 1];
@@ -132,10 +140,13 @@ static int try_places(struct reader *reader, uint8_t kind, const struct id *id, 
 
 	if (at == INDEX_NONE) {
 		id_hex(id, hex);
-		err_set(err, ERR_MISSING, "chunk %.16s is not in the repository", hex);
+		err_set(why, ERR_MISSING,
+			"a part of it (chunk %.*s) is missing from the repository; 'nightjar "
+			"check' names the damage",
+			ID_SHORT_CHARS, hex);
 	}
 	for (; at != INDEX_NONE; at = reader->index->places[at].next) {
-		r = read_place(reader, &reader->index->places[at], out, err);
+		r = read_place(reader, &reader->index->places[at], out, why);
 		if (!r || r == -ERR_NOMEM || r == -ERR_KEY)
 			return r;
 		out->len = before;
@@ -147,14 +158,15 @@ int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct 
 	       struct err *err)
 {
 	struct err why = {0};
-	int r = try_places(reader, kind, id, out, err);
+	int r = try_places(reader, kind, id, out, &why);
 
 	if (r > 0 && !reader->index->rescued) {
-		r = index_rescue(reader->repo, reader->index, &why);
+		r = index_rescue(reader->repo, reader->index, err);
 		if (r)
-			*err = why;
-		else
-			r = try_places(reader, kind, id, out, err);
+			return r;
+		r = try_places(reader, kind, id, out, &why);
 	}
-	return r > 0 ? -err->code : r;
+	if (r)
+		*err = why;
+	return r ? -err->code : 0;
 }

@@ -117,17 +117,33 @@ int repo_get(struct repo *repo, enum store_type type, const struct id *name, siz
 	return get_verified(repo->store, type, name, max_bytes, out, err);
 }
 
+/* What is there under a name may have rotted: to take it for what was to be stored would lose that. */
+static int confirm_there(struct store *store, enum store_type type, const struct id *name,
+			 size_t len, struct err *err)
+{
+	struct buf there = {0};
+	int r = get_verified(store, type, name, len, &there, err);
+
+	if (r == -ERR_LIMIT)
+		err->code = ERR_DAMAGED;
+	buf_free(&there);
+	return r ? -err->code : 0;
+}
+
 static int put_named(struct store *store, enum store_type type, const struct buf *bytes,
 		     struct id *out_name, struct err *err)
 {
+	struct err why = {0};
 	struct id name;
 	int r = sha256_of(bytes->data, bytes->len, &name, err);
 
 	if (r)
 		return r;
-	r = store_put(store, type, &name, bytes->data, bytes->len, err);
+	r = store_put(store, type, &name, bytes->data, bytes->len, &why);
 	if (r == -ERR_EXISTS)
-		r = 0;
+		r = confirm_there(store, type, &name, bytes->len, err);
+	else if (r)
+		*err = why;
 	if (!r && out_name)
 		*out_name = name;
 	return r;
@@ -218,10 +234,37 @@ static int put_config(struct store *store, const struct keys *keys, int64_t now_
 	return r;
 }
 
+static int stop_listing(void *arg, const struct id *name, uint64_t size_bytes, struct err *err)
+{
+	(void)arg;
+	(void)name;
+	(void)size_bytes;
+	return err_set(err, ERR_EXISTS, "not empty");
+}
+
+int repo_without_config(struct store *store, struct err *err)
+{
+	static const enum store_type told_by[] = {STORE_SNAPSHOTS, STORE_DATA, STORE_INDEX};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < sizeof(told_by) / sizeof(told_by[0]); i++)
+		r = store_list(store, told_by[i], stop_listing, NULL, err);
+	if (r == -ERR_EXISTS)
+		err_set(
+		    err, ERR_EXISTS,
+		    "%s: backups are here, but the file config is missing; it never changes, so "
+		    "put it back from any copy",
+		    store->location);
+	return r;
+}
+
 int repo_init(struct store *store, struct keys *keys, const struct repo_init_options *options,
 	      struct err *err)
 {
-	int r = store_create(store, err);
+	int r = repo_without_config(store, err);
+
+	if (!r)
+		r = store_create(store, err);
 
 	if (!r && options->password)
 		r = put_slot(store, keys, options, err);
@@ -249,35 +292,40 @@ static int get_config(struct store *store, struct repoconf *out_conf, struct err
 	if (!r) {
 		r = repoconf_dec(bytes.data, bytes.len, out_conf, err);
 		if (r)
-			err_prefix(err, "%s/config", store->location);
+			err_prefix(err, "%s/config%s", store->location,
+				   r == -ERR_DAMAGED ? ": damaged; it never changes, so put it "
+						       "back from any copy"
+						     : "");
 	}
 	buf_free(&bytes);
 	return r;
 }
 
-/* Tries one object of keys/ as a key slot: 1 opened, 0 not this one, negative failed for good. */
+/* Tries one object of keys/ as a key slot: 0 opened, otherwise why not. */
 static int try_slot(struct store *store, const struct repoconf *conf, const struct id *name,
 		    const struct repo_credentials *c, struct keys **out_keys, struct err *err)
 {
-	uint8_t master[32];
+	char path[STORE_PATH_CHARS];
+	uint8_t master[32], kind;
 	struct buf bytes = {0};
-	struct err why = {0};
-	int r = get_verified(store, STORE_KEYS, name, LIMIT_KEY_OBJECT_BYTES, &bytes, &why);
+	struct rd head;
+	int r = get_verified(store, STORE_KEYS, name, LIMIT_KEY_OBJECT_BYTES, &bytes, err);
 
-	if (!r && header_type(bytes.data, bytes.len) != OBJECT_KEYSLOT)
-		r = -ERR_KEY;
+	/* Not by header_type: it knows no type of a newer format, and "newer" must be said. */
+	head = rd_of(bytes.data, bytes.len);
+	if (!r)
+		r = header_get(&head, OBJECT_KEYSLOT, &kind, err);
 	if (!r)
 		r = keyslot_open(bytes.data, bytes.len, conf->repo, c->password, c->password_len,
-				 master, &why);
+				 master, err);
 	if (!r)
-		r = keys_from_master(conf->repo, master, out_keys, &why);
+		r = keys_from_master(conf->repo, master, out_keys, err);
 	sodium_memzero(master, sizeof(master));
 	buf_free(&bytes);
-	if (!r)
-		return 1;
-	if (r != -ERR_NOMEM)
-		return 0;
-	*err = why;
+	if (r == -ERR_VERSION) {
+		store_path(STORE_KEYS, name, path);
+		err_prefix(err, "%s/%s", store->location, path);
+	}
 	return r;
 }
 
@@ -286,14 +334,29 @@ static int keys_by_password(struct store *store, const struct repoconf *conf,
 			    struct err *err)
 {
 	struct id *names = NULL;
+	struct err telling = {0}; /* more than "wrong password": a slot that could not be tried */
 	size_t count = 0;
+	bool opened = false;
 	int r = repo_list(store, STORE_KEYS, &names, NULL, &count, err);
 
-	for (size_t i = 0; !r && i < count; i++)
-		r = try_slot(store, conf, &names[i], c, out_keys, err);
+	for (size_t i = 0; !r && !opened && i < count; i++) {
+		struct err why = {0};
+
+		r = try_slot(store, conf, &names[i], c, out_keys, &why);
+		opened = r == 0;
+		if (r == -ERR_NOMEM)
+			*err = why;
+		else if (r == -ERR_IO || r == -ERR_VERSION)
+			telling = why;
+		r = r == -ERR_NOMEM ? r : 0;
+	}
 	free(names);
-	if (r)
-		return r > 0 ? 0 : r;
+	if (r || opened)
+		return r;
+	if (telling.code) {
+		*err = telling;
+		return -err->code;
+	}
 	return err_set(err, ERR_KEY,
 		       "%s: wrong password, or the key slot in keys/ is damaged or missing",
 		       store->location);
@@ -371,9 +434,48 @@ void repo_close(struct repo *repo)
 	free(repo);
 }
 
-int repo_use_writer(struct repo *repo, const char *host, bool dry_run, struct err *err)
+/*
+ * A roster of the same content that has rotted keeps its name from being used again: the next epoch gives another
+ * one. More than a few are somebody's intent.
+ */
+static int publish_roster(struct repo *repo, struct roster *roster, struct err *err)
+{
+	struct err why = {0};
+	int r = -ERR_DAMAGED;
+
+	for (int tries = 0; tries < 16 && r == -ERR_DAMAGED; tries++) {
+		roster->epoch++;
+		r = put_roster(repo->store, repo->keys, roster, &why);
+	}
+	if (r)
+		*err = why;
+	return r;
+}
+
+/* The repo's own roster changes only once the new one is stored, so that a second try is a real one. */
+static int add_writer(struct repo *repo, struct err *err)
 {
 	struct roster_writer w = {.first_sequence = 1, .last_sequence = UINT64_MAX, .version = 1};
+	struct roster next = {0};
+	int r = roster_merge(&next, &repo->roster, err);
+
+	memcpy(w.pub, repo->keys->writer_pub, sizeof(w.pub));
+	w.domain = repo->keys->writer_domain;
+	if (!r)
+		r = roster_add_writer(&next, &w, err);
+	if (!r)
+		r = publish_roster(repo, &next, err);
+	if (r) {
+		roster_free(&next);
+		return r;
+	}
+	roster_free(&repo->roster);
+	repo->roster = next;
+	return 0;
+}
+
+int repo_use_writer(struct repo *repo, const char *host, bool dry_run, struct err *err)
+{
 	int r = keys_allow(repo->keys, POWER_WRITE, "backup", err);
 
 	if (!r)
@@ -381,13 +483,5 @@ int repo_use_writer(struct repo *repo, const char *host, bool dry_run, struct er
 	if (r || roster_find(&repo->roster, repo->keys->writer_pub))
 		return r;
 	r = keys_allow(repo->keys, POWER_OWN, "adding a new host to the roster", err);
-	if (r)
-		return r;
-	memcpy(w.pub, repo->keys->writer_pub, sizeof(w.pub));
-	w.domain = repo->keys->writer_domain;
-	r = roster_add_writer(&repo->roster, &w, err);
-	repo->roster.epoch++;
-	if (r || dry_run)
-		return r;
-	return put_roster(repo->store, repo->keys, &repo->roster, err);
+	return r || dry_run ? r : add_writer(repo, err);
 }

@@ -40,14 +40,21 @@ int repo_new_keys(struct keys **out_keys, struct err *err) ERR_UNUSED_WARN;
 
 /*
  * Makes a repository in store: layout, key slot, roster, config last, which is read back. ERR_EXISTS when
- * there is one, or another init was first. Neither store nor keys are taken over.
+ * there is one, one that lost its config, or another init was first. Neither store nor keys are taken over.
  */
 int repo_init(struct store *store, struct keys *keys, const struct repo_init_options *options,
 	      struct err *err) ERR_UNUSED_WARN;
 
 /*
+ * 0 when no backup and no pack is there. ERR_EXISTS when there are: asked where config is missing, since a new
+ * repository must not be made among the objects of one that lost it.
+ */
+int repo_without_config(struct store *store, struct err *err) ERR_UNUSED_WARN;
+
+/*
  * Opens. On success takes over store; on failure it stays the caller's. ERR_NOREPO no config; ERR_KEY wrong
- * password or key, or a key of another repository; ERR_VERSION; ERR_DAMAGED config.
+ * password or key, or a key of another repository; ERR_VERSION; ERR_DAMAGED config; ERR_IO no slot opened and one
+ * could not be read.
  */
 int repo_open(struct store *store, const struct repo_credentials *credentials,
 	      struct repo **out_repo, struct err *err) ERR_UNUSED_WARN;
@@ -63,7 +70,10 @@ int repo_use_writer(struct repo *repo, const char *host, bool dry_run,
 /* Appends the object to out after comparing its SHA-256 with its name. ERR_DAMAGED names the object. */
 int repo_get(struct repo *repo, enum store_type type, const struct id *name, size_t max_bytes,
 	     struct buf *out, struct err *err) ERR_UNUSED_WARN;
-/* Stores under the SHA-256 of the bytes. An object that is there already is fine: its bytes are the same. */
+/*
+ * Stores under the SHA-256 of the bytes. An object that is there already is fine when its bytes are still the same;
+ * ERR_DAMAGED when they are not.
+ */
 int repo_put(struct repo *repo, enum store_type type, const struct buf *bytes, struct id *out_name,
 	     struct err *err) ERR_UNUSED_WARN;
 

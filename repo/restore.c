@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <time.h>
 
 #include <sodium.h>
@@ -246,27 +247,47 @@ static const struct manifest_db *db_of(const struct run *run, const char *path)
 	return NULL;
 }
 
-/* A database's image is what the manifest says, gets its journal_mode back, and is checked on request. */
+/*
+ * The image is still in the journal_mode that VACUUM INTO left it in, or, kept page by page, in WAL mode: a reader
+ * of that makes a -wal and a -shm, which are nothing but litter beside a temporary name.
+ */
+static int verify_image(const char *temp, struct err *err)
+{
+	static const char *const tails[] = {"-wal", "-shm"};
+	bool ok = true, unchecked = false;
+	char *text = NULL;
+	int r = dbfile_verify(temp, 0, NULL, &ok, &unchecked, &text, err);
+
+	if (!r && !ok)
+		r = err_set(err, ERR_DAMAGED, "integrity_check failed: %s", text ? text : "");
+	free(text);
+	for (size_t i = 0; i < 2; i++) {
+		char *side = NULL;
+
+		if (asprintf(&side, "%s%s", temp, tails[i]) < 0)
+			return err_nomem(err);
+		(void)unlink(side);
+		free(side);
+	}
+	return r;
+}
+
+/* A database's image is what the manifest says, is checked on request, and gets its journal_mode back. */
 static int finish_database(struct run *run, struct fsw_file *file, const char *path,
 			   const struct id *digest, struct err *err)
 {
 	const struct manifest_db *db = db_of(run, path);
 	const char *temp = fsw_file_temp_path(file);
-	bool ok = true, unchecked = false;
-	char *text = NULL;
 	int r = 0;
 
 	if (!db)
 		return err_set(err, ERR_DAMAGED, "the manifest does not describe this database");
 	if (memcmp(digest->b, db->image_sha256, ID_BYTES) != 0)
 		return err_set(err, ERR_DAMAGED, "the image is not the one that was backed up");
-	if (db->method != 3)
+	if (run->options->verify && db->verdict == 1)
+		r = verify_image(temp, err);
+	if (!r && db->method != 3)
 		r = dbfile_set_journal_mode(temp, db->journal_mode, err);
-	if (!r && run->options->verify && db->verdict == 1)
-		r = dbfile_verify(temp, 0, NULL, &ok, &unchecked, &text, err);
-	if (!r && !ok)
-		r = err_set(err, ERR_DAMAGED, "integrity_check failed: %s", text ? text : "");
-	free(text);
 	if (!r)
 		run->result->databases++;
 	return r;
@@ -545,6 +566,9 @@ int restore_run(struct reader *reader, const struct manifest *m,
 		r = restore_tree(&run, err);
 	if (!r && run.fsw)
 		r = fsw_finish(run.fsw, err);
+	/* Which disk is full, not only which file did not fit. */
+	if (r == -ERR_FULL)
+		err_prefix(err, "%s: no room left to restore to", options->target);
 	fsw_close(run.fsw);
 	linktable_free(&run.links);
 	free(run.sub);

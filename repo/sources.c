@@ -25,24 +25,24 @@ void sources_free(struct sources *s)
 	*s = (struct sources){0};
 }
 
-/* Takes out empty and "." components in place; says whether a ".." was met. */
-static bool tidy(char *path)
+/* Takes out empty and "." components in place; gives where the last ".." ends, or 0. */
+static size_t tidy(char *path)
 {
 	char *out = path;
 	const char *in = path;
-	bool dotdot = false;
+	size_t dotdot = 0;
 
 	while (*in) {
 		size_t len;
 
 		in += strspn(in, "/");
 		len = strcspn(in, "/");
-		if (len == 2 && in[0] == '.' && in[1] == '.')
-			dotdot = true;
 		if (len && !(len == 1 && in[0] == '.')) {
 			*out++ = '/';
 			memmove(out, in, len);
 			out += len;
+			if (len == 2 && out[-1] == '.' && out[-2] == '.')
+				dotdot = (size_t)(out - path);
 		}
 		in += len;
 	}
@@ -50,19 +50,6 @@ static bool tidy(char *path)
 		*out++ = '/';
 	*out = '\0';
 	return dotdot;
-}
-
-static char *absolute(const char *operand)
-{
-	char *cwd, *path = NULL;
-
-	if (operand[0] == '/')
-		return strdup(operand);
-	cwd = getcwd(NULL, 0);
-	if (cwd && asprintf(&path, "%s/%s", cwd, operand) < 0)
-		path = NULL;
-	free(cwd);
-	return path;
 }
 
 static int missing(struct err *err, int errnum, const char *operand)
@@ -73,24 +60,68 @@ static int missing(struct err *err, int errnum, const char *operand)
 	return err_sys(err, errnum, "%s", operand);
 }
 
+static int absolute(const char *operand, char **out_path, struct err *err)
+{
+	char *cwd = NULL;
+	int r = 0;
+
+	if (operand[0] == '/') {
+		*out_path = strdup(operand);
+		return *out_path ? 0 : err_nomem(err);
+	}
+	cwd = getcwd(NULL, 0);
+	if (!cwd)
+		return err_sys(err, errno, "%s: the current folder has no path", operand);
+	if (asprintf(out_path, "%s/%s", cwd, operand) < 0) {
+		*out_path = NULL;
+		r = err_nomem(err);
+	}
+	free(cwd);
+	return r;
+}
+
+/*
+ * "a/.." is not "." when a is a symlink: only the kernel knows. What comes after the last ".." stays as it was given, so
+ * that a symlink there keeps its name.
+ */
+static int resolve_dotdot(char **path, size_t end, const char *operand, struct err *err)
+{
+	char *rest = strdup(*path + end), *above, *joined = NULL;
+	int r = 0;
+
+	if (!rest)
+		return err_nomem(err);
+	(*path)[end] = '\0';
+	above = realpath(*path, NULL);
+	if (!above)
+		r = missing(err, errno, operand);
+	else if (asprintf(&joined, "%s%s", strcmp(above, "/") == 0 && *rest ? "" : above, rest) < 0)
+		r = err_nomem(err);
+	if (!r) {
+		free(*path);
+		*path = joined;
+	}
+	free(above);
+	free(rest);
+	return r;
+}
+
 static int resolve_one(const char *operand, struct source *out, struct err *err)
 {
 	struct stat st;
+	size_t dotdot;
+	int r;
 
 	if (!*operand)
 		return err_set(err, ERR_USAGE, "an empty path cannot be backed up");
-	out->path = absolute(operand);
-	if (!out->path)
-		return err_nomem(err);
-	/* "a/.." is not "." when a is a symlink: only the kernel knows. */
-	if (tidy(out->path)) {
-		char *real = realpath(out->path, NULL);
-
-		if (!real)
-			return missing(err, errno, operand);
-		free(out->path);
-		out->path = real;
-	}
+	r = absolute(operand, &out->path, err);
+	if (r)
+		return r;
+	dotdot = tidy(out->path);
+	if (dotdot)
+		r = resolve_dotdot(&out->path, dotdot, operand, err);
+	if (r)
+		return r;
 	if (strlen(out->path) >= LIMIT_PATH_BYTES)
 		return err_set(err, ERR_LIMIT, "%.80s…: the path is too long", operand);
 	if (lstat(out->path, &st) != 0)

@@ -296,7 +296,7 @@ static int open_object(const char *path, int *out_fd, uint64_t *out_bytes, struc
 
 static int too_short(const char *path, struct err *err)
 {
-	return err_set(err, ERR_DAMAGED, "%s is shorter than it must be", path);
+	return err_set(err, ERR_DAMAGED, "%s: cut short: it is shorter than it must be", path);
 }
 
 /* Appends len bytes, or fails and leaves out as it was. */

@@ -72,10 +72,17 @@ struct lookup {
 	const char *whole; /* for messages */
 	tree_entry_fn *fn;
 	void *arg;
+	bool found;
+	int result; /* of fn */
 };
 
 /* tree_each runs on after a match unless told to stop; this is the word for it. */
-#define LOOKUP_FOUND 1
+#define LOOKUP_STOP 1
+
+static int no_such_path(const struct lookup *l, struct err *err)
+{
+	return err_set(err, ERR_MISSING, "%s: no such path in this backup", l->whole);
+}
 
 static int lookup_entry(void *arg, const struct entry *entry, const struct chunk_ref *children,
 			struct err *err)
@@ -89,24 +96,30 @@ static int lookup_entry(void *arg, const struct entry *entry, const struct chunk
 	l->rest += len;
 	l->rest += strspn(l->rest, "/");
 	if (*l->rest == '\0') {
-		r = l->fn(l->arg, entry, children, err);
-		return r ? r : LOOKUP_FOUND;
+		l->found = true;
+		l->result = l->fn(l->arg, entry, children, err);
+		return LOOKUP_STOP;
 	}
+	/* Nothing lies below a file; and no other entry has this name. */
 	if (entry->type != ENTRY_DIR)
-		return 0;
+		return no_such_path(l, err);
 	r = tree_each(l->reader, &children[0].id, lookup_entry, l, err);
-	return r ? r : err_set(err, ERR_MISSING, "%s: no such path in this backup", l->whole);
+	return r ? r : no_such_path(l, err);
 }
 
 int tree_lookup(struct reader *reader, const struct id *root, const char *path, tree_entry_fn *fn,
 		void *arg, struct err *err)
 {
-	struct lookup l = {reader, path + strspn(path, "/"), path, fn, arg};
+	struct lookup l = {.reader = reader,
+			   .rest = path + strspn(path, "/"),
+			   .whole = path,
+			   .fn = fn,
+			   .arg = arg};
 	int r = tree_each(reader, root, lookup_entry, &l, err);
 
-	if (r == LOOKUP_FOUND)
-		return 0;
-	return r ? r : err_set(err, ERR_MISSING, "%s: no such path in this backup", path);
+	if (l.found)
+		return l.result;
+	return r ? r : no_such_path(&l, err);
 }
 
 /* --- content --- */

@@ -28,7 +28,7 @@ int tree_each(struct reader *reader, const struct id *list, tree_entry_fn *fn, v
 
 /*
  * Finds the entry of a path ("/srv/app"; "/" has none) below a root. ERR_MISSING names the path. fn is called once with
- * it, before its node is freed.
+ * it, before its node is freed, and tree_lookup returns what it does.
  */
 int tree_lookup(struct reader *reader, const struct id *root, const char *path, tree_entry_fn *fn,
 		void *arg, struct err *err) ERR_UNUSED_WARN;

@@ -50,6 +50,7 @@ static void say_everything(struct said *s)
 	out_detail(&s->out, "detail");
 	out_warning(&s->out, "warning %s", "w");
 	out_error(&s->out, "archival", "/a\n", "cannot read /a\n");
+	out_error(&s->out, "archival", "/b\x1b", "is gone");
 	json_object(&j, NULL);
 	json_u64(&j, "n", 1);
 	json_close(&j);
@@ -68,7 +69,8 @@ static void for_people(void **state)
 	begin(&s);
 	say_everything(&s);
 	assert_said(&s, "line 1\nnote\n",
-		    "nightjar: warning: warning w\nnightjar: cannot read /a\\n\nnightjar: end\n");
+		    "nightjar: warning: warning w\nnightjar: cannot read /a\\n\n"
+		    "nightjar: /b\\x1b: is gone\nnightjar: end\n");
 }
 
 /* A text that does not name its item gets it in front; one that does is not made longer. */
@@ -95,7 +97,9 @@ static void quiet(void **state)
 	begin(&s);
 	s.out.quiet = true;
 	say_everything(&s);
-	assert_said(&s, "line 1\n", "nightjar: cannot read /a\\n\nnightjar: end\n");
+	assert_said(&s, "line 1\n",
+		    "nightjar: cannot read /a\\n\n"
+		    "nightjar: /b\\x1b: is gone\nnightjar: end\n");
 }
 
 static void verbose(void **state)
@@ -122,6 +126,8 @@ static void as_json(void **state)
 		    "{\"message_type\":\"warning\",\"message\":\"warning w\"}\n"
 		    "{\"message_type\":\"error\",\"error\":{\"message\":\"cannot read /a\\u000a\"},"
 		    "\"during\":\"archival\",\"item\":\"/a\\u000a\"}\n"
+		    "{\"message_type\":\"error\",\"error\":{\"message\":\"is gone\"},"
+		    "\"during\":\"archival\",\"item\":\"/b\\u001b\"}\n"
 		    "{\"message_type\":\"exit_error\",\"code\":3,\"message\":\"end\"}\n");
 }
 

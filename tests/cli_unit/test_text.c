@@ -92,6 +92,33 @@ static void control_bytes(void **state)
 	assert_string_equal(out, "a\\n\\t\\x1b[0m\\x7f \\ \xc3\xa9");
 }
 
+static void what_is_not_utf8(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+	    {"\x9b", "\\x9b"},
+	    {"\xc2\x9b", "\\xc2\\x9b"},
+	    {"\xc2\xa0", "\xc2\xa0"},
+	    {"caf\xe9", "caf\\xe9"},
+	    {"\xc3", "\\xc3"},
+	    {"\xe2\x82\xac", "\xe2\x82\xac"},
+	    {"\xe0\x80\x9b", "\\xe0\\x80\\x9b"},
+	    {"\xed\xa0\x80", "\\xed\\xa0\\x80"},
+	    {"\xf0\x9f\x90\xa6", "\xf0\x9f\x90\xa6"},
+	    {"\xf0\x80\x80\x80", "\\xf0\\x80\\x80\\x80"},
+	    {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},
+	    {"\xff\xfe", "\\xff\\xfe"},
+	};
+	char out[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		(void)text_printable(cases[i].in, out, sizeof(out));
+		assert_string_equal(out, cases[i].out);
+	}
+}
+
 static void a_long_line_is_cut_between_escapes(void **state)
 {
 	char out[6];
@@ -155,6 +182,7 @@ int main(void)
 	    cmocka_unit_test(times_for_json),
 	    cmocka_unit_test(times_for_people),
 	    cmocka_unit_test(control_bytes),
+	    cmocka_unit_test(what_is_not_utf8),
 	    cmocka_unit_test(a_long_line_is_cut_between_escapes),
 	};
 

@@ -1,19 +1,21 @@
 #!/bin/sh
-# deps.sh demo|test: installs the Debian packages that are missing, and says nothing when none is.
+# deps.sh demo|test|bench: installs the Debian packages that are missing, and says nothing when none is.
 # The only place that names packages. "demo" is what building and showing needs, "test" adds the
-# test tools, the second compiler and the fuzzer.
+# test tools, the second compiler and the fuzzer; "bench" is the peers alone, which a bench can do without.
 # shellcheck disable=SC2086
 set -eu
 
 demo='build-essential pkg-config libsqlite3-dev libsodium-dev libzstd-dev libxxhash-dev libssl-dev
 sqlite3 jq'
 test="$demo libcmocka-dev bats perl attr acl python3 clang libclang-rt-dev clang-format"
+bench='restic borgbackup'
 
 case ${1:-} in
 demo) wanted=$demo ;;
 test) wanted=$test ;;
+bench) wanted=$bench ;;
 *)
-	echo "usage: deps.sh demo|test" >&2
+	echo "usage: deps.sh demo|test|bench" >&2
 	exit 2
 	;;
 esac

@@ -1,0 +1,245 @@
+# The second reader, written from FORMAT.md alone, on repositories that the program makes: what it lists and
+# extracts is what the program does, and what is damaged it refuses.
+load helpers
+
+READER=$BATS_TEST_DIRNAME/../reader/nightjar_reader.py
+
+reader() {
+	"$PYTHON" "$READER" -r "$WORK/repo" "${SECRET[@]}" "$@"
+}
+
+setup() {
+	PYTHON=$(python3 -c 'import ctypes, sys
+ctypes.CDLL("libsodium.so.23"), ctypes.CDLL("libzstd.so.1"), print(sys.executable)') ||
+		skip "needs python3, libsodium.so.23 and libzstd.so.1"
+	common_setup
+	export NIGHTJAR_REPOSITORY=$WORK/repo NIGHTJAR_KEY_FILE=$WORK/key PYTHONDONTWRITEBYTECODE=1
+	SECRET=(--key-file "$WORK/key")
+}
+
+teardown() {
+	stop_application
+	common_teardown
+}
+
+# An application that has its WAL database open while it is backed up.
+start_application() {
+	mkdir -p app/attachments
+	coproc SQL { sqlite3 app/app.db 3>&-; }
+	APP=${SQL[1]}
+	cat >&"$APP" <<-SQL
+		PRAGMA journal_mode = WAL;
+		PRAGMA wal_autocheckpoint = 0;
+		CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
+	SQL
+}
+
+write_rows() { # N
+	local line=
+	cat >&"$APP" <<-SQL
+		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+		INSERT INTO notes (body) SELECT 'note ' || i || hex(randomblob(60)) FROM n;
+		SELECT 'written';
+	SQL
+	until [ "$line" = written ]; do read -r -t 20 line <&"${SQL[0]}"; done
+	[ -s app/app.db-wal ]
+}
+
+stop_application() {
+	[ -n "${APP:-}" ] || return 0
+	exec {APP}>&-
+	APP=
+	wait "$SQL_PID" || true
+}
+
+# Every sort of entry, a file of two dozen chunks, a folder of several nodes (of both reasons to end one).
+many_files() {
+	"$PYTHON" - <<-'PYTHON'
+		import os, random
+		r = random.Random(7)
+		for i in range(20):
+		    open(f'app/attachments/{i}.bin', 'wb').write(r.randbytes(9000 + i * 1777))
+		open('app/big.bin', 'wb').write(r.randbytes(21 << 20))
+		open('app/text', 'w').writelines(f'line {i}\n' for i in range(90000))
+		os.mkdir('app/many')
+		for i in range(3000):
+		    open(f'app/many/{i:04d}' + 'n' * (220 if i < 1500 else 9), 'w').write(str(i % 50))
+		with open('app/sparse', 'wb') as f:
+		    for at in (3 << 20, 9 << 20):
+		        f.seek(at)
+		        f.write(r.randbytes(300000))
+		    f.truncate(30 << 20)
+		with open('app/hole', 'wb') as f:
+		    f.truncate(1 << 20)
+		open('app/empty', 'w').close()
+		os.mkdir('app/empty folder')
+		os.mkfifo('app/fifo')
+		os.link('app/attachments/1.bin', 'app/many/first')
+		os.symlink('attachments/1.bin', 'app/symlink')
+		os.symlink('/nowhere/at all', 'app/dangling')
+		open(b'app/not\xff\n\x1btext', 'w').close()
+		os.chmod('app/attachments/2.bin', 0o4710)
+		os.chmod('app/attachments', 0o2750)
+		os.utime('app/empty', ns=(0, -10**18 + 5))
+	PYTHON
+}
+
+# facts DIR: everything about a tree that diff -r does not see; blocks, because a hole must stay one.
+facts() {
+	(cd "$1" && find . -mindepth 1 -type d -printf '%p %m %U %G %T@\n' -o \
+		-printf '%p %y %m %U %G %n %l %T@ %s\n' | sort)
+}
+
+# same_trees A B: byte for byte, but for the database, of which the same is asked as of any database.
+same_trees() {
+	local database
+	diff -r --no-dereference -x fifo -x app.db "$1" "$2"
+	diff <(facts "$1") <(facts "$2")
+	for database in "$1/app.db" "$2/app.db"; do
+		[ "$(sqlite3 "$database" 'PRAGMA integrity_check; PRAGMA journal_mode')" = $'ok\nwal' ]
+	done
+	cmp <(sqlite3 "$1/app.db" .dump) <(sqlite3 "$2/app.db" .dump)
+}
+
+small_repository() {
+	nightjar -q init --key-file "$WORK/key"
+	mkdir app
+	seq 20000 >app/numbers
+	nightjar -q backup --host one app
+}
+
+@test "a live database and every sort of file: the reader gives what the program restores" {
+	start_application
+	write_rows 5000
+	many_files
+	nightjar -q init --key-file "$WORK/key"
+	nightjar -q backup --host one --tag nightly --tag first app
+	write_rows 700
+	rm app/text
+	nightjar -q backup --host two app
+	stop_application
+
+	first=$(nightjar manifests --json | jq -r '.[0].id')
+	run reader list
+	assert_status 0
+	[ "${#lines[@]}" -eq 2 ]
+	assert_output "$first*one*first,nightly $WORK/app*two*"
+
+	# --cuts: chunks and nodes end where FORMAT.md says, too.
+	run reader verify --cuts
+	assert_status 0
+	assert_output "whole: 2 manifests, * packs, * records"
+
+	nightjar -q restore "$first" --target theirs-1
+	nightjar -q restore latest --target theirs-2
+	reader extract "${first:0:8}" ours-1
+	reader --no-index extract latest ours-2
+	for night in 1 2; do
+		same_trees "ours-$night$WORK/app" "theirs-$night$WORK/app"
+	done
+	[ -e "ours-1$WORK/app/text" ]
+	[ ! -e "ours-2$WORK/app/text" ]
+	[ "$(sqlite3 "ours-2$WORK/app/app.db" 'SELECT count(*) FROM notes')" -eq 5700 ]
+	diff -r --no-dereference -x fifo -x 'app.db*' app "ours-2$WORK/app"
+	cmp "ours-2$WORK/app/attachments/1.bin" app/attachments/1.bin
+	[ "ours-2$WORK/app/many/first" -ef "ours-2$WORK/app/attachments/1.bin" ]
+	# What the file system keeps of holes is its own matter, but it is not 30 MiB.
+	[ "$(stat -c %b "ours-2$WORK/app/sparse")" -lt 8000 ]
+
+	run reader ls latest
+	assert_status 0
+	assert_output "*-rws--x--- * $WORK/app/attachments/2.bin*dangling -> /nowhere/at all*"
+	[ "${#lines[@]}" -eq "$(find ours-2 -mindepth 1 -printf x | wc -c)" ]
+	[[ $output != *$'\e'* ]]
+}
+
+@test "with a password, and not with another one" {
+	SECRET=(--password-file "$WORK/password")
+	(umask 077 && printf 'c\xc3\xb4t\xc3\xa9 \xff\n' >password && echo another >wrong)
+	nightjar -q init --password-file password
+	mkdir app
+	seq 1000 >app/numbers
+	nightjar -q backup --password-file password app
+	reader extract latest out
+	cmp app/numbers "out$WORK/app/numbers"
+	SECRET=(--password-file "$WORK/wrong")
+	run --separate-stderr reader list
+	assert_status 1
+	[ -z "$output" ]
+	[[ $stderr == *"wrong password"* ]]
+}
+
+@test "a flipped byte is refused, wherever it is" {
+	small_repository
+	nightjar -q backup --host two app
+	"$PYTHON" - "$READER" "$WORK" >log 2>&1 <<-'PYTHON' || { tail -5 log && return 1; }
+		import glob, os, runpy, sys
+		reader, work = sys.argv[1:]
+		sys.argv = [reader, '-r', work + '/repo', '--key-file', work + '/key', 'verify']
+
+		def verify():
+		    try:
+		        runpy.run_path(reader, run_name='__main__')
+		    except SystemExit as end:
+		        return end.code or 0
+
+		assert verify() == 0
+		files = [f for f in glob.glob(work + '/repo/**', recursive=True) if os.path.isfile(f)]
+		assert len(files) >= 8
+		for path in files:
+		    whole = open(path, 'rb').read()
+		    for at in (4, 5, 9, 40, 100, len(whole) // 2, len(whole) - 30, len(whole) - 1):
+		        with open(path, 'r+b') as file:
+		            os.pwrite(file.fileno(), bytes([whole[at] ^ 1]), at)
+		            assert verify() not in (0, None), f'{path} at {at}'
+		            os.pwrite(file.fileno(), whole, 0)
+		assert verify() == 0
+	PYTHON
+}
+
+@test "of a damaged pack, what is whole is extracted, and the rest is named" {
+	small_repository
+	mkdir more
+	head -c 300000 /dev/urandom >more/noise
+	nightjar -q backup --host one app more
+	# Most of this pack is noise.
+	pack=$(find repo/data -type f -size +250k)
+	"$PYTHON" -c 'import os, sys
+with open(sys.argv[1], "r+b") as f:
+    at = f.seek(os.path.getsize(sys.argv[1]) // 2)
+    byte = f.read(1)[0]
+    f.seek(at), f.write(bytes([byte ^ 1]))' "$pack"
+	run --separate-stderr reader extract latest out
+	assert_status 1
+	[[ $stderr == *"$WORK/more/noise: left out"* ]]
+	cmp app/numbers "out$WORK/app/numbers"
+	[ ! -e "out$WORK/more/noise" ]
+}
+
+@test "what is missing, and keys of another repository" {
+	small_repository
+	nightjar -q -r other init --key-file other.key
+	SECRET=(--key-file "$WORK/other.key")
+	run reader list
+	assert_status 1
+	assert_output "*another repository*"
+	SECRET=(--key-file "$WORK/key")
+	mkdir full
+	touch full/file
+	run reader extract latest full
+	assert_status 1
+	assert_output "*not empty*"
+	run reader extract 0000000000 out
+	assert_status 1
+	[ ! -e out ]
+	mv repo/index index
+	run --separate-stderr reader extract latest out
+	assert_status 1
+	reader --no-index extract latest again
+	cmp app/numbers "again$WORK/app/numbers"
+	mv index repo/index
+	rm repo/data/*/*
+	run --separate-stderr reader verify
+	assert_status 1
+	[[ $stderr == *"is missing or damaged"* ]]
+}
