@@ -23,6 +23,28 @@ static const char *verdict_word(uint8_t verdict)
 	return words[verdict <= 3 ? verdict : 0];
 }
 
+static void json_hex(struct json *j, const char *key, const uint8_t digest[32])
+{
+	char hex[ID_HEX_CHARS + 1];
+	struct id id;
+
+	memcpy(id.b, digest, sizeof(id.b));
+	id_hex(&id, hex);
+	json_str(j, key, hex);
+}
+
+static void json_tables(struct json *j, const struct manifest_db *db)
+{
+	json_array(j, "tables");
+	for (size_t i = 0; i < db->table_count; i++) {
+		json_object(j, NULL);
+		json_str(j, "name", db->tables[i].name);
+		json_u64(j, "rows", db->tables[i].rows);
+		json_close(j);
+	}
+	json_close(j);
+}
+
 static void json_databases(struct json *j, const struct manifest *m)
 {
 	static const char *const methods[] = {"", "vacuum", "pages", "raw"};
@@ -38,6 +60,10 @@ static void json_databases(struct json *j, const struct manifest *m)
 		json_str(j, "verdict", verdict_word(db->verdict));
 		json_u64(j, "bytes", db->image_bytes);
 		json_str(j, "journal_mode", db->journal_mode);
+		json_u64(j, "page_size", db->page_size);
+		json_hex(j, "image_sha256", db->image_sha256);
+		json_hex(j, "schema_hash", db->schema_hash);
+		json_tables(j, db);
 		json_close(j);
 	}
 	json_close(j);

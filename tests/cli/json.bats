@@ -1,0 +1,74 @@
+# --json of every command, read by a strict parser and held against cli/JSON.md.
+load helpers
+load repo
+
+# strict lines|document ARG…: runs the program with --json; what it prints, on both streams, is JSON and documented.
+strict() {
+	local kind=$1 page=$BATS_TEST_DIRNAME/../../cli/JSON.md read=$BATS_TEST_DIRNAME/../tools/strictjson.py
+	shift
+	code=0
+	"$NIGHTJAR" --json "$@" >out 2>err || code=$?
+	if [ -s out ]; then python3 "$read" "$kind" out "$page"; fi
+	if [ -s err ]; then python3 "$read" lines err "$page"; fi
+	if [ "$code" -ne 0 ]; then tail -n 1 err | grep -q '"message_type":"exit_error"'; fi
+}
+
+source_tree() {
+	mkdir -p src/sub
+	sqlite3 src/app.db 'PRAGMA journal_mode=WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1), (2)' >/dev/null
+	printf 'one' >src/one
+	printf 'odd' >"src/sub/$(printf 'not\xffutf8\nline')"
+	ln -s one src/link
+	export NIGHTJAR_REPOSITORY=$WORK/r NIGHTJAR_KEY_FILE=$WORK/k
+}
+
+@test "every command that answers line by line" {
+	source_tree
+	strict lines init && [ "$code" -eq 0 ] && grep -q initialized out
+	strict lines backup --tag nightly src && grep -q '"manifest_id"' out
+	strict lines backup --dry-run src && grep -q '"dry_run":true' out
+	strict lines ls latest && grep -q linktarget out
+	strict lines restore latest --target t --verify && grep -q '"files_verified":3' out
+	strict lines restore latest --target t2 --dry-run -v && grep -q verbose_status out
+	strict lines check --read-data && grep -q '"num_errors":0' out
+	strict lines tag --add keep latest && grep -q '"changed"' out
+	strict lines db copy src/app.db copy.db && grep -q '"verdict":"ok"' out
+	strict lines db verify copy.db && grep -q '"verdict":"ok"' out
+	strict lines version && grep -q '"libraries"' out
+}
+
+@test "every command that answers with one document" {
+	source_tree
+	nightjar init
+	nightjar backup src
+	strict document manifests && [ "$(jq -r '.[0].databases[0].tables[0] | "\(.name) \(.rows)"' out)" = "t 2" ]
+	[ "$(jq -r '.[0].databases[0].image_sha256' out)" = "$(nightjar dump "latest:$WORK/src/app.db" | sha256sum | cut -d' ' -f1)" ]
+	strict document stats && [ "$(jq .snapshots_count out)" -eq 1 ]
+	strict document find one && [ "$(jq '.[0].hits' out)" -eq 1 ]
+	strict document cache && [ "$(jq length out)" -eq 1 ]
+	strict document key list && [ "$(jq length out)" -eq 0 ]
+}
+
+@test "errors are objects on standard error, the last one an exit_error with the code" {
+	source_tree
+	strict lines manifests && [ "$code" -eq 10 ]
+	[ "$(tail -n 1 err | jq .code)" -eq 10 ]
+	nightjar init
+	strict lines backup nowhere && [ "$code" -eq 1 ]
+	strict lines --nonsense manifests && [ "$code" -eq 2 ]
+	nightjar backup src
+	find r/data -type f -delete
+	strict lines check && [ "$code" -eq 20 ]
+	grep -q '"item":"data/' err
+	strict lines restore latest --target t && [ "$code" -eq 1 ]
+}
+
+@test "the reader of these tests is strict" {
+	local page=$BATS_TEST_DIRNAME/../../cli/JSON.md read=$BATS_TEST_DIRNAME/../tools/strictjson.py
+	for text in '{"message_type":"x","id":1,"id":2}' '{"message_type":"x","mode":NaN}' '{"message_type":"x"} x' \
+		'{"id":1}' '{"message_type":"x","undocumented_key":1}' ''; do
+		printf '%s\n' "$text" >bad
+		run python3 "$read" lines bad "$page"
+		[ "$status" -ne 0 ] || { echo "taken: $text"; return 1; }
+	done
+}
