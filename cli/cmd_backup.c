@@ -16,7 +16,7 @@
 struct backup_words {
 	struct option_list tags, excludes;
 	const char *host;
-	bool dry_run;
+	bool dry_run, force;
 	const char *integrity;
 };
 
@@ -29,6 +29,8 @@ const struct option_spec cmd_backup_options[] = {
      "record NAME instead of this machine's host name"},
     {"dry-run", 'n', OPTION_FLAG, offsetof(struct backup_words, dry_run), NULL,
      "do everything but store anything"},
+    {"force", 'f', OPTION_FLAG, offsetof(struct backup_words, force), NULL,
+     "read every file, also those that did not change since the last backup"},
     {"integrity", 0, OPTION_STRING, offsetof(struct backup_words, integrity), "full",
      "integrity_check every database, not only when it is due"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
@@ -61,6 +63,16 @@ static void on_warning(void *arg, const char *path, const char *text)
 	struct teller *t = arg;
 
 	out_warning(&t->cli->out, "%s: %s", path, text);
+}
+
+static void on_detail(void *arg, const char *path, const char *text)
+{
+	struct teller *t = arg;
+
+	if (*path)
+		out_detail(&t->cli->out, "%s: %s", path, text);
+	else
+		out_detail(&t->cli->out, "%s", text);
 }
 
 static int on_progress(void *arg, const struct backup_progress *at)
@@ -183,8 +195,9 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	    .user = pw ? pw->pw_name : "",
 	    .program = "nightjar " NIGHTJAR_VERSION,
 	    .dry_run = w->dry_run,
+	    .force = w->force,
 	    .integrity_full = w->integrity != NULL,
-	    .cb = {on_unreadable, on_corrupt, on_warning, on_progress, t},
+	    .cb = {on_unreadable, on_corrupt, on_warning, on_detail, on_progress, t},
 	};
 	int r = check_words(w, err);
 

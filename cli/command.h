@@ -83,6 +83,7 @@ enum exit_code cmd_key_add(struct cli *cli, const void *options, int count, char
 enum exit_code cmd_key_list(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_key_remove(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_key_passwd(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_cache(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_db_copy(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_db_verify(struct cli *cli, const void *options, int count, char **operands);
 
@@ -97,6 +98,8 @@ extern const struct option_spec cmd_restore_options[];
 extern const size_t cmd_restore_options_bytes;
 extern const struct option_spec cmd_check_options[];
 extern const size_t cmd_check_options_bytes;
+extern const struct option_spec cmd_cache_options[];
+extern const size_t cmd_cache_options_bytes;
 extern const struct option_spec cmd_key_options[];
 extern const size_t cmd_key_options_bytes;
 

@@ -6,6 +6,8 @@ static const char backup_detail[] =
     "SQLite databases are recognised by their header wherever they are met and are kept as a\n"
     "consistent snapshot, while the application goes on. PATTERN is a glob as restic's: '*.tmp',\n"
     "'/srv/app/cache', 'logs/**/*.gz'.\n"
+    "A file whose size, times and inode are as the last backup of the same paths saw them is not\n"
+    "opened; --force reads every file.\n"
     "Exit codes: 0 saved; 3 saved, but a source could not be read; 21 saved, but a database "
     "failed\n"
     "its integrity check; anything else: not saved.";
@@ -21,6 +23,10 @@ static const char copy_detail[] =
     "Makes a consistent copy of a live database (VACUUM INTO), checks it with PRAGMA "
     "integrity_check,\n"
     "and only then gives it its name. An existing DEST is never overwritten.";
+
+static const char cache_detail[] =
+    "Caches make backups faster and are never needed: any of them may be removed at any time.\n"
+    "What this machine must not forget (its state) is kept elsewhere and never touched.";
 
 const struct command commands[] = {
     {"init", NULL, "make a new repository", "", init_detail, 0, 0, NULL, NULL, cmd_init},
@@ -42,6 +48,8 @@ const struct command commands[] = {
     {"key remove", NULL, "remove a password", "ID", NULL, 1, 1, NULL, NULL, cmd_key_remove},
     {"key passwd", NULL, "change the password", "", NULL, 0, 0, cmd_key_options,
      &cmd_key_options_bytes, cmd_key_passwd},
+    {"cache", NULL, "list the caches on this machine, or remove old ones", "", cache_detail, 0, 0,
+     cmd_cache_options, &cmd_cache_options_bytes, cmd_cache},
     {"db copy", NULL, "copy a live database, verified", "SRC DEST", copy_detail, 2, 2, NULL, NULL,
      cmd_db_copy},
     {"db verify", NULL, "run PRAGMA integrity_check on a database", "FILE", NULL, 1, 1, NULL, NULL,

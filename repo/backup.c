@@ -65,10 +65,12 @@ char *backup_join(const char *folder, const char *name)
 	return path;
 }
 
-static int64_t clock_ns(void)
+int64_t backup_clock_ns(const struct backup_run *run)
 {
 	struct timespec now;
 
+	if (run->options->now_ns)
+		return run->options->now_ns;
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
@@ -139,6 +141,51 @@ static void tell_lost_packs(struct backup_run *run)
 	backup_warning(run, run->repo->store->location, text);
 }
 
+/* Whatever is wrong with the cache costs time only. */
+static void tell_cache(struct backup_run *run)
+{
+	const char *note = filescache_note(run->cache);
+
+	if (*note && run->options->cb.detail)
+		run->options->cb.detail(run->options->cb.arg, "", note);
+}
+
+static int open_cache(struct backup_run *run, struct err *err)
+{
+	struct filescache_owner owner = {
+	    .cache_dir = run->options->cache_dir,
+	    .repo = run->repo->keys->repo,
+	    .secret = packer_domain(run->packer)->id_key,
+	    .host = run->options->host,
+	    .source_count = run->sources.count,
+	};
+	const char **paths;
+	int r;
+
+	if (!owner.cache_dir)
+		return 0;
+	paths = calloc(run->sources.count, sizeof(*paths));
+	if (!paths)
+		return err_nomem(err);
+	for (size_t i = 0; i < run->sources.count; i++)
+		paths[i] = run->sources.items[i].path;
+	owner.sources = paths;
+	r = filescache_open(&owner, run->options->force, &run->cache, err);
+	free(paths);
+	if (!r)
+		tell_cache(run);
+	return r;
+}
+
+/* Once the manifest is there: the backup is made, and nothing about the cache can change that. */
+static void save_cache(struct backup_run *run)
+{
+	struct err ignored = {0};
+
+	if (filescache_save(run->cache, &ignored) == 0)
+		tell_cache(run);
+}
+
 static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 {
 	struct repo *repo = run->repo;
@@ -156,6 +203,8 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 		r = open_packer(run, m->sequence, err);
 	if (!r)
 		r = content_writer_new(run->packer, &run->writer, err);
+	if (!r)
+		r = open_cache(run, err);
 	if (r)
 		return r;
 	if (packer_stats(run->packer)->packs_lost)
@@ -176,6 +225,7 @@ static void run_close(struct backup_run *run)
 	manifest_list_free(&run->manifests);
 	sources_free(&run->sources);
 	fs_names_free(run->names);
+	filescache_close(run->cache);
 	if (run->io)
 		sodium_memzero(run->io, IO_BYTES);
 	free(run->io);
@@ -239,7 +289,7 @@ static int describe(struct backup_run *run, struct manifest *m, struct err *err)
 	m->host = strdup(o->host);
 	m->user = strdup(o->user ? o->user : "");
 	m->program = strdup(o->program ? o->program : "");
-	m->finished_ns = o->now_ns ? o->now_ns : clock_ns();
+	m->finished_ns = backup_clock_ns(run);
 	m->files = run->result->files;
 	m->bytes = run->result->bytes;
 	m->bytes_added = packer_stats(run->packer)->bytes_stored;
@@ -276,6 +326,8 @@ static int run_all(struct backup_run *run, struct manifest *m, struct err *err)
 	if (!r) {
 		run->result->committed = !run->options->dry_run;
 		sum_up(run, manifest_bytes);
+		if (!run->options->dry_run)
+			save_cache(run);
 	}
 	return r;
 }
@@ -288,7 +340,7 @@ int backup_run(struct repo *repo, const struct backup_options *options,
 	int r;
 
 	*out_result = (struct backup_result){0};
-	m.time_ns = m.started_ns = options->now_ns ? options->now_ns : clock_ns();
+	m.time_ns = m.started_ns = backup_clock_ns(&run);
 	r = sources_resolve(options->paths, options->path_count, &run.sources, err);
 	if (!r)
 		r = run_all(&run, &m, err);

@@ -27,6 +27,8 @@ struct backup_callbacks {
 	void (*corrupt)(void *arg, const char *path, const char *text);
 	/* Something to know; the exit code stays. */
 	void (*warning)(void *arg, const char *path, const char *text);
+	/* Only worth saying to who asks for details. */
+	void (*detail)(void *arg, const char *path, const char *text);
 	/* Now and then; nonzero cancels the run with ERR_CANCELLED. */
 	int (*progress)(void *arg, const struct backup_progress *at);
 	void *arg;
@@ -43,11 +45,12 @@ struct backup_options {
 	const char *host;        /* not empty */
 	const char *user;        /* may be "" */
 	const char *program;     /* "nightjar 0.1.0" */
-	const char *cache_dir;   /* for the snapshot spill */
+	const char *cache_dir;   /* for the snapshot spill and the files cache */
 	size_t ram_budget_bytes; /* of all snapshots together; 0 = 128 MiB */
 	unsigned busy_timeout_ms;
 	unsigned workers;    /* threads that compress; 0 = one a processor */
 	bool integrity_full; /* integrity_check each database even when it is not due */
+	bool force;          /* read every file, also those that the files cache knows */
 	bool dry_run;
 	int64_t now_ns; /* 0 = the clock */
 	struct backup_callbacks cb;

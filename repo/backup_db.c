@@ -127,6 +127,7 @@ static int scan_entry(struct backup_run *run, int dirfd, const char *name, const
 		run->bytes_total += (uint64_t)st.st_size;
 	}
 	if (!S_ISREG(st.st_mode) || st.st_size < HEAD_BYTES ||
+	    filescache_knows(run->cache, at->path, &st) ||
 	    !looks_like_database(dirfd, name, at->path))
 		return 0;
 	r = dir_st ? folder_add(run, folder, dir_st, err) : 0;

@@ -1,12 +1,12 @@
 /*
- * backup_run: what the parts of one backup run share (backup.c, backup_db.c, backup_tree.c). Internal to them.
+ * backup_run: what the parts of one backup run share (backup.c, backup_db.c, backup_file.c, backup_tree.c). Internal to them.
  */
 #ifndef NIGHTJAR_REPO_BACKUP_RUN_H
 #define NIGHTJAR_REPO_BACKUP_RUN_H
 
 #include "core/manifest.h"
 #include "repo/backup.h"
-#include "repo/content.h"
+#include "repo/filescache.h"
 #include "repo/fsread.h"
 #include "repo/manifests.h"
 #include "repo/reader.h"
@@ -39,6 +39,7 @@ struct backup_run {
 	struct packer *packer;
 	struct content_writer *writer;
 	struct fs_names *names;
+	struct filescache *cache; /* NULL: none */
 	struct sources sources;
 	struct manifest_list manifests;
 	const struct manifest *parent; /* the newest of this group, or NULL */
@@ -53,6 +54,8 @@ struct backup_run {
 };
 #define IO_BYTES (1u << 20)
 
+/* The clock, or what the options say instead. */
+int64_t backup_clock_ns(const struct backup_run *run);
 /* Reports what could not be read (exit 3) and counts it. */
 void backup_unreadable(struct backup_run *run, const char *path, const char *text);
 void backup_warning(struct backup_run *run, const char *path, const char *text);
@@ -72,6 +75,14 @@ const struct backup_db *backup_db_find(const struct backup_run *run, const char 
 bool backup_is_sidecar(const struct backup_run *run, const char *path);
 const struct backup_folder *backup_folder_find(const struct backup_run *run, const char *path);
 void backup_databases_free(struct backup_run *run);
+
+/* 1 and *out_file when the file is as the last backup saw it and everything it became is still stored; 0 when not. */
+int backup_file_cached(struct backup_run *run, const char *path, const struct stat *st,
+		       struct filescache_file *out_file, struct err *err) ERR_UNUSED_WARN;
+/* Reads a regular file, whose meta the caller has just read, into the packer. */
+int backup_file_read(struct backup_run *run, int dirfd, const char *name, const char *path,
+		     const struct fs_meta *meta, struct filescache_file *out_file,
+		     struct err *err) ERR_UNUSED_WARN;
 
 /* Second walk: reads files and stores the tree. */
 int backup_tree(struct backup_run *run, struct id *out_root, struct err *err) ERR_UNUSED_WARN;

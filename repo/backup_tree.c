@@ -1,7 +1,6 @@
 /* The second walk of a backup: files are read and the tree is stored, folder by folder, deepest first. */
 #include "repo/backup_run.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,20 +107,16 @@ static const struct old_entry *old_find(struct old_folder *f, const char *name)
 struct piece {
 	struct entry e;
 	struct fs_meta meta;
-	struct fs_extent *extents;
-	struct entry_extent *entry_extents;
-	struct content content;
+	struct filescache_file file;
 	struct chunk_ref list;     /* a folder's child */
-	const struct content *use; /* content, or a database's */
+	const struct content *use; /* the file's, or a database's */
 };
 
 static void piece_wipe(struct piece *p)
 {
 	fs_meta_wipe(&p->meta);
 	free(p->e.xattrs);
-	free(p->extents);
-	free(p->entry_extents);
-	content_free(&p->content);
+	filescache_file_wipe(&p->file);
 }
 
 static struct span span_of(const char *s)
@@ -226,129 +221,6 @@ static int set_meta(struct backup_run *run, struct piece *p, const struct fs_met
 	return link_number(run, st, &e->link, err);
 }
 
-/* --- reading a file --- */
-
-static int read_range(struct backup_run *run, int fd, uint64_t offset, uint64_t end,
-		      const char *path, uint64_t *out_read, struct err *err)
-{
-	uint64_t at = offset;
-	int r = 0;
-
-	while (!r && at < end) {
-		uint64_t left = end - at;
-		ssize_t got =
-		    pread(fd, run->io, left < IO_BYTES ? (size_t)left : IO_BYTES, (off_t)at);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0) {
-			r = err_sys(err, errno, "%s: cannot be read", path);
-			return r == -ERR_NOMEM ? r : err_set(err, ERR_SOURCE, "%s", err->text);
-		}
-		if (got == 0)
-			break;
-		r = content_writer_put(run->writer, run->io, (size_t)got, err);
-		at += (uint64_t)got;
-		if (!r)
-			r = backup_tick(run, BACKUP_FILES, path, err);
-	}
-	*out_read = at - offset;
-	return r;
-}
-
-/* 1 when the file has become shorter than its extents say. */
-static int read_extents(struct backup_run *run, int fd, const struct piece *p, size_t count,
-			const char *path, struct err *err)
-{
-	uint64_t got;
-	int r = 0;
-
-	for (size_t i = 0; !r && i < count; i++) {
-		const struct fs_extent *x = &p->extents[i];
-
-		r = read_range(run, fd, x->offset, x->offset + x->len, path, &got, err);
-		if (!r && got < x->len)
-			r = 1;
-	}
-	return r;
-}
-
-static int keep_extents(struct piece *p, size_t count, struct err *err)
-{
-	p->entry_extents = calloc(count, sizeof(*p->entry_extents));
-	if (!p->entry_extents)
-		return err_nomem(err);
-	for (size_t i = 0; i < count; i++)
-		p->entry_extents[i] =
-		    (struct entry_extent){p->extents[i].offset, p->extents[i].len};
-	p->e.extents = p->entry_extents;
-	p->e.extent_count = count;
-	return 0;
-}
-
-static int read_open_file(struct backup_run *run, int fd, const struct stat *st, struct piece *p,
-			  const char *path, struct err *err)
-{
-	size_t count = 0;
-	uint64_t got = 0;
-	int r = fs_extents(fd, (uint64_t)st->st_size, path, &p->extents, &count, err);
-
-	content_writer_reset(run->writer);
-	if (!r && count) {
-		p->e.size = (uint64_t)st->st_size;
-		r = read_extents(run, fd, p, count, path, err);
-		if (!r)
-			r = keep_extents(p, count, err);
-	}
-	if (r == 1 || (!r && !count)) {
-		content_writer_reset(run->writer);
-		r = read_range(run, fd, 0, UINT64_MAX, path, &got, err);
-		p->e.size = got;
-	}
-	return r ? r : content_writer_finish(run->writer, &p->content, err);
-}
-
-static bool same_state(const struct stat *a, const struct stat *b)
-{
-	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
-	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
-static bool is_new_database(int fd)
-{
-	uint8_t head[16];
-	ssize_t got = pread(fd, head, sizeof(head), 0);
-
-	return got > 0 && snapshot_is_database(head, (size_t)got);
-}
-
-static int read_file(struct backup_run *run, int dirfd, const char *name, struct piece *p,
-		     const char *path, struct err *err)
-{
-	struct stat before, after;
-	int fd, r = fs_open(dirfd, name, 0, path, &fd, err);
-
-	if (r)
-		return r;
-	if (fstat(fd, &before) != 0)
-		r = err_set(err, ERR_SOURCE, "%s: cannot be read", path);
-	else if (!S_ISREG(before.st_mode))
-		r = err_set(err, ERR_SOURCE, "%s: was replaced while it was looked at", path);
-	else if (is_new_database(fd))
-		r = err_set(err, ERR_SOURCE,
-			    "%s: became a database while the backup ran; the next backup takes it",
-			    path);
-	if (!r)
-		r = read_open_file(run, fd, &before, p, path, err);
-	if (!r && (fstat(fd, &after) != 0 || !same_state(&before, &after)))
-		backup_unreadable(run, path,
-				  "changed while it was read; kept as it was read, perhaps torn");
-	(void)close(fd);
-	p->use = &p->content;
-	return r;
-}
-
 /* --- folders --- */
 
 static int store_folder(struct backup_run *run, int dirfd, const char *path, const struct id *old,
@@ -380,30 +252,58 @@ static int read_folder(struct backup_run *run, int dirfd, const char *name, stru
 	return r;
 }
 
+static void use_file(struct piece *p)
+{
+	p->use = &p->file.content;
+	p->e.size = p->file.size;
+	p->e.extents = p->file.extents;
+	p->e.extent_count = p->file.extent_count;
+}
+
+static void use_database(struct piece *p, const struct backup_db *db)
+{
+	p->use = &db->content;
+	p->e.encoding = ENCODING_DATABASE;
+	p->e.size = db->facts.image_bytes;
+}
+
+/* What lstat and the files cache say; 1 when that is all there is to know. */
+static int look_at(struct backup_run *run, int dirfd, const char *name, const char *path,
+		   bool is_db, struct piece *p, struct err *err)
+{
+	int cached = 0, r = fs_meta_stat(dirfd, name, path, &p->meta, err);
+
+	if (!r && !is_db && S_ISREG(p->meta.st.st_mode))
+		r = cached = backup_file_cached(run, path, &p->meta.st, &p->file, err);
+	if (r < 0 || (cached && !p->file.has_xattrs))
+		return r;
+	r = fs_meta_xattrs(dirfd, name, path, &p->meta, err);
+	return r ? r : cached;
+}
+
 static int fill_piece(struct backup_run *run, int dirfd, const char *name, const char *path,
 		      const struct old_entry *old, unsigned depth, struct piece *p, struct err *err)
 {
 	const struct backup_db *db = backup_db_find(run, path);
-	const struct fs_meta *meta = db ? &db->meta : &p->meta;
-	int r = fs_meta_read(dirfd, name, path, &p->meta, err);
+	int cached = look_at(run, dirfd, name, path, db != NULL, p, err);
+	int r = cached < 0 ? cached : 0;
 
 	if (!r)
-		r = set_meta(run, p, meta, name, err);
+		r = set_meta(run, p, db ? &db->meta : &p->meta, name, err);
 	if (!r)
 		r = set_xattrs(run, p, path, err);
 	if (r)
 		return r;
 	if (db) {
-		p->use = &db->content;
-		p->e.encoding = ENCODING_DATABASE;
-		p->e.size = db->facts.image_bytes;
-		return 0;
+		use_database(p, db);
+	} else if (p->e.type == ENTRY_FILE) {
+		if (!cached)
+			r = backup_file_read(run, dirfd, name, path, &p->meta, &p->file, err);
+		use_file(p);
+	} else if (p->e.type == ENTRY_DIR) {
+		r = read_folder(run, dirfd, name, p, path, old, depth, err);
 	}
-	if (p->e.type == ENTRY_FILE)
-		return read_file(run, dirfd, name, p, path, err);
-	if (p->e.type == ENTRY_DIR)
-		return read_folder(run, dirfd, name, p, path, old, depth, err);
-	return 0;
+	return r;
 }
 
 static void count_piece(struct backup_run *run, const struct piece *p, const struct old_entry *old)

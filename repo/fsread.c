@@ -326,24 +326,38 @@ out:
 	return rc;
 }
 
+int fs_meta_stat(int dirfd, const char *name, const char *path, struct fs_meta *out_meta,
+		 struct err *err)
+{
+	*out_meta = (struct fs_meta){0};
+	if (fstatat(dirfd, name, &out_meta->st, AT_SYMLINK_NOFOLLOW) != 0)
+		return source_err(err, errno, path);
+	if (!S_ISLNK(out_meta->st.st_mode))
+		return 0;
+	return target_read(dirfd, name, path, &out_meta->target, err);
+}
+
+int fs_meta_xattrs(int dirfd, const char *name, const char *path, struct fs_meta *meta,
+		   struct err *err)
+{
+	int rc = xattrs_read(dirfd, name, path, meta, err);
+
+	if (rc != 0)
+		fs_meta_wipe(meta);
+	return rc;
+}
+
 int fs_meta_read(int dirfd, const char *name, const char *path, struct fs_meta *out_meta,
 		 struct err *err)
 {
-	struct fs_meta meta = {0};
-	int rc = 0;
+	struct fs_meta meta;
+	int rc = fs_meta_stat(dirfd, name, path, &meta, err);
 
-	if (fstatat(dirfd, name, &meta.st, AT_SYMLINK_NOFOLLOW) != 0)
-		return source_err(err, errno, path);
-	if (S_ISLNK(meta.st.st_mode))
-		rc = target_read(dirfd, name, path, &meta.target, err);
 	if (rc == 0)
-		rc = xattrs_read(dirfd, name, path, &meta, err);
-	if (rc != 0) {
-		fs_meta_wipe(&meta);
-		return rc;
-	}
-	*out_meta = meta;
-	return 0;
+		rc = fs_meta_xattrs(dirfd, name, path, &meta, err);
+	if (rc == 0)
+		*out_meta = meta;
+	return rc;
 }
 
 void fs_meta_wipe(struct fs_meta *meta)

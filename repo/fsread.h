@@ -50,6 +50,14 @@ int fs_open(int dirfd, const char *name, int extra_flags, const char *path, int 
  */
 int fs_meta_read(int dirfd, const char *name, const char *path, struct fs_meta *out_meta,
 		 struct err *err) ERR_UNUSED_WARN;
+/*
+ * Its two halves, for who may know that there are no xattrs: lstat and readlink; then the xattrs. A half that fails leaves
+ * nothing to wipe.
+ */
+int fs_meta_stat(int dirfd, const char *name, const char *path, struct fs_meta *out_meta,
+		 struct err *err) ERR_UNUSED_WARN;
+int fs_meta_xattrs(int dirfd, const char *name, const char *path, struct fs_meta *meta,
+		   struct err *err) ERR_UNUSED_WARN;
 void fs_meta_wipe(struct fs_meta *meta);
 
 /*

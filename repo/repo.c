@@ -306,12 +306,15 @@ static int try_slot(struct store *store, const struct repoconf *conf, const stru
 		    const struct repo_credentials *c, struct keys **out_keys, struct err *err)
 {
 	char path[STORE_PATH_CHARS];
-	uint8_t master[32];
+	uint8_t master[32], kind;
 	struct buf bytes = {0};
+	struct rd head;
 	int r = get_verified(store, STORE_KEYS, name, LIMIT_KEY_OBJECT_BYTES, &bytes, err);
 
-	if (!r && header_type(bytes.data, bytes.len) != OBJECT_KEYSLOT)
-		r = err_set(err, ERR_KEY, "no key slot");
+	/* Not by header_type: it knows no type of a newer format, and "newer" must be said. */
+	head = rd_of(bytes.data, bytes.len);
+	if (!r)
+		r = header_get(&head, OBJECT_KEYSLOT, &kind, err);
 	if (!r)
 		r = keyslot_open(bytes.data, bytes.len, conf->repo, c->password, c->password_len,
 				 master, err);

@@ -149,11 +149,11 @@ says() {
 	nightjar restore latest --target out
 	touch "out$APP/app.db-wal"
 	says 0 "a stale -wal, -shm or -journal beside it was moved aside" restore latest --target out
-	says 1 "is there already" db copy "$APP/app.db" "out$APP/app.db"
+	says 1 "exists already; it was not touched" db copy "$APP/app.db" "out$APP/app.db"
 	says 1 "not an SQLite database" db verify "$APP/attachments/1.bin"
 	break_database
-	says 21 "FAILED its integrity check:" backup "$APP"
-	says 21 "kept page by page, VACUUM INTO refused it:" backup "$APP"
+	says 21 "FAILED its integrity check and was kept as it is:" backup "$APP"
+	says 21 "was copied page by page:" backup "$APP"
 	chmod 644 "$KEY"
 	says 0 "can be read by others; 'chmod 600' it" manifests
 	chmod 600 "$KEY"

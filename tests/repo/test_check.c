@@ -96,8 +96,7 @@ static int on_progress(void *arg, uint64_t done, uint64_t total, const char *wha
 {
 	struct said *s = arg;
 
-	assert_true(done <= total);
-	assert_non_null(what);
+	assert_true(done <= total && what);
 	return ++s->ticks == s->cancel_at;
 }
 
@@ -415,6 +414,7 @@ static void test_touched_files(void **state)
 /* A chunk that lies in another pack, too, is not lost with one of them: the object is damaged, no backup is. */
 static void test_good_copy_elsewhere(void **state)
 {
+	const struct packer_options options = {.sequence = 3};
 	struct check_case *t = *state;
 	struct index *none = NULL;
 	struct packer *p = NULL;
@@ -423,9 +423,7 @@ static void test_good_copy_elsewhere(void **state)
 	struct said s;
 
 	MUST(index_new(&none, &t->err), &t->err);
-	MUST(packer_new(t->c->repo, none, &(struct packer_options){.sequence = 3, .dry_run = false},
-			&p, &t->err),
-	     &t->err);
+	MUST(packer_new(t->c->repo, none, &options, &p, &t->err), &t->err);
 	MUST(packer_add(p, CHUNK_DATA, t->files[1].bytes, t->files[1].len, &id, &t->err), &t->err);
 	MUST(packer_finish(p, &t->err), &t->err);
 	packer_free(p);
@@ -443,15 +441,14 @@ static void test_good_copy_elsewhere(void **state)
 
 static void test_orphan(void **state)
 {
+	const struct packer_options options = {.sequence = 3};
 	struct check_case *t = *state;
 	struct index *index = repo_case_index(t->c);
 	struct packer *p = NULL;
 	struct said s;
 	struct id id;
 
-	MUST(packer_new(t->c->repo, index,
-			&(struct packer_options){.sequence = 3, .dry_run = false}, &p, &t->err),
-	     &t->err);
+	MUST(packer_new(t->c->repo, index, &options, &p, &t->err), &t->err);
 	MUST(packer_add(p, CHUNK_DATA, "orphan", 6, &id, &t->err), &t->err);
 	store_fault_arm(t->c->fault, &(struct store_fault_plan){.kind = FAULT_STOP,
 								.at = 1,
@@ -514,8 +511,6 @@ static void test_backup_killed(void **state)
 		}
 	}
 }
-
-/* --- errors --- */
 
 static void test_cancel(void **state)
 {

@@ -57,7 +57,6 @@ static int try_open(struct store *inner, const struct repo_credentials *by, stru
 	return r;
 }
 
-
 static int open_keyfile(struct store *inner, const struct buf *text, struct err *err)
 {
 	struct repo_credentials by = {.keyfile = text->data, .keyfile_len = text->len};
@@ -226,14 +225,11 @@ static void test_init_reads_back(void **state)
 	keys_free(keys);
 }
 
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_init_without_password),
-	    cmocka_unit_test(test_init_race),
-	    cmocka_unit_test(test_init_killed),
-	    cmocka_unit_test(test_init_killed_local),
+	    cmocka_unit_test(test_init_without_password), cmocka_unit_test(test_init_race),
+	    cmocka_unit_test(test_init_killed),           cmocka_unit_test(test_init_killed_local),
 	    cmocka_unit_test(test_init_reads_back),
 	};
 

@@ -29,7 +29,7 @@ static char *below(const char *folder, const char *name)
 	return path;
 }
 
-static void sum_content(crypto_hash_sha256_state *state, const char *path)
+static void sum_content(crypto_generichash_state *state, const char *path)
 {
 	static uint8_t bytes[1 << 16];
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -38,12 +38,12 @@ static void sum_content(crypto_hash_sha256_state *state, const char *path)
 	if (fd < 0)
 		die(path);
 	while ((got = read(fd, bytes, sizeof(bytes))) > 0)
-		crypto_hash_sha256_update(state, bytes, (unsigned long long)got);
+		crypto_generichash_update(state, bytes, (unsigned long long)got);
 	if (got < 0 || close(fd) != 0)
 		die(path);
 }
 
-static void sum_entry(crypto_hash_sha256_state *state, const char *path, const char *name,
+static void sum_entry(crypto_generichash_state *state, const char *path, const char *name,
 		      const struct stat *st)
 {
 	char target[4096] = "", line[600];
@@ -51,15 +51,15 @@ static void sum_entry(crypto_hash_sha256_state *state, const char *path, const c
 			   st->st_uid, st->st_gid, (long long)st->st_mtim.tv_sec,
 			   st->st_mtim.tv_nsec, S_ISREG(st->st_mode) ? (long long)st->st_size : 0);
 
-	crypto_hash_sha256_update(state, (const uint8_t *)line, (unsigned long long)len);
+	crypto_generichash_update(state, (const uint8_t *)line, (unsigned long long)len);
 	if (S_ISLNK(st->st_mode) && readlink(path, target, sizeof(target) - 1) < 0)
 		die(path);
-	crypto_hash_sha256_update(state, (const uint8_t *)target, strlen(target) + 1);
+	crypto_generichash_update(state, (const uint8_t *)target, strlen(target) + 1);
 	if (S_ISREG(st->st_mode))
 		sum_content(state, path);
 }
 
-static void sum_folder(crypto_hash_sha256_state *state, const char *folder, treesum_skip_fn *skip)
+static void sum_folder(crypto_generichash_state *state, const char *folder, treesum_skip_fn *skip)
 {
 	struct dirent **entries = NULL;
 	int count = scandir(folder, &entries, not_dots, alphasort);
@@ -81,16 +81,16 @@ static void sum_folder(crypto_hash_sha256_state *state, const char *folder, tree
 		free(entries[i]);
 	}
 	free(entries);
-	crypto_hash_sha256_update(state, (const uint8_t *)"/", 1);
+	crypto_generichash_update(state, (const uint8_t *)"/", 1);
 }
 
 void treesum(const char *folder, treesum_skip_fn *skip, uint8_t out_sum[TREESUM_BYTES])
 {
-	crypto_hash_sha256_state state;
+	crypto_generichash_state state;
 
-	crypto_hash_sha256_init(&state);
+	crypto_generichash_init(&state, NULL, 0, TREESUM_BYTES);
 	sum_folder(&state, folder, skip);
-	crypto_hash_sha256_final(&state, out_sum);
+	crypto_generichash_final(&state, out_sum, TREESUM_BYTES);
 }
 
 bool treesum_any(const char *folder, treesum_fn *fn, void *arg)

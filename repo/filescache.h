@@ -1,0 +1,80 @@
+/*
+ * filescache: what the last backup of the same sources saw of each file: inode, size, mtime and ctime, and which chunks its
+ * bytes became; so that a file that is still the same is not opened (DESIGN §4). One SQLite file a repository, host and set of
+ * sources: <cache_dir>/<repository id>/files-<group>.db, mode 0600.
+ *
+ * It saves time and is never needed: a cache that is lost, stale, torn, of another repository or in use is as good as
+ * none, and no call here fails for it; filescache_note tells what happened. Only a lack of memory is an error.
+ *
+ * On disk (I5): entries lie in buckets of about 64 KiB, each sealed under a key derived from the deduplication domain's id key,
+ * the repository, the group and the bucket's random salt. So the file shows no name, no size, no time and no chunk id, and a
+ * bucket that was changed, or belongs elsewhere, does not open and is dropped. A path itself is not even inside: entries
+ * are known by a 128-bit keyed hash of it. Only buckets in which something changed are written again.
+ *
+ * An entry is believed only when the file's state is equal in all four and was older by FILESCACHE_RACY_NS than the look at it: a
+ * file written twice within one tick of its file system's clock would not show the second time. Whether its chunks are
+ * still in the repository is the caller's to ask (I2).
+ * Paths that are neither found nor put in a run are forgotten by filescache_save. One thread.
+ */
+#ifndef NIGHTJAR_REPO_FILESCACHE_H
+#define NIGHTJAR_REPO_FILESCACHE_H
+
+#include <sys/stat.h>
+
+#include "core/header.h"
+#include "repo/content.h"
+
+#define FILESCACHE_RACY_NS INT64_C(2000000000)
+
+struct filescache;
+
+/* Whose cache: the strings are only hashed. */
+struct filescache_owner {
+	const char *cache_dir;
+	const uint8_t *repo;   /* REPO_ID_BYTES */
+	const uint8_t *secret; /* 32 bytes: the id key of the domain that is stored into */
+	const char *host;
+	const char *const *sources; /* in order */
+	size_t source_count;
+};
+
+/* What the bytes of a file became. {0} is valid. */
+struct filescache_file {
+	uint64_t size; /* as the entry has it; differs from content.bytes when sparse */
+	struct content content;
+	struct entry_extent *extents; /* owned */
+	size_t extent_count;
+	bool
+	    has_xattrs; /* it had extended attributes, which must be read (they are not kept here) */
+};
+void filescache_file_wipe(struct filescache_file *file);
+
+/*
+ * reread: begins empty (backup --force); what is there is replaced by the save. The secret is not needed after. ERR_NOMEM only.
+ */
+int filescache_open(const struct filescache_owner *owner, bool reread,
+		    struct filescache **out_cache, struct err *err) ERR_UNUSED_WARN;
+void filescache_close(struct filescache *c); /* NULL is fine */
+
+/* Is this the same regular file that was looked at, not a database? NULL c: false. */
+bool filescache_knows(const struct filescache *c, const char *path, const struct stat *st);
+/*
+ * 1 and *out_file, the caller's to wipe, when filescache_knows; 0 when not; ERR_NOMEM. What is found is kept by
+ * the next save.
+ */
+int filescache_get(struct filescache *c, const char *path, const struct stat *st,
+		   struct filescache_file *out_file, struct err *err) ERR_UNUSED_WARN;
+/* Notes a file that was read; looked_at_ns is when reading began. Replaces what was known of path. NULL c: nothing. */
+int filescache_put(struct filescache *c, const char *path, const struct stat *st,
+		   int64_t looked_at_ns, const struct filescache_file *file,
+		   struct err *err) ERR_UNUSED_WARN;
+
+/* Writes what changed, and marks the file as used today. Call it once, when the backup is made. ERR_NOMEM only. */
+int filescache_save(struct filescache *c, struct err *err) ERR_UNUSED_WARN;
+
+/* Why the cache could not be read, or after the save why it could not be written; "" when it could. */
+const char *filescache_note(const struct filescache *c);
+/* Entries in memory, for tests and statistics. */
+size_t filescache_count(const struct filescache *c);
+
+#endif

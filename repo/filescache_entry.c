@@ -1,0 +1,107 @@
+#include "repo/filescache_entry.h"
+
+#include <stdlib.h>
+
+#define LOOK_BYTES (FILESCACHE_KEY_BYTES + 5 * 8) /* key, inode, size, mtime, ctime, looked at */
+#define ENTRY_BYTES (LOOK_BYTES + 4 + 1 + 16 + 4 + 4)
+#define FLAG_XATTRS 1u
+#define FLAG_LIST 2u
+
+void filescache_file_wipe(struct filescache_file *file)
+{
+	content_free(&file->content);
+	free(file->extents);
+	*file = (struct filescache_file){0};
+}
+
+/* How long the entry in r is, r then past it; bad when it does not fit. */
+size_t filescache_entry_bytes(struct rd *r)
+{
+	size_t before = r->left;
+	uint32_t rest;
+
+	(void)rd_bytes(r, LOOK_BYTES);
+	rest = rd_u32(r);
+	(void)rd_bytes(r, rest);
+	return r->bad ? 0 : before - r->left;
+}
+
+void filescache_entry_put(struct buf *b, const uint8_t key[FILESCACHE_KEY_BYTES],
+			  const struct filescache_look *look, const struct filescache_file *f)
+{
+	const struct content *content = &f->content;
+	uint8_t flags = 0;
+
+	if (f->has_xattrs)
+		flags |= FLAG_XATTRS;
+	if (content->shape == SHAPE_LIST)
+		flags |= FLAG_LIST;
+	buf_put(b, key, FILESCACHE_KEY_BYTES);
+	buf_put_u64(b, look->inode);
+	buf_put_u64(b, look->size);
+	buf_put_i64(b, look->mtime_ns);
+	buf_put_i64(b, look->ctime_ns);
+	buf_put_i64(b, look->looked_ns);
+	buf_put_u32(b, (uint32_t)(ENTRY_BYTES - LOOK_BYTES - 4 +
+				  content->child_count * (1 + ID_BYTES) + f->extent_count * 16));
+	buf_put_u8(b, flags);
+	buf_put_u64(b, f->size);
+	buf_put_u64(b, content->bytes);
+	buf_put_u32(b, (uint32_t)content->child_count);
+	buf_put_u32(b, (uint32_t)f->extent_count);
+	for (size_t i = 0; i < content->child_count; i++) {
+		buf_put_u8(b, content->children[i].kind);
+		buf_put(b, content->children[i].id.b, ID_BYTES);
+	}
+	for (size_t i = 0; i < f->extent_count; i++) {
+		buf_put_u64(b, f->extents[i].offset);
+		buf_put_u64(b, f->extents[i].len);
+	}
+}
+
+/* What follows the look. The bytes were sealed by us; still no count is believed beyond what is there. */
+int filescache_entry_get(struct rd r, struct filescache_file *f, struct err *err)
+{
+	struct rd rest = r;
+	size_t children, extents;
+	uint8_t flags;
+
+	(void)rd_bytes(&rest, LOOK_BYTES + 4);
+	flags = rd_u8(&rest);
+	f->size = rd_u64(&rest);
+	f->content.bytes = rd_u64(&rest);
+	children = rd_u32(&rest);
+	extents = rd_u32(&rest);
+	if (children > rest.left / (1 + ID_BYTES) || extents > LIMIT_EXTENTS)
+		return err_set(err, ERR_DAMAGED, "a files cache entry does not fit itself");
+	f->has_xattrs = flags & FLAG_XATTRS;
+	f->content.shape = flags & FLAG_LIST ? SHAPE_LIST : SHAPE_INLINE;
+	f->content.child_count = children;
+	f->extent_count = extents;
+	f->content.children = malloc((children + 1) * sizeof(*f->content.children));
+	f->extents = extents ? malloc(extents * sizeof(*f->extents)) : NULL;
+	if (!f->content.children || (extents && !f->extents))
+		return err_nomem(err);
+	for (size_t i = 0; i < children; i++) {
+		f->content.children[i].kind = rd_u8(&rest);
+		rd_copy(&rest, f->content.children[i].id.b, ID_BYTES);
+	}
+	for (size_t i = 0; i < extents; i++) {
+		f->extents[i].offset = rd_u64(&rest);
+		f->extents[i].len = rd_u64(&rest);
+	}
+	return rest.bad ? err_set(err, ERR_DAMAGED, "a files cache entry does not fit itself") : 0;
+}
+
+struct filescache_look filescache_entry_look(const uint8_t *entry)
+{
+	struct rd r = rd_of(entry + FILESCACHE_KEY_BYTES, LOOK_BYTES - FILESCACHE_KEY_BYTES);
+	struct filescache_look look;
+
+	look.inode = rd_u64(&r);
+	look.size = rd_u64(&r);
+	look.mtime_ns = rd_i64(&r);
+	look.ctime_ns = rd_i64(&r);
+	look.looked_ns = rd_i64(&r);
+	return look;
+}

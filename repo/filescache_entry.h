@@ -1,0 +1,27 @@
+/*
+ * filescache_entry: the bytes of one entry of the files cache, inside its buckets. Entries are sealed by ourselves, and still
+ * nothing is believed beyond the bytes that are there. Internal to filescache.c. Pure.
+ */
+#ifndef NIGHTJAR_REPO_FILESCACHE_ENTRY_H
+#define NIGHTJAR_REPO_FILESCACHE_ENTRY_H
+
+#include "repo/filescache.h"
+
+#define FILESCACHE_KEY_BYTES 16 /* an entry begins with the keyed hash of its path */
+
+/* What a file looked like, and when. */
+struct filescache_look {
+	uint64_t inode, size;
+	int64_t mtime_ns, ctime_ns, looked_ns;
+};
+
+void filescache_entry_put(struct buf *b, const uint8_t key[FILESCACHE_KEY_BYTES],
+			  const struct filescache_look *look, const struct filescache_file *f);
+/* How long the entry at r is, r then past it; 0 when it does not fit. */
+size_t filescache_entry_bytes(struct rd *r);
+/* Of an entry that filescache_entry_bytes has measured. */
+struct filescache_look filescache_entry_look(const uint8_t *entry);
+/* The rest of the entry at r. ERR_DAMAGED, ERR_NOMEM; f is to be wiped in any case. */
+int filescache_entry_get(struct rd r, struct filescache_file *f, struct err *err) ERR_UNUSED_WARN;
+
+#endif
