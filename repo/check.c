@@ -392,15 +392,12 @@ static int check_manifest(struct run *run, const struct manifest_item *item, str
 	return absorb(&top, "/", r, err);
 }
 
-static int check_manifests(struct run *run, struct err *err)
+static int check_manifests(struct run *run, const struct manifest_list *list, struct err *err)
 {
-	struct manifest_list list = {0};
-	int r = manifests_load(run->repo, on_bad_manifest, run, &list, err);
+	int r = 0;
 
-	run->result->manifests = list.count;
-	for (size_t i = 0; !r && i < list.count; i++)
-		r = check_manifest(run, &list.items[i], err);
-	manifest_list_free(&list);
+	for (size_t i = 0; !r && i < list->count; i++)
+		r = check_manifest(run, &list->items[i], err);
 	return r;
 }
 
@@ -419,10 +416,18 @@ int check_run(struct repo *repo, const struct check_options *options,
 	      struct check_result *out_result, struct err *err)
 {
 	struct run run = {.repo = repo, .options = options, .result = out_result};
+	struct manifest_list list = {0};
 	int r;
 
 	*out_result = (struct check_result){0};
 	r = keys_allow(repo->keys, POWER_READ, "check", err);
+	/*
+	 * The reverse of the write order: what these manifests reach is in the index that is loaded after them. A backup
+	 * that ends while we read is not ours to judge.
+	 */
+	if (!r)
+		r = manifests_load(repo, on_bad_manifest, &run, &list, err);
+	out_result->manifests = list.count;
 	if (!r)
 		r = check_keys(&run, err);
 	if (!r)
@@ -436,7 +441,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 	if (!r && options->read_data)
 		r = read_packs(&run, err);
 	if (!r)
-		r = check_manifests(&run, err);
+		r = check_manifests(&run, &list, err);
+	manifest_list_free(&list);
 	reader_free(run.reader);
 	index_free(run.index);
 	idset_free(&run.clean);
