@@ -4,14 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *browse_join(const char *folder, const struct span *name)
+static size_t components_of(const char *path)
 {
-	char *path;
+	size_t count = 0;
 
-	if (asprintf(&path, "%s/%.*s", strcmp(folder, "/") == 0 ? "" : folder, (int)name->len,
-		     (const char *)name->p) < 0)
-		return NULL;
-	return path;
+	for (; *path; path++)
+		count += *path == '/';
+	return count;
+}
+
+int browse_join(const char *folder, const struct span *name, char **out_path, struct err *err)
+{
+	*out_path = NULL;
+	if (components_of(folder) >= LIMIT_READ_DEPTH)
+		return err_set(err, ERR_LIMIT, "folders are nested deeper than %u",
+			       LIMIT_READ_DEPTH);
+	if (asprintf(out_path, "%s/%.*s", strcmp(folder, "/") == 0 ? "" : folder, (int)name->len,
+		     (const char *)name->p) < 0) {
+		*out_path = NULL;
+		return err_nomem(err);
+	}
+	return 0;
 }
 
 char *browse_folder_of(const char *path)
@@ -123,10 +136,12 @@ static int list_entry(void *arg, const struct entry *e, const struct chunk_ref *
 		      struct err *err)
 {
 	const struct listing *l = arg;
-	char *path = browse_join(l->path, &e->name);
+	char *path = NULL;
+	int r = browse_join(l->path, &e->name, &path, err);
 	struct listing below = {l->reader, path, l->fn, l->arg};
-	int r = path ? l->fn(l->arg, path, e, err) : err_nomem(err);
 
+	if (!r)
+		r = l->fn(l->arg, path, e, err);
 	if (!r && e->type == ENTRY_DIR)
 		r = tree_each(l->reader, &children[0].id, list_entry, &below, err);
 	free(path);

@@ -20,9 +20,13 @@ typedef int browse_list_fn(void *arg, const char *path, const struct entry *entr
 int browse_list(struct reader *reader, const struct manifest *m, const char *sub,
 		browse_list_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
 
-/* "/srv" + "app" → "/srv/app". All three give malloc'd strings, NULL = out of memory. */
-char *browse_join(const char *folder, const struct span *name);
-/* The folder above: "/srv/app" → "/srv"; "/srv" → "/". */
+/*
+ * "/srv" + "app" → "/srv/app", malloc'd. ERR_LIMIT below LIMIT_READ_DEPTH folders: what walks a tree recurses, and a hostile
+ * writer could nest it without end. On failure *out_path is NULL.
+ */
+int browse_join(const char *folder, const struct span *name, char **out_path,
+		struct err *err) ERR_UNUSED_WARN;
+/* The next two give malloc'd strings, NULL = out of memory. The folder above: "/srv/app" → "/srv"; "/srv" → "/". */
 char *browse_folder_of(const char *path);
 /* A path as typed → absolute, without "//" or a '/' at the end; NULL → "/". */
 char *browse_tidy(const char *sub);

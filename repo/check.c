@@ -328,26 +328,28 @@ static int absorb(struct folder *at, const char *path, int r, const struct err *
 	return 0;
 }
 
-static int check_node(struct folder *at, const char *path, const struct id *list, struct err *err);
+static int check_node(struct folder *at, const char *path, const struct id *list,
+		      unsigned max_level, struct err *err);
 
 static int check_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
 		       struct err *err)
 {
 	struct folder *at = arg;
-	char *path = browse_join(at->path, &e->name);
-	int r = path ? 0 : err_nomem(err);
+	char *path = NULL;
+	int r = browse_join(at->path, &e->name, &path, err);
 
 	if (!r && e->type == ENTRY_DIR)
-		r = check_node(at, path, &children[0].id, err);
+		r = check_node(at, path, &children[0].id, LIMIT_NODE_LEVELS, err);
 	else if (!r)
 		r = content_refs(at->run->reader, e, children, path, check_file_chunk, at, err);
-	r = absorb(at, path, r, err);
+	r = absorb(at, path ? path : at->path, r, err);
 	free(path);
 	return r;
 }
 
 /* A folder, or one node of a large one, unless an earlier manifest shared it and it was clean. */
-static int check_node(struct folder *at, const char *path, const struct id *list, struct err *err)
+static int check_node(struct folder *at, const char *path, const struct id *list,
+		      unsigned max_level, struct err *err)
 {
 	bool dirty = false;
 	struct folder below = {at->run, path, &dirty};
@@ -362,6 +364,8 @@ static int check_node(struct folder *at, const char *path, const struct id *list
 	r = tree_node_load(at->run->reader, list, &node, err);
 	if (r)
 		return r;
+	if (node.body.level > max_level)
+		r = err_set(err, ERR_DAMAGED, "a tree node lists nodes of its own level");
 	for (size_t i = 0; !r && i < 2; i++) {
 		struct chunk_ref list_ref = {CHUNK_TREE_LIST, *list};
 
@@ -372,7 +376,9 @@ static int check_node(struct folder *at, const char *path, const struct id *list
 
 		r = e ? check_entry(&below, e, node.children + e->child_first, err)
 		      : absorb(&below, path,
-			       check_node(&below, path, &node.children[i + 1].id, err), err);
+			       check_node(&below, path, &node.children[i + 1].id,
+					  node.body.level - 1u, err),
+			       err);
 	}
 	tree_node_free(&node);
 	if (!r && !dirty)
@@ -388,22 +394,19 @@ static int check_manifest(struct run *run, const struct manifest_item *item, str
 	int r;
 
 	run->manifest = &item->name;
-	r = check_node(&top, "/", &item->m.root, err);
+	r = check_node(&top, "/", &item->m.root, LIMIT_NODE_LEVELS, err);
 	return absorb(&top, "/", r, err);
 }
 
-static int check_manifests(struct run *run, struct err *err)
+static int check_manifests(struct run *run, const struct manifest_list *list, struct err *err)
 {
-	struct manifest_list list = {0};
-	int r = manifests_load(run->repo, on_bad_manifest, run, &list, err);
+	int r = 0;
 
-	run->result->manifests = list.count;
-	for (size_t i = 0; !r && i < list.stray_count; i++)
-		tell_damage(run, STORE_SNAPSHOTS, &list.strays[i],
+	for (size_t i = 0; !r && i < list->stray_count; i++)
+		tell_damage(run, STORE_SNAPSHOTS, &list->strays[i],
 			    "tells the tags of a backup that is not there: its manifest is lost");
-	for (size_t i = 0; !r && i < list.count; i++)
-		r = check_manifest(run, &list.items[i], err);
-	manifest_list_free(&list);
+	for (size_t i = 0; !r && i < list->count; i++)
+		r = check_manifest(run, &list->items[i], err);
 	return r;
 }
 
@@ -422,10 +425,18 @@ int check_run(struct repo *repo, const struct check_options *options,
 	      struct check_result *out_result, struct err *err)
 {
 	struct run run = {.repo = repo, .options = options, .result = out_result};
+	struct manifest_list list = {0};
 	int r;
 
 	*out_result = (struct check_result){0};
 	r = keys_allow(repo->keys, POWER_READ, "check", err);
+	/*
+	 * The reverse of the write order: what these manifests reach is in the index that is loaded after them. A backup
+	 * that ends while we read is not ours to judge.
+	 */
+	if (!r)
+		r = manifests_load(repo, on_bad_manifest, &run, &list, err);
+	out_result->manifests = list.count;
 	if (!r)
 		r = check_keys(&run, err);
 	if (!r)
@@ -439,7 +450,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 	if (!r && options->read_data)
 		r = read_packs(&run, err);
 	if (!r)
-		r = check_manifests(&run, err);
+		r = check_manifests(&run, &list, err);
+	manifest_list_free(&list);
 	reader_free(run.reader);
 	index_free(run.index);
 	idset_free(&run.clean);

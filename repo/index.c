@@ -194,11 +194,11 @@ uint32_t index_find_good(const struct index *index, uint8_t kind, const struct i
 	return at;
 }
 
-static int signer_known(const struct repo *repo, const struct indexseg *seg, struct err *err)
+static int signer_known(struct repo *repo, const struct indexseg *seg, struct err *err)
 {
 	if (seg->kind == 2 && memcmp(seg->signer, repo->conf.gc_pub, 32) == 0)
 		return 0;
-	if (seg->kind == 1 && roster_find(&repo->roster, seg->signer))
+	if (seg->kind == 1 && repo_find_writer(repo, seg->signer))
 		return 0;
 	return err_set(err, ERR_DAMAGED, "signed by a host that the roster in keys/ does not name");
 }

@@ -36,9 +36,9 @@ static bool in_range(const struct roster_writer *w, uint64_t sequence)
 	return sequence >= w->first_sequence && sequence <= w->last_sequence;
 }
 
-static int writer_known(const struct repo *repo, const struct manifest *m, struct err *err)
+static int writer_known(struct repo *repo, const struct manifest *m, struct err *err)
 {
-	const struct roster_writer *w = roster_find(&repo->roster, m->writer);
+	const struct roster_writer *w = repo_find_writer(repo, m->writer);
 
 	if (w && in_range(w, m->sequence))
 		return 0;

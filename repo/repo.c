@@ -397,6 +397,16 @@ static int load_roster(struct repo *repo, struct err *err)
 	return r;
 }
 
+const struct roster_writer *repo_find_writer(struct repo *repo, const uint8_t pub[32])
+{
+	const struct roster_writer *w = roster_find(&repo->roster, pub);
+	struct err ignored = {0};
+
+	if (!w && load_roster(repo, &ignored) == 0)
+		w = roster_find(&repo->roster, pub);
+	return w;
+}
+
 int repo_open(struct store *store, const struct repo_credentials *credentials,
 	      struct repo **out_repo, struct err *err)
 {

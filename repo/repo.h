@@ -67,6 +67,12 @@ void repo_close(struct repo *repo); /* NULL is fine */
 int repo_use_writer(struct repo *repo, const char *host, bool dry_run,
 		    struct err *err) ERR_UNUSED_WARN;
 
+/*
+ * The roster's word on a writer, NULL when it does not name it. One that is not known is looked for in the store again: a new host
+ * may have made its first backup since the repository was opened.
+ */
+const struct roster_writer *repo_find_writer(struct repo *repo, const uint8_t pub[32]);
+
 /* Appends the object to out after comparing its SHA-256 with its name. ERR_DAMAGED names the object. */
 int repo_get(struct repo *repo, enum store_type type, const struct id *name, size_t max_bytes,
 	     struct buf *out, struct err *err) ERR_UNUSED_WARN;

@@ -515,13 +515,15 @@ static int restore_entry(void *arg, const struct entry *e, const struct chunk_re
 			 struct err *err)
 {
 	struct place *at = arg;
-	char *path = browse_join(at->path, &e->name);
-	int r = path ? tick(at->run, path, err) : err_nomem(err);
+	char *path = NULL;
+	int r = browse_join(at->path, &e->name, &path, err);
 
+	if (!r)
+		r = tick(at->run, path, err);
 	if (!r)
 		r = restore_any(at, path, e, children, err);
 	if (r && !fatal(r)) {
-		tell_failed(at->run, path, err->text);
+		tell_failed(at->run, path ? path : at->path, err->text);
 		r = 0;
 	}
 	free(path);

@@ -77,8 +77,8 @@ static int count_node(struct run *run, const char *path, const struct id *list, 
 static int count_entry(struct run *run, const char *folder, const struct entry *e,
 		       const struct chunk_ref *children, struct err *err)
 {
-	char *path = browse_join(folder, &e->name);
-	int r = path ? 0 : err_nomem(err);
+	char *path = NULL;
+	int r = browse_join(folder, &e->name, &path, err);
 
 	if (!r && e->type == ENTRY_DIR)
 		r = count_node(run, path, &children[0].id, err);
