@@ -1,4 +1,4 @@
-/* Paths in a backup: joined, tidied, and never so deep that a walk would run out of stack. */
+/* Paths in a backup are never so deep that a walk would run out of stack. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,21 +15,6 @@
 static struct span span_of(const char *text)
 {
 	return (struct span){(const uint8_t *)text, strlen(text)};
-}
-
-static void joins(void **state)
-{
-	struct span name = span_of("app");
-	struct err err = {0};
-	char *path = NULL;
-
-	(void)state;
-	MUST(browse_join("/", &name, &path, &err), &err);
-	assert_string_equal(path, "/app");
-	free(path);
-	MUST(browse_join("/srv", &name, &path, &err), &err);
-	assert_string_equal(path, "/srv/app");
-	free(path);
 }
 
 static void refuses_endless_nesting(void **state)
@@ -58,26 +43,10 @@ static void refuses_endless_nesting(void **state)
 	free(path);
 }
 
-static void gives_the_folder_above(void **state)
-{
-	static const char *const pairs[][2] = {
-	    {"/srv/app", "/srv"}, {"/srv", "/"}, {"/", "/"}, {"/a/b/c", "/a/b"}};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-		char *above = browse_folder_of(pairs[i][0]);
-
-		assert_string_equal(above, pairs[i][1]);
-		free(above);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(joins),
 	    cmocka_unit_test(refuses_endless_nesting),
-	    cmocka_unit_test(gives_the_folder_above),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

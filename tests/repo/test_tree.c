@@ -500,6 +500,7 @@ static void test_paths(void **state)
 	const char *tidies[][2] = {{NULL, "/"},   {"", "/"},       {"/", "/"},      {"a", "/a"},
 				   {"//a", "/a"}, {"/a///", "/a"}, {"a//b", "/a/b"}};
 	struct span name = bytes_span("n");
+	struct err err = {0};
 	char *path;
 
 	(void)state;
@@ -513,10 +514,10 @@ static void test_paths(void **state)
 		assert_string_equal(path, tidies[i][1]);
 		free(path);
 	}
-	path = browse_join("/", &name);
+	MUST(browse_join("/", &name, &path, &err), &err);
 	assert_string_equal(path, "/n");
 	free(path);
-	path = browse_join("/a", &name);
+	MUST(browse_join("/a", &name, &path, &err), &err);
 	assert_string_equal(path, "/a/n");
 	free(path);
 }

@@ -344,11 +344,11 @@ static int read_file(struct reader *reader, const struct manifest *m,
 		     const struct repo_case_file *f, struct err *err)
 {
 	struct span name = bytes_span(f->name);
-	char *path = browse_join("/f", &name);
+	char *path = NULL;
 	struct buf got = {0};
 	int r;
 
-	assert_non_null(path);
+	MUST(browse_join("/f", &name, &path, err), err);
 	r = browse_dump(reader, m, path, keep, &got, err);
 	if (!r && (got.len != f->len || (f->len && memcmp(got.data, f->bytes, f->len) != 0)))
 		r = err_set(err, ERR_DAMAGED, "%s reads back as other bytes", path);
