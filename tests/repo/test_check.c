@@ -165,21 +165,6 @@ static void assert_readable(struct check_case *t)
 
 /* --- healthy --- */
 
-/*
- * How many records the packs hold. It differs from run to run: the key is a new one, and where it ends a node between
- * two names a folder is more than one node.
- */
-static size_t record_count(struct check_case *t)
-{
-	struct index *index = repo_case_index(t->c);
-	size_t count = 0;
-
-	for (size_t i = 0; i < index->pack_count; i++)
-		count += index->packs[i].place_count;
-	index_free(index);
-	return count;
-}
-
 static void test_healthy(void **state)
 {
 	struct check_case *t = *state;
@@ -195,8 +180,8 @@ static void test_healthy(void **state)
 		assert_int_equal(s.result.segments, 2);
 		assert_int_equal(s.result.bytes_read > 0, read_data);
 		/* a, b, a folder and the root, two records a node; then new and the nodes, but the root's body is the same. */
-		assert_true(record_count(t) >= 2 + 4 + 1 + 3);
-		assert_int_equal(s.result.chunks, read_data ? record_count(t) : 0);
+		assert_true(repo_case_records(t->c) >= 2 + 4 + 1 + 3);
+		assert_int_equal(s.result.chunks, read_data ? repo_case_records(t->c) : 0);
 		said_free(&s);
 	}
 	assert_readable(t);

@@ -126,6 +126,17 @@ struct index *repo_case_index(struct repo_case *c)
 	return index;
 }
 
+size_t repo_case_records(struct repo_case *c)
+{
+	struct index *index = repo_case_index(c);
+	size_t count = 0;
+
+	for (size_t i = 0; i < index->pack_count; i++)
+		count += index->packs[i].place_count;
+	index_free(index);
+	return count;
+}
+
 /* --- objects --- */
 
 size_t repo_case_count(struct store *s, enum store_type type)

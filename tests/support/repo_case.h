@@ -42,6 +42,11 @@ struct buf repo_case_keyfile(struct repo_case *c, enum role role);
 
 /* Every segment, none of them bad. */
 struct index *repo_case_index(struct repo_case *c);
+/*
+ * How many records the packs hold. It differs from run to run: the key is a new one, and where it ends a node between two
+ * names a folder is more than one node.
+ */
+size_t repo_case_records(struct repo_case *c);
 
 /* --- objects --- */
 size_t repo_case_count(struct store *s, enum store_type type);
