@@ -263,7 +263,8 @@ static void use_file(struct piece *p)
 static void use_database(struct piece *p, const struct backup_db *db)
 {
 	p->use = &db->content;
-	p->e.encoding = ENCODING_DATABASE;
+	p->e.encoding = ENCODING_CELLS;
+	p->e.data_bytes = db->content.data_bytes;
 	p->e.size = db->facts.image_bytes;
 }
 

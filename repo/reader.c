@@ -20,6 +20,7 @@ struct reader {
 	struct comp *comp;
 	struct cached_key *keys; /* locked memory; a direct-mapped cache */
 	struct buf sealed;
+	char *scratch;
 };
 
 int reader_new(struct repo *repo, struct index *index, struct reader **out_reader, struct err *err)
@@ -50,7 +51,24 @@ void reader_free(struct reader *reader)
 	sodium_free(reader->keys);
 	comp_free(reader->comp);
 	buf_free(&reader->sealed);
+	free(reader->scratch);
 	free(reader);
+}
+
+int reader_set_scratch(struct reader *reader, const char *dir, struct err *err)
+{
+	char *copy = strdup(dir);
+
+	if (!copy)
+		return err_nomem(err);
+	free(reader->scratch);
+	reader->scratch = copy;
+	return 0;
+}
+
+const char *reader_scratch(const struct reader *reader)
+{
+	return reader->scratch ? reader->scratch : "";
 }
 
 struct index *reader_index(struct reader *reader)

@@ -26,6 +26,13 @@ int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct 
 int reader_open_place(struct reader *reader, const struct index_place *place, const void *sealed,
 		      size_t len, struct buf *out, struct err *err) ERR_UNUSED_WARN;
 
+/*
+ * Where database images may spill, encrypted, while they are put together (repo/pageimage.h); without it they must fit in
+ * memory. The text is copied.
+ */
+int reader_set_scratch(struct reader *reader, const char *dir, struct err *err) ERR_UNUSED_WARN;
+const char *reader_scratch(const struct reader *reader); /* "" = none */
+
 struct index *reader_index(struct reader *reader);
 struct repo *reader_repo(struct reader *reader);
 
