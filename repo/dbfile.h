@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
+#include "repo/pageimage.h"
 
 struct dbfile_progress {
 	/* phase: "copy", "verify"; done and total in pages, total 0 = not known. Nonzero cancels. */
@@ -38,10 +39,18 @@ int dbfile_verify(const char *path, unsigned busy_timeout_ms,
 		  char **out_text, struct err *err) ERR_UNUSED_WARN;
 
 /*
- * Sets journal_mode ("wal", "delete", "persist", "truncate"; others are left alone) on a closed database
- * file that nobody else uses yet, and leaves no -wal or -shm beside it; the file is synced.
+ * integrity_check of a database that lies in no file of a name: read gives its size_bytes. Nothing is written anywhere,
+ * and no -wal or -journal belongs to it. path is for messages; the rest is as with dbfile_verify.
  */
-int dbfile_set_journal_mode(const char *path, const char *journal_mode,
-			    struct err *err) ERR_UNUSED_WARN;
+int dbfile_verify_bytes(const char *path, pageimage_read_fn *read, void *arg, uint64_t size_bytes,
+			bool *out_ok, char **out_text, struct err *err) ERR_UNUSED_WARN;
+
+#define DBFILE_MODE_BYTES 20u
+
+/*
+ * Puts journal_mode into the first bytes of a database that no connection has open: a file can only say "wal", or not
+ * (delete, persist, truncate). Other modes change nothing, nor do bytes that no database begins with.
+ */
+void dbfile_put_mode(const char *journal_mode, uint8_t head[DBFILE_MODE_BYTES]);
 
 #endif

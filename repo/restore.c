@@ -15,6 +15,7 @@
 #include "repo/dbfile.h"
 #include "repo/fswrite.h"
 #include "repo/linktable.h"
+#include "repo/snapshot.h"
 
 #define IO_BYTES (1u << 20)
 
@@ -247,47 +248,57 @@ static const struct manifest_db *db_of(const struct run *run, const char *path)
 	return NULL;
 }
 
-/*
- * The image is still in the journal_mode that VACUUM INTO left it in, or, kept page by page, in WAL mode: a reader
- * of that makes a -wal and a -shm, which are nothing but litter beside a temporary name.
- */
-static int verify_image(const char *temp, struct err *err)
+static int image_read(void *arg, uint64_t offset, void *out_bytes, size_t len, struct err *err)
 {
-	static const char *const tails[] = {"-wal", "-shm"};
-	bool ok = true, unchecked = false;
+	return fsw_file_read(arg, offset, out_bytes, len, err);
+}
+
+static int verify_image(struct fsw_file *file, const char *path, uint64_t size, struct err *err)
+{
+	bool ok = true;
 	char *text = NULL;
-	int r = dbfile_verify(temp, 0, NULL, &ok, &unchecked, &text, err);
+	int r = dbfile_verify_bytes(path, image_read, file, size, &ok, &text, err);
 
 	if (!r && !ok)
 		r = err_set(err, ERR_DAMAGED, "integrity_check failed: %s", text ? text : "");
 	free(text);
-	for (size_t i = 0; i < 2; i++) {
-		char *side = NULL;
-
-		if (asprintf(&side, "%s%s", temp, tails[i]) < 0)
-			return err_nomem(err);
-		(void)unlink(side);
-		free(side);
-	}
 	return r;
 }
 
-/* A database's image is what the manifest says, is checked on request, and gets its journal_mode back. */
-static int finish_database(struct run *run, struct fsw_file *file, const char *path,
-			   const struct id *digest, struct err *err)
+/* Only VACUUM INTO leaves the journal_mode out; what was kept page by page or raw has it. */
+static int put_mode(struct fsw_file *file, const struct manifest_db *db, uint64_t size,
+		    struct err *err)
+{
+	uint8_t head[DBFILE_MODE_BYTES];
+	int r;
+
+	if (db->method != SNAPSHOT_VACUUM || size < sizeof(head))
+		return 0;
+	r = fsw_file_read(file, 0, head, sizeof(head), err);
+	if (r)
+		return r;
+	dbfile_put_mode(db->journal_mode, head);
+	return fsw_file_write(file, 0, head, sizeof(head), err);
+}
+
+/*
+ * A database's image is what the manifest says, is checked on request, and gets its journal_mode back: all of it through the
+ * descriptor, since somebody else may be able to put other things under its temporary name, and beside it.
+ */
+static int finish_database(struct run *run, struct fsw_file *file, const struct entry *e,
+			   const char *path, const struct id *digest, struct err *err)
 {
 	const struct manifest_db *db = db_of(run, path);
-	const char *temp = fsw_file_temp_path(file);
 	int r = 0;
 
 	if (!db)
 		return err_set(err, ERR_DAMAGED, "the manifest does not describe this database");
 	if (memcmp(digest->b, db->image_sha256, ID_BYTES) != 0)
 		return err_set(err, ERR_DAMAGED, "the image is not the one that was backed up");
-	if (run->options->verify && db->verdict == 1)
-		r = verify_image(temp, err);
-	if (!r && db->method != 3)
-		r = dbfile_set_journal_mode(temp, db->journal_mode, err);
+	if (run->options->verify && db->verdict == SNAPSHOT_CLEAN)
+		r = verify_image(file, path, e->size, err);
+	if (!r)
+		r = put_mode(file, db, e->size, err);
 	if (!r)
 		run->result->databases++;
 	return r;
@@ -329,7 +340,7 @@ static int write_content(struct run *run, struct fsw_file *file, const struct en
 	if (!r && run->options->verify)
 		r = read_back(run, file, e, &digest, err);
 	if (!r && e->encoding == ENCODING_DATABASE)
-		r = finish_database(run, file, path, &digest, err);
+		r = finish_database(run, file, e, path, &digest, err);
 	return r;
 }
 
