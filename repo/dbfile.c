@@ -183,14 +183,16 @@ int dbfile_verify(const char *path, unsigned busy_timeout_ms,
 	return rc;
 }
 
-int dbfile_verify_bytes(const char *path, pageimage_read_fn *read, void *arg, uint64_t size_bytes,
-			bool *out_ok, char **out_text, struct err *err)
+int dbfile_verify_bytes(const char *path, const struct dbfile_bytes *bytes,
+			const struct dbfile_progress *progress, bool *out_ok, char **out_text,
+			struct err *err)
 {
-	struct dbconn c = {.path = path};
+	struct watch w = {.progress = progress, .phase = "verify"};
+	struct dbconn c = {.path = path, .tick = watch_tick, .tick_arg = &w};
 	enum snapshot_verdict verdict = SNAPSHOT_FAILED;
 	struct pageimage *image = NULL;
 	struct pagevfs *vfs = NULL;
-	int sqlite_rc, rc = pageimage_over(read, arg, size_bytes, &image, err);
+	int sqlite_rc, rc = pageimage_over(bytes->read, bytes->arg, bytes->size_bytes, &image, err);
 
 	*out_ok = false;
 	*out_text = NULL;

@@ -38,12 +38,19 @@ int dbfile_verify(const char *path, unsigned busy_timeout_ms,
 		  const struct dbfile_progress *progress, bool *out_ok, bool *out_unchecked,
 		  char **out_text, struct err *err) ERR_UNUSED_WARN;
 
+struct dbfile_bytes {
+	pageimage_read_fn *read;
+	void *arg;
+	uint64_t size_bytes;
+};
+
 /*
- * integrity_check of a database that lies in no file of a name: read gives its size_bytes. Nothing is written anywhere,
- * and no -wal or -journal belongs to it. path is for messages; the rest is as with dbfile_verify.
+ * integrity_check of a database that lies in no file of a name. Nothing is written anywhere, and no -wal or -journal
+ * belongs to it. path is for messages; the rest is as with dbfile_verify, and ERR_CANCELLED and read's own errors.
  */
-int dbfile_verify_bytes(const char *path, pageimage_read_fn *read, void *arg, uint64_t size_bytes,
-			bool *out_ok, char **out_text, struct err *err) ERR_UNUSED_WARN;
+int dbfile_verify_bytes(const char *path, const struct dbfile_bytes *bytes,
+			const struct dbfile_progress *progress, bool *out_ok, char **out_text,
+			struct err *err) ERR_UNUSED_WARN;
 
 #define DBFILE_MODE_BYTES 20u
 

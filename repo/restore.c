@@ -12,9 +12,9 @@
 #include "core/glob.h"
 #include "core/sha256.h"
 #include "repo/browse.h"
-#include "repo/dbfile.h"
 #include "repo/fswrite.h"
 #include "repo/linktable.h"
+#include "repo/restore_db.h"
 #include "repo/snapshot.h"
 
 #define IO_BYTES (1u << 20)
@@ -248,47 +248,22 @@ static const struct manifest_db *db_of(const struct run *run, const char *path)
 	return NULL;
 }
 
-static int image_read(void *arg, uint64_t offset, void *out_bytes, size_t len, struct err *err)
+static int verify_tick(void *arg, const char *phase, uint64_t done, uint64_t total)
 {
-	return fsw_file_read(arg, offset, out_bytes, len, err);
+	struct err ignored = {0};
+
+	(void)phase;
+	(void)done;
+	(void)total;
+	return tick(arg, "", &ignored);
 }
 
-static int verify_image(struct fsw_file *file, const char *path, uint64_t size, struct err *err)
-{
-	bool ok = true;
-	char *text = NULL;
-	int r = dbfile_verify_bytes(path, image_read, file, size, &ok, &text, err);
-
-	if (!r && !ok)
-		r = err_set(err, ERR_DAMAGED, "integrity_check failed: %s", text ? text : "");
-	free(text);
-	return r;
-}
-
-/* Only VACUUM INTO leaves the journal_mode out; what was kept page by page or raw has it. */
-static int put_mode(struct fsw_file *file, const struct manifest_db *db, uint64_t size,
-		    struct err *err)
-{
-	uint8_t head[DBFILE_MODE_BYTES];
-	int r;
-
-	if (db->method != SNAPSHOT_VACUUM || size < sizeof(head))
-		return 0;
-	r = fsw_file_read(file, 0, head, sizeof(head), err);
-	if (r)
-		return r;
-	dbfile_put_mode(db->journal_mode, head);
-	return fsw_file_write(file, 0, head, sizeof(head), err);
-}
-
-/*
- * A database's image is what the manifest says, is checked on request, and gets its journal_mode back: all of it through the
- * descriptor, since somebody else may be able to put other things under its temporary name, and beside it.
- */
+/* A database's image is what the manifest says, is checked on request, and gets its journal_mode back. */
 static int finish_database(struct run *run, struct fsw_file *file, const struct entry *e,
 			   const char *path, const struct id *digest, struct err *err)
 {
 	const struct manifest_db *db = db_of(run, path);
+	struct dbfile_progress progress = {verify_tick, run};
 	int r = 0;
 
 	if (!db)
@@ -296,9 +271,9 @@ static int finish_database(struct run *run, struct fsw_file *file, const struct 
 	if (memcmp(digest->b, db->image_sha256, ID_BYTES) != 0)
 		return err_set(err, ERR_DAMAGED, "the image is not the one that was backed up");
 	if (run->options->verify && db->verdict == SNAPSHOT_CLEAN)
-		r = verify_image(file, path, e->size, err);
+		r = restore_db_verify(file, path, e->size, &progress, err);
 	if (!r)
-		r = put_mode(file, db, e->size, err);
+		r = restore_db_put_mode(file, e->size, db, err);
 	if (!r)
 		run->result->databases++;
 	return r;

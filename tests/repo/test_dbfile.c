@@ -422,7 +422,7 @@ static void no_journal_mode_in_what_is_no_database(void **state)
 	assert_memory_equal(head, same, sizeof(same));
 }
 
-struct bytes {
+struct contents {
 	uint8_t *p;
 	size_t len;
 	int rc; /* given instead of bytes */
@@ -430,7 +430,7 @@ struct bytes {
 
 static int bytes_read(void *arg, uint64_t offset, void *out, size_t len, struct err *err)
 {
-	const struct bytes *b = arg;
+	const struct contents *b = arg;
 
 	if (b->rc != 0)
 		return err_set(err, (enum err_code)b->rc, "no bytes today");
@@ -439,28 +439,41 @@ static int bytes_read(void *arg, uint64_t offset, void *out, size_t len, struct 
 	return 0;
 }
 
+static int cancel_first(void *arg, const char *phase, uint64_t done, uint64_t total)
+{
+	(void)done;
+	(void)total;
+	assert_string_equal(phase, "verify");
+	return ++*(unsigned *)arg > 0;
+}
+
 static void verify_of_bytes(void **state)
 {
 	struct fixture *f = *state;
-	struct bytes b = {0};
+	struct contents b = {0};
+	struct dbfile_bytes bytes = {bytes_read, &b, 0};
+	unsigned ticks = 0;
+	struct dbfile_progress stop = {cancel_first, &ticks};
 	struct err err = {0};
 	char *text = NULL;
 	bool ok = false;
 
 	kit_make(f->kit.db, "PRAGMA journal_mode=wal;" FILL);
 	b.p = kit_slurp(f->kit.db, &b.len);
-	assert_int_equal(dbfile_verify_bytes("a", bytes_read, &b, b.len, &ok, &text, &err), 0);
+	bytes.size_bytes = b.len;
+	assert_int_equal(dbfile_verify_bytes("a", &bytes, NULL, &ok, &text, &err), 0);
 	assert_true(ok);
 	assert_null(text);
+	assert_int_equal(dbfile_verify_bytes("a", &bytes, &stop, &ok, &text, &err), -ERR_CANCELLED);
+	assert_int_equal(ticks, 1);
 	b.rc = ERR_IO;
-	assert_int_equal(dbfile_verify_bytes("a", bytes_read, &b, b.len, &ok, &text, &err),
-			 -ERR_IO);
+	assert_int_equal(dbfile_verify_bytes("a", &bytes, NULL, &ok, &text, &err), -ERR_IO);
 	assert_false(ok);
 	assert_string_equal(err.text, "a: no bytes today");
 	free(text);
 	b.rc = 0;
 	memset(b.p + 4096 * 3, 0xff, 4096 * 4);
-	assert_int_equal(dbfile_verify_bytes("a", bytes_read, &b, b.len, &ok, &text, &err), 0);
+	assert_int_equal(dbfile_verify_bytes("a", &bytes, NULL, &ok, &text, &err), 0);
 	assert_false(ok);
 	assert_non_null(text);
 	free(text);
