@@ -326,6 +326,8 @@ static int write_image(struct run *run, struct fsw_file *file, const struct entr
 	int r = image_decode(run->reader, e, children, &target, err);
 
 	if (!r)
+		r = tick(run, path, err);
+	if (!r)
 		r = sha256_new(&sink.sha, err);
 	if (!r)
 		r = read_back_range(run, file, 0, e->size, sink.sha, err);
