@@ -120,8 +120,7 @@ static void choose_bases(const struct image_writer *w, size_t next_at, struct ba
 static int store(struct image_writer *w, const struct bases *b, const void *bytes, size_t len,
 		 struct id *out_id, struct err *err)
 {
-	(void)b;
-	return packer_add(w->packer, CHUNK_DATA, bytes, len, out_id, err);
+	return packer_add_delta(w->packer, CHUNK_DATA, bytes, len, b->ids, b->count, out_id, err);
 }
 
 /* Stores the held chunk; next_at: where the next one lies in before. */
