@@ -115,6 +115,32 @@ void buf_put_zeros(struct buf *b, size_t len)
 		memset(at, 0, len);
 }
 
+void buf_put_varint(struct buf *b, uint64_t v)
+{
+	uint8_t bytes[10];
+	size_t len = 0;
+
+	for (; v >= 0x80; v >>= 7)
+		bytes[len++] = (uint8_t)(v | 0x80);
+	bytes[len++] = (uint8_t)v;
+	buf_put(b, bytes, len);
+}
+
+uint64_t zigzag_of(int64_t v)
+{
+	return v < 0 ? ~((uint64_t)v << 1) : (uint64_t)v << 1;
+}
+
+int64_t zigzag_back(uint64_t z)
+{
+	return (int64_t)(z & 1 ? ~(z >> 1) : z >> 1);
+}
+
+void buf_put_zigzag(struct buf *b, int64_t v)
+{
+	buf_put_varint(b, zigzag_of(v));
+}
+
 void buf_put_str16(struct buf *b, const void *bytes, size_t len)
 {
 	if (len > UINT16_MAX) {
@@ -201,6 +227,23 @@ uint64_t rd_u64(struct rd *r)
 int64_t rd_i64(struct rd *r)
 {
 	return (int64_t)get_le(r, 8);
+}
+
+uint64_t rd_varint(struct rd *r)
+{
+	uint64_t v = 0;
+
+	for (unsigned shift = 0;; shift += 7) {
+		uint8_t byte = rd_u8(r);
+
+		if (r->bad || (shift == 63 && byte > 1) || (shift && byte == 0)) {
+			r->bad = true;
+			return 0;
+		}
+		v |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80)
+			return v;
+	}
 }
 
 static struct span rd_span(struct rd *r, size_t len)

@@ -38,8 +38,15 @@ void buf_put_zeros(struct buf *b, size_t len);
 void buf_put_str16(struct buf *b, const void *bytes, size_t len);
 /* u32 length, then the bytes. */
 void buf_put_str32(struct buf *b, const void *bytes, size_t len);
+/* 7 bits a byte, the least first, the high bit on all but the last: FORMAT.md §1 varint. */
+void buf_put_varint(struct buf *b, uint64_t v);
+/* The same of 2v, or of -2v - 1 when v is negative. */
+void buf_put_zigzag(struct buf *b, int64_t v);
 /* Makes room for len more bytes and returns where they go, already counted in len; NULL = failed. */
 uint8_t *buf_extend(struct buf *b, size_t len);
+
+uint64_t zigzag_of(int64_t v);
+int64_t zigzag_back(uint64_t z);
 
 /* 0, or ERR_NOMEM if any put failed. */
 int buf_check(const struct buf *b, struct err *err) ERR_UNUSED_WARN;
@@ -66,6 +73,8 @@ int64_t rd_i64(struct rd *r);
 const uint8_t *rd_bytes(struct rd *r, size_t len);
 /* Copies the next len bytes to out (zeros when bad). */
 void rd_copy(struct rd *r, void *out, size_t len);
+/* bad, too, when a shorter form or a wider number than 64 bits was written. */
+uint64_t rd_varint(struct rd *r);
 struct span rd_str16(struct rd *r);
 struct span rd_str32(struct rd *r);
 /* True when what is left is all zeros; consumes it. Padding is checked with this. */

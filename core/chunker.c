@@ -6,7 +6,7 @@
 
 #include "core/limits.h"
 
-#define STREAM_BYTES 2080
+#define STREAM_BYTES 2096
 #define GEAR_WINDOW 64 /* a byte's gear value has left h after this many more */
 #define BITS_BEFORE_AVG 22
 #define BITS_FROM_AVG 18
@@ -28,6 +28,8 @@ void chunker_init(struct chunker *c, const uint8_t chunker_key[32])
 		c->gear[i] = rd_u64(&r);
 	rd_copy(&r, c->tree_key, sizeof(c->tree_key));
 	c->multiplier = rd_u64(&r) | 1;
+	(void)rd_u64(&r);
+	rd_copy(&r, c->cell_key, sizeof(c->cell_key));
 	sodium_memzero(stream, sizeof(stream));
 }
 

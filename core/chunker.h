@@ -17,6 +17,7 @@ struct chunker {
 	uint64_t gear[256];
 	uint64_t multiplier;
 	uint8_t tree_key[16];
+	uint8_t cell_key[16]; /* FORMAT.md §11: where streams of cells are cut */
 };
 
 /* Derives the tables from a domain's chunker key. */

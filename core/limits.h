@@ -36,6 +36,7 @@
 #define LIMIT_SOURCES 4096u
 #define LIMIT_DATABASES 65536u
 #define LIMIT_DB_TABLES 65536u
+#define LIMIT_DB_TREES (1u << 20) /* b-trees of one database that are taken apart */
 #define LIMIT_PARENTS 64u
 #define LIMIT_WRITERS 4096u
 #define LIMIT_KEY_DOMAINS 64u /* domains one key file carries */

@@ -1,0 +1,347 @@
+#include "core/cells_cut.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+struct kept {
+	uint64_t rowid, payload, hash;
+	size_t from; /* in bytes */
+	uint32_t tree;
+	bool table, big;
+};
+
+struct cells_cut {
+	const struct chunker *cutter;
+	const struct cells_sink *sink;
+	uint8_t tree_key[16];
+	bool table;
+	uint32_t tree;
+	struct kept *cells;
+	size_t count, cap;
+	size_t weight;     /* of all kept cells */
+	struct buf bytes;  /* their payloads */
+	struct buf chunk;  /* one being written */
+	struct buf pieces; /* of a big payload, behind a byte for the chunk's kind */
+	struct buf layout;
+	uint64_t piece_hash; /* of the big cell's first piece */
+	struct cells_stats stats;
+};
+
+int cells_cut_new(const struct chunker *cutter, const struct cells_sink *sink,
+		  struct cells_cut **out_cut, struct err *err)
+{
+	struct cells_cut *cut = calloc(1, sizeof(*cut));
+
+	if (!cut)
+		return err_nomem(err);
+	cut->cutter = cutter;
+	cut->sink = sink;
+	*out_cut = cut;
+	return 0;
+}
+
+void cells_cut_free(struct cells_cut *cut)
+{
+	if (!cut)
+		return;
+	free(cut->cells);
+	buf_wipe(&cut->bytes);
+	buf_wipe(&cut->chunk);
+	buf_wipe(&cut->pieces);
+	buf_free(&cut->layout);
+	free(cut);
+}
+
+static uint64_t hash_of(const uint8_t key[16], const void *bytes, size_t len)
+{
+	uint8_t out[crypto_shorthash_BYTES] = {0};
+	struct rd r = rd_of(out, sizeof(out));
+
+	crypto_shorthash(out, bytes, len, key);
+	return rd_u64(&r);
+}
+
+int cells_cut_tree(struct cells_cut *cut, bool table, const struct span *type,
+		   const struct span *name, struct err *err)
+{
+	struct buf id = {0};
+	int r;
+
+	buf_put_u8(&id, 0);
+	buf_put_str32(&id, type->p, type->len);
+	buf_put(&id, name->p, name->len);
+	r = buf_check(&id, err);
+	for (uint8_t half = 0; !r && half < 2; half++) {
+		id.data[0] = half;
+		crypto_shorthash(cut->tree_key + 8 * half, id.data, id.len, cut->cutter->cell_key);
+	}
+	buf_free(&id);
+	cut->table = table;
+	cut->tree++;
+	return r;
+}
+
+static uint64_t key_hash(const struct cells_cut *cut, uint64_t rowid, const void *key, size_t len)
+{
+	uint8_t number[8];
+
+	if (!cut->table)
+		return hash_of(cut->tree_key, key, len);
+	for (size_t i = 0; i < 8; i++)
+		number[i] = (uint8_t)(rowid >> (8 * i));
+	return hash_of(cut->tree_key, number, sizeof(number));
+}
+
+/* No more than what the cell takes in a chunk, so that a chunk is never smaller than it weighs. */
+static size_t weight_of(const struct kept *c)
+{
+	return (c->table ? 2 : 1) + (c->big ? 0 : (size_t)c->payload);
+}
+
+/* --- writing a chunk --- */
+
+static int give(struct cells_cut *cut, enum cells_stream stream, uint64_t hash, const void *bytes,
+		size_t len, struct err *err)
+{
+	bool layout = stream == CELLS_LAYOUT;
+
+	*(layout ? &cut->stats.layout_chunks : &cut->stats.data_chunks) += 1;
+	*(layout ? &cut->stats.layout_bytes : &cut->stats.data_bytes) += len;
+	return cut->sink->chunk(cut->sink->arg, stream, hash, bytes, len, err);
+}
+
+/* Cells [first, end) are of one tree. */
+static void put_group(struct cells_cut *cut, size_t first, size_t end)
+{
+	const struct kept *c = cut->cells;
+	uint64_t before = 0;
+
+	buf_put_varint(&cut->chunk, (end - first) << 1 | c[first].table);
+	for (size_t i = first; c[first].table && i < end; i++) {
+		buf_put_zigzag(&cut->chunk, (int64_t)(c[i].rowid - before));
+		before = c[i].rowid;
+	}
+	for (size_t i = first; i < end; i++)
+		buf_put_varint(&cut->chunk, c[i].payload);
+	if (c[end - 1].big)
+		end--;
+	if (end > first)
+		buf_put(&cut->chunk, cut->bytes.data + c[first].from,
+			c[end - 1].from + (size_t)c[end - 1].payload - c[first].from);
+}
+
+/* Forgets the first cells. */
+static void drop(struct cells_cut *cut, size_t count, size_t weight)
+{
+	size_t bytes = count < cut->count ? cut->cells[count].from : cut->bytes.len;
+
+	if (cut->bytes.len > bytes)
+		memmove(cut->bytes.data, cut->bytes.data + bytes, cut->bytes.len - bytes);
+	cut->bytes.len -= bytes;
+	cut->count -= count;
+	if (cut->count)
+		memmove(cut->cells, cut->cells + count, cut->count * sizeof(*cut->cells));
+	for (size_t i = 0; i < cut->count; i++)
+		cut->cells[i].from -= bytes;
+	cut->weight -= weight;
+}
+
+static int give_cells(struct cells_cut *cut, size_t count, size_t weight, struct err *err)
+{
+	size_t first = 0;
+	int r;
+
+	if (!count)
+		return 0;
+	buf_reset(&cut->chunk);
+	buf_put_u8(&cut->chunk, CELLS_CHUNK_CELLS);
+	for (size_t i = 1; i <= count; i++) {
+		if (i < count && cut->cells[i].tree == cut->cells[first].tree)
+			continue;
+		put_group(cut, first, i);
+		first = i;
+	}
+	r = buf_check(&cut->chunk, err);
+	if (!r)
+		r = give(cut, CELLS_DATA, cut->cells[0].hash, cut->chunk.data, cut->chunk.len, err);
+	drop(cut, count, weight);
+	return r;
+}
+
+/*
+ * The window is full: the cell with the least hash among those that begin in it starts the next chunk; when none begins in
+ * it, the last one does. Which it is depends on keys, and on lengths only near the window's ends.
+ */
+static int give_window(struct cells_cut *cut, struct err *err)
+{
+	size_t weight = 0, best = 0, best_weight = 0;
+
+	for (size_t i = 0; i < cut->count; i++) {
+		if (weight > CELLS_WINDOW_BYTES && best)
+			break;
+		if (weight >= CELLS_CHUNK_MIN_BYTES &&
+		    (!best || cut->cells[i].hash < cut->cells[best].hash)) {
+			best = i;
+			best_weight = weight;
+		}
+		weight += weight_of(&cut->cells[i]);
+	}
+	return best ? give_cells(cut, best, best_weight, err) : 0;
+}
+
+static int keep(struct cells_cut *cut, const struct kept *c, struct err *err)
+{
+	int r = cut->weight > CELLS_WINDOW_BYTES ? give_window(cut, err) : 0;
+
+	if (r)
+		return r;
+	if (cut->count == cut->cap) {
+		size_t cap = cut->cap ? cut->cap * 2 : 1024;
+		struct kept *cells = realloc(cut->cells, cap * sizeof(*cells));
+
+		if (!cells)
+			return err_nomem(err);
+		cut->cells = cells;
+		cut->cap = cap;
+	}
+	cut->cells[cut->count] = *c;
+	cut->cells[cut->count++].from = cut->bytes.len;
+	cut->weight += weight_of(c);
+	cut->stats.cells++;
+	return 0;
+}
+
+int cells_cut_cell(struct cells_cut *cut, uint64_t rowid, const void *payload, size_t len,
+		   struct err *err)
+{
+	struct kept c = {
+	    .rowid = rowid,
+	    .payload = len,
+	    .hash = key_hash(cut, rowid, payload, len),
+	    .tree = cut->tree,
+	    .table = cut->table,
+	};
+	int r = keep(cut, &c, err);
+
+	if (r)
+		return r;
+	buf_put(&cut->bytes, payload, len);
+	return buf_check(&cut->bytes, err);
+}
+
+/* --- payloads that are cut apart from their cells --- */
+
+int cells_cut_pieces_begin(struct cells_cut *cut, struct err *err)
+{
+	buf_reset(&cut->pieces);
+	buf_put_u8(&cut->pieces, CELLS_CHUNK_PIECE);
+	return buf_check(&cut->pieces, err);
+}
+
+int cells_cut_big_begin(struct cells_cut *cut, uint64_t rowid, uint64_t len, const void *local,
+			size_t local_len, struct err *err)
+{
+	struct kept c = {
+	    .rowid = rowid,
+	    .payload = len,
+	    .hash = key_hash(cut, rowid, local, local_len),
+	    .tree = cut->tree,
+	    .table = cut->table,
+	    .big = true,
+	};
+	int r = keep(cut, &c, err);
+
+	cut->piece_hash = c.hash + 1;
+	while (!r && cut->weight > CELLS_WINDOW_BYTES) {
+		size_t before = cut->count;
+
+		r = give_window(cut, err);
+		if (cut->count == before)
+			break;
+	}
+	if (!r)
+		r = give_cells(cut, cut->count, cut->weight, err);
+	return r ? r : cells_cut_pieces_begin(cut, err);
+}
+
+static int give_piece(struct cells_cut *cut, struct err *err)
+{
+	size_t len = chunker_cut(cut->cutter, cut->pieces.data + 1, cut->pieces.len - 1);
+	int r = give(cut, CELLS_DATA, cut->piece_hash++, cut->pieces.data, len + 1, err);
+
+	memmove(cut->pieces.data + 1, cut->pieces.data + 1 + len, cut->pieces.len - 1 - len);
+	cut->pieces.len -= len;
+	return r;
+}
+
+int cells_cut_big_put(struct cells_cut *cut, const void *bytes, size_t len, struct err *err)
+{
+	int r;
+
+	buf_put(&cut->pieces, bytes, len);
+	r = buf_check(&cut->pieces, err);
+	while (!r && cut->pieces.len > CHUNK_MAX_BYTES)
+		r = give_piece(cut, err);
+	return r;
+}
+
+int cells_cut_big_end(struct cells_cut *cut, struct err *err)
+{
+	int r = 0;
+
+	while (!r && cut->pieces.len > 1)
+		r = give_piece(cut, err);
+	return r;
+}
+
+/* --- the layout, and the end --- */
+
+static int give_layout(struct cells_cut *cut, struct err *err)
+{
+	size_t len = chunker_cut(cut->cutter, cut->layout.data, cut->layout.len);
+	int r = give(cut, CELLS_LAYOUT, cut->stats.layout_chunks, cut->layout.data, len, err);
+
+	memmove(cut->layout.data, cut->layout.data + len, cut->layout.len - len);
+	cut->layout.len -= len;
+	return r;
+}
+
+int cells_cut_layout(struct cells_cut *cut, const void *bytes, size_t len, struct err *err)
+{
+	int r;
+
+	buf_put(&cut->layout, bytes, len);
+	r = buf_check(&cut->layout, err);
+	while (!r && cut->layout.len >= CHUNK_MAX_BYTES)
+		r = give_layout(cut, err);
+	return r;
+}
+
+int cells_cut_finish(struct cells_cut *cut, struct err *err)
+{
+	int r = 0;
+
+	while (!r && cut->weight > CELLS_WINDOW_BYTES) {
+		size_t before = cut->count;
+
+		r = give_window(cut, err);
+		if (cut->count == before)
+			break;
+	}
+	if (!r)
+		r = give_cells(cut, cut->count, cut->weight, err);
+	while (!r && cut->layout.len)
+		r = give_layout(cut, err);
+	return r;
+}
+
+void cells_cut_count(const struct cells_cut *cut, struct cells_stats *stats)
+{
+	stats->cells = cut->stats.cells;
+	stats->layout_bytes = cut->stats.layout_bytes;
+	stats->data_bytes = cut->stats.data_bytes;
+	stats->layout_chunks = cut->stats.layout_chunks;
+	stats->data_chunks = cut->stats.data_chunks;
+}
