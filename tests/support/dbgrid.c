@@ -112,6 +112,7 @@ static struct dbgrid_image image_of(const struct dbgrid_recipe *r, sqlite3 *db,
 				     .reserved_bytes = r->reserved_bytes,
 				     .encoding = r->encoding,
 				     .auto_vacuum = r->auto_vacuum,
+				     .secure_delete = r->secure_delete,
 				     .recipe = r->number};
 	sqlite3_int64 len = 0;
 	uint8_t *bytes;
@@ -258,7 +259,10 @@ uint64_t dbgrid_odd_pages(const struct dbgrid_image *image)
 	/* A ptrmap page has 5 bytes for each of the pages that follow it; the first one is page 2. */
 	uint64_t per_map = (image->page_bytes - image->reserved_bytes) / 5 + 1;
 	uint64_t odd = (1u << 30) / image->page_bytes < pages;
+	const uint8_t *free_pages = image->bytes + 36;
 
+	for (int i = 0, shift = 24; i < 4; i++, shift -= 8)
+		odd += (uint64_t)free_pages[i] << shift;
 	if (image->auto_vacuum && pages > 1)
 		odd += (pages - 2) / per_map + 1;
 	return odd;

@@ -29,6 +29,7 @@ struct dbgrid_image {
 	enum dbgrid_form form;
 	/* Of the database it was made from; 0 for what is no database. */
 	unsigned page_bytes, reserved_bytes, encoding, auto_vacuum;
+	bool secure_delete; /* bytes that nothing uses are zeros */
 	uint64_t recipe;
 };
 
@@ -38,7 +39,7 @@ typedef void dbgrid_visit(void *arg, const struct dbgrid_image *image);
 void dbgrid_each(dbgrid_visit *visit, void *arg);
 /* One sound image of that flavour ("rows", "overflow"; dbgrid_fill.c) and page size. The caller frees its bytes. */
 struct dbgrid_image dbgrid_one(const char *flavour, unsigned page_bytes, enum dbgrid_form form);
-/* How many pages of a sound image are neither b-tree, overflow nor free pages: ptrmap and the lock-byte page. */
+/* How many pages of a sound image belong to no b-tree: free pages, ptrmap pages, the lock-byte page. */
 uint64_t dbgrid_odd_pages(const struct dbgrid_image *image);
 
 /* --- for tests that make their own --- */

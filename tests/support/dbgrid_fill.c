@@ -249,11 +249,11 @@ static void fill_many_tables(sqlite3 *db, const struct dbgrid_recipe *r)
 	}
 }
 
-/* A few recipes get a cell of some MiB. */
+/* A few recipes get a cell of some MiB, which the changes that follow leave there. */
 static void fill_large_cell(sqlite3 *db, const struct dbgrid_recipe *r)
 {
 	if (r->page_bytes == 512 || r->page_bytes == 4096)
-		kit_exec(db, "INSERT INTO o(a) VALUES(noise(2500000))");
+		kit_exec(db, "INSERT INTO o(id, a) VALUES(1001, noise(2500000))");
 }
 
 void dbgrid_fill(sqlite3 *db, const struct dbgrid_recipe *r)
