@@ -188,6 +188,25 @@ static void decode_passes_errors_on(struct grid *g, const struct dbgrid_image *s
 	free(back);
 }
 
+/* The stream's last chunk comes again. */
+static void chunk_too_many(struct cellbox *box, int stream, struct dbgrid_image *back)
+{
+	size_t count = box->count[stream];
+	struct cellbox_chunk *more = calloc(count + 1, sizeof(*more)),
+			     *chunks = box->chunks[stream];
+	struct err err = {0};
+
+	assert_non_null(more);
+	memcpy(more, chunks, count * sizeof(*more));
+	more[count] = chunks[count - 1];
+	box->chunks[stream] = more;
+	box->count[stream]++;
+	assert_int_equal(cellbox_decode(box, back->bytes, back->len, &err), -ERR_DAMAGED);
+	box->count[stream]--;
+	box->chunks[stream] = chunks;
+	free(more);
+}
+
 /* A chunk that is missing, cut, or there twice never gives an image silently. */
 static void decode_misses_what_is_missing(struct grid *g, const struct dbgrid_image *sample)
 {
@@ -204,6 +223,8 @@ static void decode_misses_what_is_missing(struct grid *g, const struct dbgrid_im
 		last->len--;
 		assert_int_equal(cellbox_decode(&g->box, back, sample->len, &err), -ERR_DAMAGED);
 		last->len++;
+		chunk_too_many(&g->box, stream,
+			       &(struct dbgrid_image){.bytes = back, .len = sample->len});
 	}
 	assert_int_equal(cellbox_decode(&g->box, back, sample->len - 1, &err), -ERR_DAMAGED);
 	assert_int_equal(cellbox_decode(&g->box, back, 0, &err), -ERR_DAMAGED);
