@@ -8,7 +8,7 @@
 struct kept {
 	uint64_t rowid, payload, hash;
 	size_t from; /* in bytes */
-	uint32_t tree;
+	uint32_t tree, weight;
 	bool table, big;
 };
 
@@ -18,6 +18,7 @@ struct cells_cut {
 	uint8_t tree_key[16];
 	bool table;
 	uint32_t tree;
+	uint64_t last_rowid; /* of the tree's last cell, or 0 */
 	struct kept *cells;
 	size_t count, cap;
 	size_t weight;     /* of all kept cells */
@@ -80,6 +81,7 @@ int cells_cut_tree(struct cells_cut *cut, bool table, const struct span *type,
 	buf_free(&id);
 	cut->table = table;
 	cut->tree++;
+	cut->last_rowid = 0;
 	return r;
 }
 
@@ -94,10 +96,30 @@ static uint64_t key_hash(const struct cells_cut *cut, uint64_t rowid, const void
 	return hash_of(cut->tree_key, number, sizeof(number));
 }
 
-/* No more than what the cell takes in a chunk, so that a chunk is never smaller than it weighs. */
-static size_t weight_of(const struct kept *c)
+static uint32_t varint_bytes(uint64_t v)
 {
-	return (c->table ? 2 : 1) + (c->big ? 0 : (size_t)c->payload);
+	uint32_t n = 1;
+
+	while (v >>= 7)
+		n++;
+	return n;
+}
+
+static uint32_t zigzag_bytes(uint64_t v)
+{
+	return varint_bytes(v << 1 ^ (v >> 63 ? UINT64_MAX : 0));
+}
+
+/*
+ * What the cell takes in a chunk, whether it is the first there or follows the last cell of its tree, whichever is less: a
+ * chunk is never smaller than it weighs, and not much larger.
+ */
+static uint32_t weight_of(const struct cells_cut *cut, const struct kept *c)
+{
+	uint32_t alone = zigzag_bytes(c->rowid), behind = zigzag_bytes(c->rowid - cut->last_rowid);
+	uint32_t key = !c->table ? 0 : alone < behind ? alone : behind;
+
+	return key + varint_bytes(c->payload) + (c->big ? 0 : (uint32_t)c->payload);
 }
 
 /* --- writing a chunk --- */
@@ -186,7 +208,7 @@ static int give_window(struct cells_cut *cut, struct err *err)
 			best = i;
 			best_weight = weight;
 		}
-		weight += weight_of(&cut->cells[i]);
+		weight += cut->cells[i].weight;
 	}
 	return best ? give_cells(cut, best, best_weight, err) : 0;
 }
@@ -194,6 +216,7 @@ static int give_window(struct cells_cut *cut, struct err *err)
 static int keep(struct cells_cut *cut, const struct kept *c, struct err *err)
 {
 	int r = cut->weight > CELLS_WINDOW_BYTES ? give_window(cut, err) : 0;
+	struct kept *kept;
 
 	if (r)
 		return r;
@@ -206,9 +229,12 @@ static int keep(struct cells_cut *cut, const struct kept *c, struct err *err)
 		cut->cells = cells;
 		cut->cap = cap;
 	}
-	cut->cells[cut->count] = *c;
-	cut->cells[cut->count++].from = cut->bytes.len;
-	cut->weight += weight_of(c);
+	kept = &cut->cells[cut->count++];
+	*kept = *c;
+	kept->from = cut->bytes.len;
+	kept->weight = weight_of(cut, c);
+	cut->last_rowid = c->rowid;
+	cut->weight += kept->weight;
 	cut->stats.cells++;
 	return 0;
 }

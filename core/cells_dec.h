@@ -23,7 +23,9 @@ struct dec_level {
 	uint64_t *keys; /* of an interior page of a table */
 	struct dec_run *runs;
 	size_t run_count, run_cap;
-	size_t pages; /* in runs that cells have taken */
+	size_t run_at;     /* the run that was asked for last: chains are read onwards */
+	uint64_t run_base; /* pages in the runs before it */
+	size_t pages;      /* in runs that cells have taken */
 };
 
 struct dec {

@@ -49,7 +49,8 @@ int dec_level_get(struct dec *d, unsigned depth, struct dec_level **out, struct 
 			return err_nomem(err);
 	}
 	l->used = l->count = 0;
-	l->run_count = l->pages = 0;
+	l->run_count = l->run_at = l->pages = 0;
+	l->run_base = 0;
 	return 0;
 }
 
@@ -91,15 +92,19 @@ int dec_chain_get(struct dec *d, struct dec_level *l, struct err *err)
 }
 
 /* The k-th overflow page of the level's runs. */
-static int chain_page(struct dec *d, const struct dec_level *l, uint64_t k, uint32_t *out,
+static int chain_page(struct dec *d, struct dec_level *l, uint64_t k, uint32_t *out,
 		      struct err *err)
 {
-	for (size_t i = 0; i < l->run_count; i++) {
-		if (k < l->runs[i].count) {
-			*out = l->runs[i].first + (uint32_t)k;
+	if (k < l->run_base)
+		l->run_base = l->run_at = 0;
+	for (; l->run_at < l->run_count; l->run_at++) {
+		const struct dec_run *run = &l->runs[l->run_at];
+
+		if (k - l->run_base < run->count) {
+			*out = run->first + (uint32_t)(k - l->run_base);
 			return 0;
 		}
-		k -= l->runs[i].count;
+		l->run_base += run->count;
 	}
 	return dec_damaged(d, "a payload has too few overflow pages", err);
 }
@@ -263,18 +268,19 @@ static int patch_get(struct dec *d, uint8_t *page, uint64_t number, struct err *
 static int overflow_patches(struct dec *d, const struct dec_level *l, const struct dec_chain *chain,
 			    struct err *err)
 {
-	uint64_t count = layout_varint(&d->layout);
+	uint64_t count = layout_varint(&d->layout), least = 0;
 	int r = layout_check(&d->layout, err);
 
 	for (uint64_t i = 0; !r && i < count; i++) {
 		uint64_t ordinal = layout_varint(&d->layout);
 		uint32_t page = 0;
 
-		r = ordinal < l->pages
+		r = ordinal >= least && ordinal < l->pages
 			? dec_overflow_page(d, chain, ordinal, &page, err)
 			: dec_damaged(d, "an overflow page is patched that is not there", err);
 		if (!r)
 			r = patch_get(d, d->overflow, page, err);
+		least = ordinal + 1;
 	}
 	return r;
 }
