@@ -26,13 +26,19 @@ int comp_get(struct comp *c, uint8_t codec, const void *bytes, size_t len, size_
 	     struct buf *out, struct err *err) ERR_UNUSED_WARN;
 
 /*
+ * Levels for deltas. Measured on a night that changes 940 chunks of 70 KiB: FAST makes 1.65 MB in 0.08 s, SMALL 1.57 MB in 0.36 s; where few
+ * rows of a chunk changed, the case of a quiet night, SMALL gives two thirds of the bytes.
+ */
+#define COMP_DELTA_FAST 3
+#define COMP_DELTA_SMALL 9
+/*
  * CODEC_DELTA: the same with a prefix, the plaintext of the bases one after the other, that matches may reach into. The
  * context is clean afterwards. put never gives plain bytes: whether the frame is small enough the caller says. What it
- * gives depends on prefix and plain alone. prefix_len ≤ COMP_PREFIX_BYTES; get does not ask whether the prefix is the
+ * gives depends on level, prefix and plain alone. prefix_len ≤ COMP_PREFIX_BYTES; get does not ask whether the prefix is the
  * right one (record_open_delta does).
  */
-int comp_put_delta(struct comp *c, const void *prefix, size_t prefix_len, const void *plain,
-		   size_t len, struct buf *out, struct err *err) ERR_UNUSED_WARN;
+int comp_put_delta(struct comp *c, int level, const void *prefix, size_t prefix_len,
+		   const void *plain, size_t len, struct buf *out, struct err *err) ERR_UNUSED_WARN;
 int comp_get_delta(struct comp *c, const void *prefix, size_t prefix_len, const void *bytes,
 		   size_t len, size_t plain_len, struct buf *out, struct err *err) ERR_UNUSED_WARN;
 

@@ -50,7 +50,8 @@ static void check_delta(struct comp *c, const uint8_t *data, size_t size)
 	struct buf packed = {0}, out = {0};
 	struct err err = {0};
 
-	if (comp_put_delta(c, data, half, data + half, size - half, &packed, &err) == 0) {
+	if (comp_put_delta(c, COMP_DELTA_FAST, data, half, data + half, size - half, &packed,
+			   &err) == 0) {
 		if (comp_get_delta(c, data, half, packed.data, packed.len, size - half, &out,
 				   &err) != 0 ||
 		    out.len != size - half ||

@@ -119,13 +119,29 @@ static const struct manifest *find_parent(const struct backup_run *run)
 	return NULL;
 }
 
+/* What was stored last night: from the cache, or from the repository by the reader that has just read the parent's nodes. */
+static int get_base(void *arg, uint8_t kind, const struct id *id, struct buf *out, struct err *err)
+{
+	struct backup_run *run = arg;
+	int r = chunkcache_get(run->chunks, kind, id, out, err);
+
+	return r == -ERR_MISSING ? reader_get_base(run->reader, kind, id, out, err) : r;
+}
+
+static int keep_base(void *arg, uint8_t kind, const struct id *id, const void *plain, size_t len,
+		     struct err *err)
+{
+	struct backup_run *run = arg;
+
+	return run->options->dry_run ? 0 : chunkcache_keep(run->chunks, kind, id, plain, len, err);
+}
+
 static int open_packer(struct backup_run *run, uint64_t sequence, struct err *err)
 {
-	struct base_source source = base_source_of(run->reader);
+	struct base_source source = {get_base, keep_base, run};
 	struct packer_options options = {
 	    .sequence = sequence,
-	    .bases =
-		&source, /* of the reader that has just read the nodes of the parent manifest */
+	    .bases = &source,
 	    .workers = run->options->workers,
 	    .dry_run = run->options->dry_run,
 	};
@@ -145,12 +161,16 @@ static void tell_lost_packs(struct backup_run *run)
 }
 
 /* Whatever is wrong with the cache costs time only. */
-static void tell_cache(struct backup_run *run)
+static void tell_cache(struct backup_run *run, const char *note)
 {
-	const char *note = filescache_note(run->cache);
-
 	if (*note && run->options->cb.detail)
 		run->options->cb.detail(run->options->cb.arg, "", note);
+}
+
+static void tell_caches(struct backup_run *run)
+{
+	tell_cache(run, filescache_note(run->cache));
+	tell_cache(run, chunkcache_note(run->chunks));
 }
 
 static int open_cache(struct backup_run *run, struct err *err)
@@ -174,9 +194,11 @@ static int open_cache(struct backup_run *run, struct err *err)
 		paths[i] = run->sources.items[i].path;
 	owner.sources = paths;
 	r = filescache_open(&owner, run->options->force, &run->cache, err);
+	if (!r)
+		r = chunkcache_open(&owner, 0, &run->chunks, err);
 	free(paths);
 	if (!r)
-		tell_cache(run);
+		tell_caches(run);
 	return r;
 }
 
@@ -185,8 +207,9 @@ static void save_cache(struct backup_run *run)
 {
 	struct err ignored = {0};
 
-	if (filescache_save(run->cache, &ignored) == 0)
-		tell_cache(run);
+	if (filescache_save(run->cache, &ignored) == 0 &&
+	    chunkcache_save(run->chunks, &ignored) == 0)
+		tell_caches(run);
 }
 
 static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
@@ -230,6 +253,7 @@ static void run_close(struct backup_run *run)
 	sources_free(&run->sources);
 	fs_names_free(run->names);
 	filescache_close(run->cache);
+	chunkcache_close(run->chunks);
 	if (run->io)
 		sodium_memzero(run->io, IO_BYTES);
 	free(run->io);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "repo/former.h"
 #include "repo/image_write.h"
 
 #define HEAD_BYTES 16
@@ -362,16 +363,19 @@ static int read_image(void *arg, uint64_t offset, void *out, size_t len, struct 
 struct before {
 	struct reader *reader;
 	struct image_map map;
+	struct former lists;
 };
 
 static int load_before(void *arg, const struct entry *e, const struct chunk_ref *children,
 		       struct err *err)
 {
 	struct before *b = arg;
+	int r;
 
-	return e->type == ENTRY_FILE && e->encoding == ENCODING_CELLS
-		   ? image_map_load(b->reader, e, children, &b->map, err)
-		   : 0;
+	if (e->type != ENTRY_FILE || e->encoding != ENCODING_CELLS)
+		return 0;
+	r = former_load_list(&b->lists, b->reader, &children[0].id, err);
+	return r ? r : image_map_load(b->reader, e, children, &b->map, err);
 }
 
 static int store_image(struct backup_run *run, struct backup_db *db, struct err *err)
@@ -388,8 +392,11 @@ static int store_image(struct backup_run *run, struct backup_db *db, struct err 
 				       &before, &ignored) == 0)
 		options.before = &before.map;
 	content_writer_reset(run->writer);
+	content_writer_follow(run->writer, &before.lists);
 	r = image_write(run->packer, run->writer, &options, &db->content, &stats, err);
+	content_writer_follow(run->writer, NULL);
 	image_map_free(&before.map);
+	former_free(&before.lists);
 	run->result->bytes += size;
 	return r;
 }

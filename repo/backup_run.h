@@ -6,6 +6,7 @@
 
 #include "core/manifest.h"
 #include "repo/backup.h"
+#include "repo/chunkcache.h"
 #include "repo/filescache.h"
 #include "repo/fsread.h"
 #include "repo/manifests.h"
@@ -40,7 +41,8 @@ struct backup_run {
 	struct packer *packer;
 	struct content_writer *writer;
 	struct fs_names *names;
-	struct filescache *cache; /* NULL: none */
+	struct filescache *cache;  /* NULL: none */
+	struct chunkcache *chunks; /* NULL: none */
 	struct sources sources;
 	struct backup_filter *filter;
 	struct manifest_list manifests;

@@ -16,15 +16,22 @@ static bool is_repo_folder(const char *name)
 	return strlen(name) == (size_t)2 * REPO_ID_BYTES && strspn(name, HEX) == strlen(name);
 }
 
-/* "files-<16 hex digits>.db", and what SQLite may leave beside it. */
+/* "files-<16 hex digits>.db", and what SQLite may leave beside it; "chunks-<16 hex digits>.dat" and its list. */
 static bool is_cache_file(const char *name)
 {
-	static const char *const tails[] = {".db", ".db-journal", ".db-wal", ".db-shm"};
+	static const struct {
+		const char *head, *tail;
+	} kinds[] = {
+	    {"files-", ".db"},       {"files-", ".db-journal"}, {"files-", ".db-wal"},
+	    {"files-", ".db-shm"},   {"chunks-", ".dat"},       {"chunks-", ".idx"},
+	    {"chunks-", ".idx.new"},
+	};
 
-	if (strncmp(name, "files-", 6) != 0 || strspn(name + 6, HEX) != 16)
-		return false;
-	for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
-		if (strcmp(name + 22, tails[i]) == 0)
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t len = strlen(kinds[i].head);
+
+		if (strncmp(name, kinds[i].head, len) == 0 && strspn(name + len, HEX) == 16 &&
+		    strcmp(name + len + 16, kinds[i].tail) == 0)
 			return true;
 	}
 	return false;

@@ -12,6 +12,7 @@
 
 #define JOBS_PER_WORKER 3
 
+#define THOROUGH_DELTAS 128    /* a quiet night has no more, a busy one shall not take long */
 #define SEGMENT_ENTRIES 262144 /* a segment is put when its packs hold so many records */
 
 struct packer {
@@ -30,6 +31,7 @@ struct packer {
 	size_t pack_count, pack_cap;
 	size_t segment_entries;   /* records in packs */
 	struct base_source bases; /* get NULL: there is none */
+	unsigned thorough;        /* deltas that are still made as small as can be */
 	struct reader *reader;    /* what bases falls back to; NULL when it is the caller's */
 	uint32_t packs_before;    /* packs that were known before this run */
 	struct idset pending;     /* ids on their way to a pack, or that a dry run would store */
@@ -85,7 +87,7 @@ static int get_from_reader(void *arg, uint8_t kind, const struct id *id, struct 
 
 struct base_source base_source_of(struct reader *reader)
 {
-	return (struct base_source){get_from_reader, reader};
+	return (struct base_source){.get = get_from_reader, .arg = reader};
 }
 
 static int open_bases(struct packer *p, const struct base_source *given, struct err *err)
@@ -142,6 +144,7 @@ int packer_new(struct repo *repo, struct index *index, const struct packer_optio
 		return err_nomem(err);
 	p->repo = repo;
 	p->index = index;
+	p->thorough = THOROUGH_DELTAS;
 	p->dry_run = options->dry_run;
 	r = packer_open(p, options, err);
 	if (r) {
@@ -337,10 +340,12 @@ static int choose_bases(struct packer *p, struct packjob *job, const struct id *
 	};
 
 	job->choice.count = 0;
+	job->level = p->thorough ? COMP_DELTA_SMALL : COMP_DELTA_FAST;
 	if (!count || !p->bases.get ||
 	    index_find(p->index, job->info.kind, &job->info.id) != INDEX_NONE ||
 	    !bases_choose(p->index, &query, &job->choice))
 		return 0;
+	p->thorough -= p->thorough > 0;
 	return read_bases(p, job, err);
 }
 
@@ -384,14 +389,8 @@ static int failed_before(const struct packer *p, struct err *err)
 	return -p->failed.code;
 }
 
-int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, struct id *out_id,
-	       struct err *err)
-{
-	return packer_add_delta(p, kind, plain, len, NULL, 0, out_id, err);
-}
-
-int packer_add_delta(struct packer *p, uint8_t kind, const void *plain, size_t len,
-		     const struct id *bases, size_t base_count, struct id *out_id, struct err *err)
+static int add(struct packer *p, bool delta, uint8_t kind, const void *plain, size_t len,
+	       const struct id *bases, size_t base_count, struct id *out_id, struct err *err)
 {
 	struct record_info info = {.kind = kind, .plain_bytes = (uint32_t)len};
 	int r = failed_before(p, err);
@@ -405,10 +404,26 @@ int packer_add_delta(struct packer *p, uint8_t kind, const void *plain, size_t l
 		return r;
 	*out_id = info.id;
 	p->stats.chunks_seen++;
+	if (delta && p->bases.keep)
+		r = p->bases.keep(p->bases.arg, kind, &info.id, plain, len, err);
+	if (r)
+		return settle(p, r, err);
 	if (index_find_good(p->index, kind, &info.id) != INDEX_NONE ||
 	    idset_has(&p->pending, &info.id))
 		return 0;
 	return settle(p, store_new(p, &info, plain, len, bases, base_count, err), err);
+}
+
+int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, struct id *out_id,
+	       struct err *err)
+{
+	return add(p, false, kind, plain, len, NULL, 0, out_id, err);
+}
+
+int packer_add_delta(struct packer *p, uint8_t kind, const void *plain, size_t len,
+		     const struct id *bases, size_t base_count, struct id *out_id, struct err *err)
+{
+	return add(p, true, kind, plain, len, bases, base_count, out_id, err);
 }
 
 int packer_finish(struct packer *p, struct err *err)

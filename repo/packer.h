@@ -29,6 +29,12 @@ struct packer_stats {
  */
 struct base_source {
 	int (*get)(void *arg, uint8_t kind, const struct id *id, struct buf *out, struct err *err);
+	/*
+	 * Told of every chunk that packer_add_delta was given: the next backup may rest something on it. NULL: nobody
+	 * is. ERR_NOMEM only.
+	 */
+	int (*keep)(void *arg, uint8_t kind, const struct id *id, const void *plain, size_t len,
+		    struct err *err);
 	void *arg;
 };
 

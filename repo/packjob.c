@@ -37,7 +37,7 @@ static void be_delta(struct packjob *job)
 static int try_delta(struct comp *comp, struct packjob *job)
 {
 	buf_reset(&job->delta);
-	return comp_put_delta(comp, job->bases.data, job->bases.len, job->plain.data,
+	return comp_put_delta(comp, job->level, job->bases.data, job->bases.len, job->plain.data,
 			      job->plain.len, &job->delta, &job->err);
 }
 

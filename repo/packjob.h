@@ -11,6 +11,7 @@ struct packjob {
 	struct record_info info; /* id, kind and plain_bytes are given; run fills in the rest */
 	struct buf plain;
 	struct bases_choice choice;   /* count 0: to be stored full */
+	int level;                    /* of a delta */
 	struct buf bases;             /* their plaintext, one after the other */
 	struct buf compressed, delta; /* what run made; result() tells which one counts */
 	bool is_delta;

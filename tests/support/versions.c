@@ -79,8 +79,8 @@ static void compress(struct repo_case *c, struct comp *comp, const struct versio
 	if (info->base_count) {
 		info->codec = CODEC_DELTA;
 		info->depth = rec->depth;
-		MUST(comp_put_delta(comp, prefix.data, prefix.len, rec->plain, strlen(rec->plain),
-				    out, &c->err),
+		MUST(comp_put_delta(comp, COMP_DELTA_FAST, prefix.data, prefix.len, rec->plain,
+				    strlen(rec->plain), out, &c->err),
 		     &c->err);
 	} else {
 		MUST(comp_put(comp, rec->plain, strlen(rec->plain), out, &info->codec, &c->err),

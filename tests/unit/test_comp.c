@@ -261,9 +261,9 @@ static struct buf delta_of(struct comp *c, const struct buf *prefix, const struc
 	struct err err = {0};
 
 	buf_put(&packed, "front", 5);
-	assert_int_equal(
-	    comp_put_delta(c, prefix->data, prefix->len, plain->data, plain->len, &packed, &err),
-	    0);
+	assert_int_equal(comp_put_delta(c, COMP_DELTA_FAST, prefix->data, prefix->len, plain->data,
+					plain->len, &packed, &err),
+			 0);
 	assert_memory_equal(packed.data, "front", 5);
 	memmove(packed.data, packed.data + 5, packed.len - 5);
 	packed.len -= 5;
@@ -420,12 +420,12 @@ static void too_large_deltas_are_not_made(void **state)
 
 	(void)state;
 	assert_non_null(big);
-	assert_int_equal(
-	    comp_put_delta(comp, big, 10, big, (size_t)LIMIT_CHUNK_BYTES + 1, &out, &err),
-	    -ERR_LIMIT);
-	assert_int_equal(
-	    comp_put_delta(comp, big, (size_t)COMP_PREFIX_BYTES + 1, big, 10, &out, &err),
-	    -ERR_LIMIT);
+	assert_int_equal(comp_put_delta(comp, COMP_DELTA_FAST, big, 10, big,
+					(size_t)LIMIT_CHUNK_BYTES + 1, &out, &err),
+			 -ERR_LIMIT);
+	assert_int_equal(comp_put_delta(comp, COMP_DELTA_FAST, big, (size_t)COMP_PREFIX_BYTES + 1,
+					big, 10, &out, &err),
+			 -ERR_LIMIT);
 	assert_int_equal(out.len, 0);
 	buf_free(&out);
 	free(big);

@@ -319,8 +319,9 @@ static void deltas_open_with_their_bases(void **state)
 	(void)state;
 	assert_int_equal(record_id(domain, 1, base, sizeof(base), &info.bases[0], &err), 0);
 	assert_int_equal(record_id(domain, 1, text, sizeof(text), &info.id, &err), 0);
-	assert_int_equal(
-	    comp_put_delta(comp, base, sizeof(base), text, sizeof(text), &packed, &err), 0);
+	assert_int_equal(comp_put_delta(comp, COMP_DELTA_FAST, base, sizeof(base), text,
+					sizeof(text), &packed, &err),
+			 0);
 	assert_int_equal(
 	    record_seal(slot_key, 1, keys->repo, &info, packed.data, packed.len, &sealed, &err), 0);
 	assert_int_equal(record_open_delta(comp, slot_key, 1, keys->repo, domain, &info, right,
