@@ -310,6 +310,7 @@ static void test_lost_base_heals(void **state)
 	struct index *index;
 	struct id ids[3], *names = NULL;
 	struct night n;
+	uint64_t lost;
 	size_t count = 0;
 
 	ids[0] = add_alone(c, 1, 0, NULL, 0, &stats);
@@ -332,6 +333,8 @@ static void test_lost_base_heals(void **state)
 	assert_int_equal(stats.chunks_new, 2);
 	assert_int_equal(stats.deltas, 0);
 	index = repo_case_index(c);
+	MUST(index_mark_lost(c->repo, index, &lost, &c->err), &c->err);
+	assert_int_equal(lost, 1);
 	assert_int_equal(place_of(index, &ids[2])->info.base_count, 0);
 	index_free(index);
 	assert_reads(c, &ids[2], 1, 2);
