@@ -40,13 +40,13 @@ cache_file() {
 	run nightjar cache --cleanup
 	assert_status 0
 	[ -f "$(cache_file)" ]
-	touch -d '29 days ago' "$(cache_file)"
+	find "$NIGHTJAR_CACHE_DIR" -name "chunks-*" -o -name "files-*" | xargs touch -d "29 days ago"
 	nightjar -q cache --cleanup
 	[ -f "$(cache_file)" ]
-	touch -d '31 days ago' "$(cache_file)" "$NIGHTJAR_CACHE_DIR/state/seen" "$NIGHTJAR_CACHE_DIR/state"
+	touch -d "31 days ago" "$(dirname "$(cache_file)")"/* "$NIGHTJAR_CACHE_DIR/state/seen" "$NIGHTJAR_CACHE_DIR/state"
 	nightjar cache --cleanup >out 2>&1
 	grep -q removed out
-	[ -z "$(find "$NIGHTJAR_CACHE_DIR" -name '*.db')" ]
+	[ -z "$(find "$NIGHTJAR_CACHE_DIR" -name '*.db' -o -name 'chunks-*')" ]
 	[ "$(cat "$NIGHTJAR_CACHE_DIR/state/seen")" = precious ]
 	nightjar -q backup src
 }
@@ -56,7 +56,7 @@ cache_file() {
 	file=$(cache_file) folder=$(dirname "$(cache_file)")
 	echo precious >"$folder/newest"
 	ln -s "$folder" "$NIGHTJAR_CACHE_DIR/0123456789abcdef0123456789abcdef"
-	touch -d '31 days ago' "$file" "$folder/newest"
+	touch -d "31 days ago" "$folder"/*
 	nightjar -q cache --cleanup
 	[ "$(cat "$folder/newest")" = precious ]
 	[ ! -e "$file" ]

@@ -396,7 +396,7 @@ static void test_base_source(void **state)
 	struct repo_case *c = *state;
 	struct buf text = repo_case_keyfile(c, ROLE_WRITE);
 	struct cache cache = {.plain = versions_make(1, 0, CHUNK)};
-	const struct base_source source = {cache_get, &cache};
+	const struct base_source source = {.get = cache_get, .arg = &cache};
 	struct packer_stats stats;
 
 	cache.id = add_alone(c, 1, 0, NULL, 0, &stats);
@@ -426,7 +426,7 @@ static void test_no_memory_is_no_full_record(void **state)
 {
 	struct repo_case *c = *state;
 	struct cache cache = {.fails = ERR_NOMEM};
-	const struct base_source source = {cache_get, &cache};
+	const struct base_source source = {.get = cache_get, .arg = &cache};
 	struct buf plain = versions_make(1, 1, CHUNK);
 	struct packer_stats stats;
 	struct id id = add_alone(c, 1, 0, NULL, 0, &stats), made;
