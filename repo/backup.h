@@ -46,7 +46,7 @@ struct backup_options {
 	const char *user;        /* may be "" */
 	const char *program;     /* "nightjar 0.1.0" */
 	const char *cache_dir;   /* for the snapshot spill and the files cache */
-	size_t ram_budget_bytes; /* of all snapshots together; 0 = 128 MiB */
+	size_t ram_budget_bytes; /* of all snapshots together; 0 = 96 MiB */
 	unsigned busy_timeout_ms;
 	unsigned workers;    /* threads that compress; 0 = one a processor */
 	bool integrity_full; /* integrity_check each database even when it is not due */

@@ -10,7 +10,7 @@
 
 #define HEAD_BYTES 16
 #define INTEGRITY_EVERY 7 /* nights */
-#define RAM_BUDGET_BYTES ((size_t)128 << 20)
+#define RAM_BUDGET_BYTES ((size_t)96 << 20)
 #define RAM_LEAST_BYTES ((size_t)1 << 20)
 
 /* A walk's place: the name in the backup and the place it is opened at differ below a followed operand. */

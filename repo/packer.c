@@ -10,6 +10,9 @@
 #include "repo/workers.h"
 
 #define JOBS_PER_WORKER 3
+/* What may be under way, and what its buffers may keep, however many workers there are. */
+#define UNDER_WAY_BYTES ((size_t)12 << 20)
+#define HELD_BYTES ((size_t)16 << 20)
 
 /* A chunk on its way to the builder: what a worker compresses. */
 struct job {
@@ -32,6 +35,7 @@ struct packer {
 	unsigned worker_count;
 	struct job *jobs; /* as many as may be under way */
 	size_t job_count, next_job;
+	size_t under_way; /* plaintext bytes of those that are */
 	struct pack_builder *builder;
 	struct indexseg_pack *packs; /* put, not yet in a segment */
 	size_t pack_count, pack_cap;
@@ -248,10 +252,8 @@ static int flush(struct packer *p, struct err *err)
 	return r;
 }
 
-/* The oldest chunk under way goes into the builder, and from there, when enough is together, into a pack. */
-static int finish_one(struct packer *p, struct err *err)
+static int pack_job(struct packer *p, const struct job *job, struct err *err)
 {
-	struct job *job = workers_take(p->workers);
 	int r;
 
 	if (job->result) {
@@ -268,6 +270,34 @@ static int finish_one(struct packer *p, struct err *err)
 	return r;
 }
 
+/* Buffers are kept for the next chunk, as long as all of them together are not too much. */
+static void trim(struct packer *p, struct job *job)
+{
+	size_t held = 0;
+
+	for (size_t i = 0; i < p->job_count; i++) {
+		/* Of the jobs under way the second buffer is a worker's, and about as long as the first. */
+		held += 2 * p->jobs[i].plain.cap;
+	}
+	if (held > p->stats.held_most)
+		p->stats.held_most = held;
+	if (held <= HELD_BYTES)
+		return;
+	buf_wipe(&job->plain);
+	buf_free(&job->compressed);
+}
+
+/* The oldest chunk under way goes into the builder, and from there, when enough is together, into a pack. */
+static int finish_one(struct packer *p, struct err *err)
+{
+	struct job *job = workers_take(p->workers);
+	int r = pack_job(p, job, err);
+
+	p->under_way -= job->plain.len;
+	trim(p, job);
+	return r;
+}
+
 static int finish_all(struct packer *p, struct err *err)
 {
 	int r = 0;
@@ -277,11 +307,22 @@ static int finish_all(struct packer *p, struct err *err)
 	return r;
 }
 
+/* Waits until one more chunk of len bytes may be under way; one always may. */
+static int make_room(struct packer *p, size_t len, struct err *err)
+{
+	int r = 0;
+
+	while (!r && workers_pending(p->workers) &&
+	       (workers_full(p->workers) || p->under_way + len > UNDER_WAY_BYTES))
+		r = finish_one(p, err);
+	return r;
+}
+
 static int store_new(struct packer *p, const struct record_info *info, const void *plain,
 		     size_t len, struct err *err)
 {
 	struct job *job;
-	int r = workers_full(p->workers) ? finish_one(p, err) : 0;
+	int r = make_room(p, len, err);
 
 	if (!r)
 		r = idset_add(&p->pending, &info->id, err);
@@ -295,9 +336,11 @@ static int store_new(struct packer *p, const struct record_info *info, const voi
 	buf_reset(&job->plain);
 	buf_put(&job->plain, plain, len);
 	r = buf_check(&job->plain, err);
-	if (!r)
-		workers_submit(p->workers, job);
-	return r;
+	if (r)
+		return r;
+	p->under_way += len;
+	workers_submit(p->workers, job);
+	return 0;
 }
 
 /* Remembers the first failure, and gives it again: a chunk that was lost with it must not be built upon. */

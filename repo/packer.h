@@ -15,6 +15,7 @@ struct packer_stats {
 	uint64_t bytes_new;    /* plaintext of new chunks */
 	uint64_t bytes_packed; /* new chunks, compressed and sealed */
 	uint64_t bytes_stored; /* objects that were put, padding included */
+	size_t held_most;      /* memory of the chunks under way at most, two buffers each */
 	uint64_t
 	    packs_lost; /* packs that the index names and the store has no more: not rested on (I2) */
 };
