@@ -102,6 +102,36 @@ static void on_detail(void *arg, const char *path, const char *text)
 		out_detail(&t->cli->out, "%s", text);
 }
 
+/* -v tells what is new or modified, -vv what is not, too. */
+static void on_kept(void *arg, const char *path, enum backup_change change, uint64_t bytes)
+{
+	static const char *const actions[] = {
+	    [BACKUP_NEW] = "new",
+	    [BACKUP_CHANGED] = "modified",
+	    [BACKUP_UNMODIFIED] = "unchanged",
+	};
+	struct out *out = &((struct teller *)arg)->cli->out;
+	char size[TEXT_SIZE_CHARS], shown[4096];
+	struct json j = {0};
+
+	if (out->verbose < (change == BACKUP_UNMODIFIED ? 2 : 1))
+		return;
+	if (!out->json) {
+		text_size(bytes, size);
+		(void)text_printable(path, shown, sizeof(shown));
+		out_detail(out, "%-9s  %12s  %s", actions[change], size, shown);
+		return;
+	}
+	json_object(&j, NULL);
+	json_str(&j, "message_type", "verbose_status");
+	json_str(&j, "action", actions[change]);
+	json_str(&j, "item", path);
+	json_u64(&j, "size", bytes);
+	json_close(&j);
+	out_json(out, &j);
+	json_free(&j);
+}
+
 static int on_progress(void *arg, const struct backup_progress *at)
 {
 	static const char *const phases[] = {
@@ -316,7 +346,7 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	    .dry_run = w->dry_run,
 	    .force = w->force,
 	    .integrity_full = w->integrity != NULL,
-	    .cb = {on_unreadable, on_corrupt, on_warning, on_detail, on_progress, t},
+	    .cb = {on_unreadable, on_corrupt, on_warning, on_detail, on_kept, on_progress, t},
 	};
 	int r = prepare(cli, w, count, operands, &lists, &o, err);
 

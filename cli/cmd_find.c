@@ -135,7 +135,9 @@ static int find_entry(void *arg, const char *path, const struct entry *e, struct
 	int r = matches(f, path, e, &hit, err);
 
 	if (!r && process_interrupted())
-		r = err_set(err, ERR_CANCELLED, "interrupted");
+		r = err_set(err, ERR_CANCELLED, "interrupted; the list is not complete");
+	if (!r && f->cli->out.write_errno)
+		r = err_sys(err, f->cli->out.write_errno, "standard output");
 	if (r || !hit)
 		return r;
 	if (f->hits++ == 0)
@@ -186,7 +188,7 @@ static int find_in_named(struct find *f, struct session *s, struct err *err)
 		const struct manifest_item *item;
 		const char *sub;
 
-		r = manifests_find(&s->manifests, names->items[i], host, &item, &sub, err);
+		r = session_find(f->cli, s, names->items[i], host, &item, &sub, err);
 		if (!r && sub)
 			r = err_set(err, ERR_USAGE,
 				    "'%s': a whole backup is searched; a path goes into PATTERN",
@@ -203,6 +205,9 @@ static int find_all(struct find *f, struct err *err)
 	int r = session_open_reader(f->cli, &s, err);
 
 	json_array(&f->json, NULL);
+	/* What is in a manifest that cannot be read is not found. */
+	if (!r && s.manifests.bad && !f->words->manifests.count)
+		exit_add(&f->cli->codes, EXIT_FAILED);
 	if (!r && f->words->manifests.count)
 		r = find_in_named(f, &s, err);
 	else
@@ -264,5 +269,7 @@ enum exit_code cmd_find(struct cli *cli, const void *options, int count, char **
 		free(f.patterns[i]);
 	free(f.patterns);
 	json_free(&f.json);
+	if (r && cli->out.write_errno)
+		return EXIT_FAILED;
 	return r ? command_fail(cli, &err) : EXIT_OK;
 }

@@ -1,6 +1,7 @@
 #include "cli/command.h"
 
 #include "cli/entry.h"
+#include "cli/process.h"
 #include "cli/session.h"
 #include "repo/browse.h"
 
@@ -28,7 +29,10 @@ static int print_entry(void *arg, const char *path, const struct entry *e, struc
 	const struct ls *ls = arg;
 	struct json j = {0};
 
-	(void)err;
+	if (process_interrupted())
+		return err_set(err, ERR_CANCELLED, "interrupted; the list is not complete");
+	if (ls->cli->out.write_errno)
+		return err_sys(err, ls->cli->out.write_errno, "standard output");
 	if (!ls->cli->out.json) {
 		entry_line(&ls->cli->out, path, e, ls->long_form);
 		return 0;
@@ -59,5 +63,8 @@ enum exit_code cmd_ls(struct cli *cli, const void *options, int count, char **op
 	for (int i = 1; !r && i < count; i++)
 		r = browse_list(s.reader, &item->m, operands[i], print_entry, &ls, &err);
 	session_close(&s);
+	/* What stdout refused is said once, at the end, and a reader that went away not at all. */
+	if (r && cli->out.write_errno)
+		return EXIT_FAILED;
 	return r ? command_fail(cli, &err) : EXIT_OK;
 }

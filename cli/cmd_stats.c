@@ -151,9 +151,10 @@ static void print_night(struct cli *cli, const struct manifest_item *item,
 /* --- which --- */
 
 /* Marks what the operands name; none = all. */
-static int choose(const struct manifest_list *list, int count, char **operands, bool *chosen,
-		  struct err *err)
+static int choose(struct cli *cli, const struct session *s, int count, char **operands,
+		  bool *chosen, struct err *err)
 {
+	const struct manifest_list *list = &s->manifests;
 	const struct manifest_item *item;
 	const char *sub;
 	int r = 0;
@@ -161,7 +162,7 @@ static int choose(const struct manifest_list *list, int count, char **operands, 
 	for (size_t i = 0; i < list->count; i++)
 		chosen[i] = count == 0;
 	for (int i = 0; !r && i < count; i++) {
-		r = manifests_find(list, operands[i], NULL, &item, &sub, err);
+		r = session_find(cli, s, operands[i], NULL, &item, &sub, err);
 		if (!r && sub)
 			r = err_set(err, ERR_USAGE, "'%s': 'stats' takes whole backups",
 				    operands[i]);
@@ -213,8 +214,10 @@ enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char *
 	(void)options;
 	if (!r) {
 		chosen = calloc(s.manifests.count + 1, sizeof(*chosen));
-		r = chosen ? choose(&s.manifests, count, operands, chosen, &err) : err_nomem(&err);
+		r = chosen ? choose(cli, &s, count, operands, chosen, &err) : err_nomem(&err);
 	}
+	if (!r && s.manifests.bad && count == 0)
+		exit_add(&cli->codes, EXIT_FAILED);
 	if (!r)
 		r = stats_run(s.reader, &s.manifests, &cb, &stats, &err);
 	if (!r && cli->out.json)

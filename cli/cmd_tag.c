@@ -162,7 +162,7 @@ static int tag_all(struct cli *cli, const struct tag_words *words, const struct 
 	if (!r)
 		r = keys_allow(s.repo->keys, POWER_OWN, "tag", err);
 	for (int i = 0; !r && i < count; i++) {
-		r = manifests_find(&s.manifests, operands[i], words->host, &found, &sub, err);
+		r = session_find(cli, &s, operands[i], words->host, &found, &sub, err);
 		if (!r && sub)
 			r = err_set(err, ERR_USAGE, "'%s': a whole backup is tagged, not a path",
 				    operands[i]);

@@ -44,6 +44,16 @@ static int check_operands(const struct command *c, int count, char **operands, s
 	return 0;
 }
 
+/* Words that were not understood end before a --json that comes after them; who asked for it still gets it. */
+static void find_json(struct cli *cli, int count, char **words)
+{
+	for (int i = 0; i < count && strcmp(words[i], "--") != 0; i++) {
+		if (strcmp(words[i], "--json") == 0)
+			cli->global.json = true;
+	}
+	take_output_options(cli);
+}
+
 /* words[0] is the last word of the command's name. */
 static enum exit_code run_command(struct cli *cli, const struct command *c, int count, char **words)
 {
@@ -58,7 +68,7 @@ static enum exit_code run_command(struct cli *cli, const struct command *c, int 
 	}
 	if (options_parse_command(count, words, &cli->global, c->options, options, &first, &err) <
 	    0) {
-		take_output_options(cli);
+		find_json(cli, count, words);
 		code = command_fail(cli, &err);
 		goto out;
 	}
@@ -96,8 +106,10 @@ static enum exit_code run_words(struct cli *cli, int argc, char **argv)
 	int status = options_parse_global(argc, argv, &cli->global, &used, &err);
 
 	take_output_options(cli);
-	if (status < 0)
+	if (status < 0) {
+		find_json(cli, argc, argv);
 		return command_fail(cli, &err);
+	}
 	if (cli->global.version)
 		return cmd_version(cli, NULL, 0, NULL);
 	if (used >= argc && cli->global.help) {
@@ -114,9 +126,21 @@ static enum exit_code run_words(struct cli *cli, int argc, char **argv)
 		return EXIT_OK;
 	}
 	c = commands_find(argc - used, argv + used, &words, &err);
-	if (!c)
+	if (!c) {
+		find_json(cli, argc, argv);
 		return command_fail(cli, &err);
+	}
 	return run_command(cli, c, argc - used - words + 1, argv + used + words - 1);
+}
+
+/* A write that a signal broke off is not what went wrong. */
+static void say_output_lost(struct cli *cli, const struct err *err)
+{
+	if (process_interrupted())
+		out_exit_error(&cli->out, EXIT_INTERRUPTED,
+			       "interrupted; the output is not complete");
+	else
+		out_exit_error(&cli->out, EXIT_FAILED, err->text);
 }
 
 /* The winner of all that applied, with what could not be printed; said once, in JSON too. */
@@ -129,7 +153,7 @@ static enum exit_code conclude(struct cli *cli)
 	if (out_finish(&cli->out, &pipe_closed, &err) < 0) {
 		exit_add(&cli->codes, EXIT_FAILED);
 		if (!pipe_closed && !cli->out.exit_error_said)
-			out_exit_error(&cli->out, EXIT_FAILED, err.text);
+			say_output_lost(cli, &err);
 	}
 	code = exit_first(&cli->codes);
 	if (code != EXIT_OK && cli->out.json && !cli->out.exit_error_said)

@@ -63,6 +63,7 @@ static int parse_number(const struct option_spec *spec, const char *text,
 			struct option_number *number, struct err *err)
 {
 	static const char units[] = "kmgt";
+	const char *what = spec->kind == OPTION_SIZE ? "size as 500, 10k or 2g" : "number";
 	unsigned shift = 0;
 	char *end = NULL;
 	const char *unit;
@@ -71,7 +72,7 @@ static int parse_number(const struct option_spec *spec, const char *text,
 	number->value = strtoull(text, &end, 10);
 	number->given = true;
 	if (text[0] < '0' || text[0] > '9')
-		return err_set(err, ERR_USAGE, "--%s needs a number, not '%s'", spec->name, text);
+		return err_set(err, ERR_USAGE, "--%s needs a %s, not '%s'", spec->name, what, text);
 	if (spec->kind == OPTION_SIZE && *end) {
 		unit = strchr(units, *end | 0x20);
 		if (unit) {
@@ -80,7 +81,7 @@ static int parse_number(const struct option_spec *spec, const char *text,
 		}
 	}
 	if (*end)
-		return err_set(err, ERR_USAGE, "--%s needs a number, not '%s'", spec->name, text);
+		return err_set(err, ERR_USAGE, "--%s needs a %s, not '%s'", spec->name, what, text);
 	if (errno == ERANGE || number->value > UINT64_MAX >> shift)
 		return err_set(err, ERR_USAGE, "--%s: %s is too large", spec->name, text);
 	number->value <<= shift;

@@ -84,10 +84,16 @@ static int under_home(const char *xdg, const char *below_home, const char *optio
 
 int paths_cache(const struct options_global *global, char **out_path, struct err *err)
 {
-	if (global->cache_dir)
-		return finish(global->cache_dir, "", out_path, err);
-	return under_home("XDG_CACHE_HOME", "/.cache/nightjar", "NIGHTJAR_CACHE_DIR", out_path,
-			  err);
+	int r = global->cache_dir ? finish(global->cache_dir, "", out_path, err)
+				  : under_home("XDG_CACHE_HOME", "/.cache/nightjar",
+					       "NIGHTJAR_CACHE_DIR", out_path, err);
+
+	if (r == -ERR_NOMEM || r == -ERR_USAGE)
+		return r;
+	return r ? err_set(err, err->code,
+			   "the cache: %s; --cache-dir or NIGHTJAR_CACHE_DIR names another place",
+			   err->text)
+		 : 0;
 }
 
 int paths_state(const struct options_global *global, char **out_path, struct err *err)

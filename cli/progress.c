@@ -61,12 +61,12 @@ static double seconds_left(const struct progress_state *s, double elapsed)
 static size_t add_files(const struct progress_state *s, char *line, size_t room)
 {
 	const char *unit = s->unit ? s->unit : "files";
-	int n;
+	int n = 0;
 
 	if (s->files_total)
 		n = snprintf(line, room, "  %llu/%llu %s", (unsigned long long)s->files,
 			     (unsigned long long)s->files_total, unit);
-	else
+	else if (s->files)
 		n = snprintf(line, room, "  %llu %s", (unsigned long long)s->files, unit);
 	return n > 0 ? (size_t)n : 0;
 }
@@ -95,6 +95,18 @@ static unsigned columns_of(FILE *terminal)
 	return size.ws_col;
 }
 
+/* Never in the middle of a character: half of one is garbage on the screen. */
+static void cut_line(char *line, size_t columns)
+{
+	size_t at = columns - 1;
+
+	if (strlen(line) <= at)
+		return;
+	while (at > 0 && ((unsigned char)line[at] & 0xc0) == 0x80)
+		at--;
+	line[at] = '\0';
+}
+
 static void show_line(struct progress *p, const struct progress_state *s, double elapsed)
 {
 	char line[LINE_CHARS], took[TEXT_SIZE_CHARS], left[TEXT_SIZE_CHARS];
@@ -115,8 +127,7 @@ static void show_line(struct progress *p, const struct progress_state *s, double
 		line[used++] = ' ';
 		(void)text_printable(s->path, line + used, sizeof(line) - used);
 	}
-	if (columns < sizeof(line))
-		line[columns - 1] = '\0';
+	cut_line(line, columns);
 	(void)fprintf(p->out->errors, "\r\033[K%s", line);
 	(void)fflush(p->out->errors);
 	p->out->meter_shown = true;

@@ -7,6 +7,8 @@
 
 #include <sodium.h>
 
+#define BACKUP_CANCELLED "interrupted; no manifest was made, earlier backups are untouched"
+
 void backup_unreadable(struct backup_run *run, const char *path, const char *text)
 {
 	run->result->unreadable++;
@@ -26,7 +28,7 @@ int backup_tick(struct backup_run *run, enum backup_phase phase, const char *pat
 	struct backup_progress at = {
 	    .phase = phase,
 	    .files = run->result->files,
-	    .bytes = run->result->bytes,
+	    .bytes = run->result->bytes + run->bytes_read,
 	    .files_total = run->files_total,
 	    .bytes_total = run->bytes_total,
 	    .pages = run->pages,
@@ -35,8 +37,7 @@ int backup_tick(struct backup_run *run, enum backup_phase phase, const char *pat
 	};
 
 	if (cb->progress && cb->progress(cb->arg, &at) != 0)
-		return err_set(err, ERR_CANCELLED,
-			       "interrupted; no manifest was made, earlier backups are untouched");
+		return err_set(err, ERR_CANCELLED, "%s", BACKUP_CANCELLED);
 	return 0;
 }
 
@@ -334,6 +335,24 @@ static void sum_up(struct backup_run *run, uint64_t manifest_bytes)
 	run->result->bytes_stored = s->bytes_stored + manifest_bytes;
 }
 
+/*
+ * An interrupted first backup may have taken hours. Its packs are published with their index, which says nothing but where
+ * chunks are, so that the next backup finds them and goes on from there.
+ */
+static void keep_stored(struct backup_run *run, struct err *err)
+{
+	struct err ignored = {0};
+
+	if (!run->packer || run->options->dry_run || packer_finish(run->packer, &ignored) != 0)
+		return;
+	if (packer_stats(run->packer)->bytes_stored)
+		(void)err_set(err, ERR_CANCELLED,
+			      "%s; the %llu KiB that were stored are kept, and the next backup "
+			      "goes on from there",
+			      BACKUP_CANCELLED,
+			      (unsigned long long)packer_stats(run->packer)->bytes_stored / 1024);
+}
+
 static int run_all(struct backup_run *run, struct manifest *m, struct err *err)
 {
 	uint64_t manifest_bytes = 0;
@@ -357,6 +376,8 @@ static int run_all(struct backup_run *run, struct manifest *m, struct err *err)
 		if (!run->options->dry_run)
 			save_cache(run);
 	}
+	if (r == -ERR_CANCELLED)
+		keep_stored(run, err);
 	return r;
 }
 

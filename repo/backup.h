@@ -21,6 +21,9 @@ struct backup_progress {
 	const char *path; /* under way; may be "" */
 };
 
+/* A file against the parent manifest. */
+enum backup_change { BACKUP_NEW, BACKUP_CHANGED, BACKUP_UNMODIFIED };
+
 struct backup_callbacks {
 	/* Something that was left out or is doubtful: exit 3. path may be "". */
 	void (*unreadable)(void *arg, const char *path, const char *text);
@@ -30,6 +33,8 @@ struct backup_callbacks {
 	void (*warning)(void *arg, const char *path, const char *text);
 	/* Only worth saying to who asks for details. */
 	void (*detail)(void *arg, const char *path, const char *text);
+	/* Each file that is kept, databases too, when it is. */
+	void (*kept)(void *arg, const char *path, enum backup_change change, uint64_t bytes);
 	/* Now and then; nonzero cancels the run with ERR_CANCELLED. */
 	int (*progress)(void *arg, const struct backup_progress *at);
 	void *arg;
@@ -46,7 +51,7 @@ struct backup_options {
 	const char *user;        /* may be "" */
 	const char *program;     /* "nightjar 0.1.0" */
 	const char *cache_dir;   /* for the snapshot spill and the files cache */
-	size_t ram_budget_bytes; /* of all snapshots together; 0 = 128 MiB */
+	size_t ram_budget_bytes; /* of all snapshots together; 0 = 96 MiB */
 	unsigned busy_timeout_ms;
 	unsigned workers;    /* threads that compress; 0 = one a processor */
 	bool integrity_full; /* integrity_check each database even when it is not due */
@@ -73,7 +78,8 @@ struct backup_result {
 /*
  * Errors: ERR_MISSING a path operand that does not exist (nothing is stored); ERR_USAGE no paths; ERR_CANCELLED;
  * ERR_FULL, ERR_IO the store. On failure no manifest appeared; what was packed before is an orphan that the next
- * run or prune deals with. The result is filled as far as it got.
+ * run or prune deals with. Only a cancelled run puts the index of it, too: the next one need not store it again. The
+ * result is filled as far as it got.
  */
 int backup_run(struct repo *repo, const struct backup_options *options,
 	       struct backup_result *out_result, struct err *err) ERR_UNUSED_WARN;

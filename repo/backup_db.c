@@ -13,7 +13,7 @@
 
 #define HEAD_BYTES 16
 #define INTEGRITY_EVERY 7 /* nights */
-#define RAM_BUDGET_BYTES ((size_t)128 << 20)
+#define RAM_BUDGET_BYTES ((size_t)96 << 20)
 #define RAM_LEAST_BYTES ((size_t)1 << 20)
 
 /* A walk's place: the name in the backup and the place it is opened at differ below a followed operand. */
@@ -104,6 +104,21 @@ static bool looks_like_database(int dirfd, const char *name, const char *path)
 	return got > 0 && snapshot_is_database(head, (size_t)got);
 }
 
+static const char *const sidecar_tails[] = {"-wal", "-shm", "-journal"};
+
+/* During the walk: names ascend, so what lies beside a database comes soon after it. Only counts depend on this. */
+static bool beside_last(const struct backup_run *run, const char *path)
+{
+	const char *db = run->db_count ? run->dbs[run->db_count - 1].path : NULL;
+	size_t len = db ? strlen(db) : 0;
+
+	for (size_t i = 0; db && i < 3; i++) {
+		if (strncmp(path, db, len) == 0 && strcmp(path + len, sidecar_tails[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int scan_folder(struct backup_run *run, int dirfd, const struct spot *at, unsigned depth,
 		       struct err *err);
 
@@ -126,7 +141,7 @@ static int scan_entry(struct backup_run *run, int dirfd, const char *name, const
 		(void)close(fd);
 		return r;
 	}
-	if (S_ISREG(st.st_mode)) {
+	if (S_ISREG(st.st_mode) && !beside_last(run, at->path)) {
 		run->files_total++;
 		run->bytes_total += (uint64_t)st.st_size;
 	}
@@ -221,15 +236,14 @@ const struct backup_folder *backup_folder_find(const struct backup_run *run, con
 
 bool backup_is_sidecar(const struct backup_run *run, const char *path)
 {
-	static const char *const tails[] = {"-wal", "-shm", "-journal"};
 	size_t len = strlen(path);
 	bool found = false;
 
 	for (size_t i = 0; !found && run->db_count && i < 3; i++) {
-		size_t tail = strlen(tails[i]);
+		size_t tail = strlen(sidecar_tails[i]);
 		char *base;
 
-		if (len <= tail || strcmp(path + len - tail, tails[i]) != 0)
+		if (len <= tail || strcmp(path + len - tail, sidecar_tails[i]) != 0)
 			continue;
 		base = strndup(path, len - tail);
 		found = base && backup_db_find(run, base);

@@ -28,6 +28,7 @@ static int read_range(struct backup_run *run, int fd, uint64_t offset, uint64_t 
 			break;
 		r = content_writer_put(run->writer, run->io, (size_t)got, err);
 		at += (uint64_t)got;
+		run->bytes_read += (uint64_t)got;
 		if (!r)
 			r = backup_tick(run, BACKUP_FILES, path, err);
 	}
@@ -80,9 +81,11 @@ static int read_open_file(struct backup_run *run, int fd, const struct stat *st,
 	}
 	if (r == 1 || (!r && !count)) {
 		content_writer_reset(run->writer);
+		run->bytes_read = 0;
 		r = read_range(run, fd, 0, UINT64_MAX, path, &out_file->size, err);
 	}
 	free(extents);
+	run->bytes_read = 0;
 	return r ? r : content_writer_finish(run->writer, &out_file->content, err);
 }
 

@@ -54,6 +54,7 @@ struct backup_run {
 	const char *snapshotting;          /* the database that is copied or checked */
 	uint64_t pages, pages_total;       /* of it */
 	uint64_t files_total, bytes_total; /* as the first walk counted them */
+	uint64_t bytes_read;               /* of the file that is being read */
 	uint8_t *io;                       /* IO_BYTES */
 };
 #define IO_BYTES (1u << 20)

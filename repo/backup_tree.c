@@ -349,10 +349,24 @@ static int fill_piece(struct backup_run *run, int dirfd, const char *name, const
 	return r;
 }
 
-static void count_piece(struct backup_run *run, const struct piece *p, const struct old_entry *old)
+static enum backup_change change_of(const struct piece *p, const struct old_entry *old)
 {
+	struct id content = fold_ids(p->use->children, p->use->child_count);
+
+	if (!old || old->type != ENTRY_FILE)
+		return BACKUP_NEW;
+	if (old->size == p->e.size && old->mtime_s == p->e.mtime_s &&
+	    old->mtime_ns == p->e.mtime_ns && id_eq(&old->content, &content))
+		return BACKUP_UNMODIFIED;
+	return BACKUP_CHANGED;
+}
+
+static void count_piece(struct backup_run *run, const char *path, const struct piece *p,
+			const struct old_entry *old)
+{
+	const struct backup_callbacks *cb = &run->options->cb;
 	struct backup_result *res = run->result;
-	struct id content;
+	enum backup_change change;
 
 	if (p->e.type == ENTRY_DIR) {
 		res->dirs++;
@@ -365,14 +379,12 @@ static void count_piece(struct backup_run *run, const struct piece *p, const str
 	res->files++;
 	if (p->e.encoding == ENCODING_BYTES)
 		res->bytes += p->use->bytes;
-	content = fold_ids(p->use->children, p->use->child_count);
-	if (!old || old->type != ENTRY_FILE)
-		res->files_new++;
-	else if (old->size == p->e.size && old->mtime_s == p->e.mtime_s &&
-		 old->mtime_ns == p->e.mtime_ns && id_eq(&old->content, &content))
-		res->files_unmodified++;
-	else
-		res->files_changed++;
+	change = change_of(p, old);
+	res->files_new += change == BACKUP_NEW;
+	res->files_changed += change == BACKUP_CHANGED;
+	res->files_unmodified += change == BACKUP_UNMODIFIED;
+	if (cb->kept)
+		cb->kept(cb->arg, path, change, p->e.size);
 }
 
 static int add_piece(struct dir_writer *w, struct piece *p, struct err *err)
@@ -418,7 +430,7 @@ static int store_entry(struct backup_run *run, int dirfd, const char *open_at, c
 	r = fill_piece(run, dirfd, open_at, path, before, depth, &p, err);
 	p.e.name = span_of(name);
 	if (!r) {
-		count_piece(run, &p, before);
+		count_piece(run, path, &p, before);
 		r = add_piece(w, &p, err);
 	} else if (!backup_fatal(r)) {
 		left_out_now(run, path, err->text);

@@ -11,6 +11,9 @@
 #include "repo/workers.h"
 
 #define JOBS_PER_WORKER 3
+/* What may be under way, and what its buffers may keep, however many workers there are. */
+#define UNDER_WAY_BYTES ((size_t)12 << 20)
+#define HELD_BYTES ((size_t)16 << 20)
 
 #define THOROUGH_DELTAS 128    /* a quiet night has no more, a busy one shall not take long */
 #define SEGMENT_ENTRIES 262144 /* a segment is put when its packs hold so many records */
@@ -26,6 +29,7 @@ struct packer {
 	unsigned worker_count;
 	struct packjob *jobs; /* as many as may be under way */
 	size_t job_count, next_job;
+	size_t under_way; /* plaintext bytes of those that are */
 	struct pack_builder *builder;
 	struct indexseg_pack *packs; /* put, not yet in a segment */
 	size_t pack_count, pack_cap;
@@ -275,10 +279,8 @@ static int flush(struct packer *p, struct err *err)
 	return r;
 }
 
-/* The oldest chunk under way goes into the builder, and from there, when enough is together, into a pack. */
-static int finish_one(struct packer *p, struct err *err)
+static int pack_job(struct packer *p, const struct packjob *job, struct err *err)
 {
-	struct packjob *job = workers_take(p->workers);
 	const struct buf *bytes = packjob_result(job);
 	int r;
 
@@ -294,6 +296,33 @@ static int finish_one(struct packer *p, struct err *err)
 	r = pack_builder_add(p->builder, &job->info, bytes->data, bytes->len, err);
 	if (!r && pack_builder_bytes(p->builder) >= PACK_TARGET_BYTES)
 		r = flush(p, err);
+	return r;
+}
+
+/* Buffers are kept for the next chunk, as long as all of them together are not too much. */
+static void trim(struct packer *p, struct packjob *job)
+{
+	size_t held = 0;
+
+	for (size_t i = 0; i < p->job_count; i++) {
+		/* Of the jobs under way what comes out is a worker's, and about as long as the first. */
+		held += 2 * p->jobs[i].plain.cap + p->jobs[i].bases.cap;
+	}
+	if (held > p->stats.held_most)
+		p->stats.held_most = held;
+	if (held <= HELD_BYTES)
+		return;
+	packjob_wipe(job);
+}
+
+/* The oldest chunk under way goes into the builder, and from there, when enough is together, into a pack. */
+static int finish_one(struct packer *p, struct err *err)
+{
+	struct packjob *job = workers_take(p->workers);
+	int r = pack_job(p, job, err);
+
+	p->under_way -= job->plain.len;
+	trim(p, job);
 	return r;
 }
 
@@ -349,11 +378,22 @@ static int choose_bases(struct packer *p, struct packjob *job, const struct id *
 	return read_bases(p, job, err);
 }
 
+/* Waits until one more chunk of len bytes may be under way; one always may. */
+static int make_room(struct packer *p, size_t len, struct err *err)
+{
+	int r = 0;
+
+	while (!r && workers_pending(p->workers) &&
+	       (workers_full(p->workers) || p->under_way + len > UNDER_WAY_BYTES))
+		r = finish_one(p, err);
+	return r;
+}
+
 static int store_new(struct packer *p, const struct record_info *info, const void *plain,
 		     size_t len, const struct id *bases, size_t base_count, struct err *err)
 {
 	struct packjob *job;
-	int r = workers_full(p->workers) ? finish_one(p, err) : 0;
+	int r = make_room(p, len, err);
 
 	if (!r)
 		r = idset_add(&p->pending, &info->id, err);
@@ -369,9 +409,11 @@ static int store_new(struct packer *p, const struct record_info *info, const voi
 	r = buf_check(&job->plain, err);
 	if (!r)
 		r = choose_bases(p, job, bases, base_count, err);
-	if (!r)
-		workers_submit(p->workers, job);
-	return r;
+	if (r)
+		return r;
+	p->under_way += len;
+	workers_submit(p->workers, job);
+	return 0;
 }
 
 /* Remembers the first failure, and gives it again: a chunk that was lost with it must not be built upon. */

@@ -18,6 +18,7 @@ struct packer_stats {
 	uint64_t bytes_stored; /* objects that were put, padding included */
 	uint64_t deltas;       /* new chunks that were stored as deltas */
 	uint64_t bytes_deltas; /* of bytes_packed, theirs */
+	size_t held_most;      /* memory of the chunks under way at most, two buffers each */
 	uint64_t
 	    packs_lost; /* packs that the index names and the store has no more: not rested on (I2) */
 };

@@ -35,7 +35,7 @@ void workers_submit(struct workers *w, void *job);
 /* The oldest job, waiting for it. NULL when none is under way. */
 void *workers_take(struct workers *w);
 
-/* How many this machine should have by default: its processors, at least 1 and at most 16. */
+/* How many this machine should have by default: its processors, at least 1 and at most 8. */
 unsigned workers_default_count(void);
 
 #endif

@@ -89,3 +89,12 @@ cache_file() {
 	run nightjar backup -f src
 	assert_status 0
 }
+
+@test "a cache folder that cannot be made: 1, its name and the option that helps" {
+	: >file
+	run --separate-stderr nightjar backup --cache-dir "$WORK/file/below" src
+	assert_status 1
+	[[ $stderr == "nightjar: the cache: "*"$WORK/file"*"--cache-dir"* ]]
+	run nightjar manifests --cache-dir "$WORK/file/below" # which needs none
+	assert_status 0
+}

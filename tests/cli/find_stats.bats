@@ -112,6 +112,34 @@ found() { # ARG…: the paths that find shows below src, sorted, joined by blank
 	[[ $stderr == *"${first:0:8}"* ]]
 }
 
+@test "find, stats and tag with a damaged manifest: the rest is answered, and the exit code tells" {
+	newest=$(nightjar manifests --json | jq -r '.[-1].id')
+	chmod u+w "repo/snapshots/$newest" && truncate -s 500 "repo/snapshots/$newest"
+	for words in "find *" "stats" "tag --add x latest" "find -m latest *"; do
+		run --separate-stderr bash -fc "\"\$0\" $words" "$NIGHTJAR"
+		assert_status 1
+		[[ $stderr == *"repo/snapshots/$newest: damaged"* && -n $output ]]
+	done
+	run --separate-stderr nightjar stats "${first:0:8}" # asked for by its id, it is answered in full
+	assert_status 0
+}
+
+@test "ls and find stop when nobody reads on, and at Ctrl-C" {
+	mkdir src/many && (cd src/many && seq -f "a-name-that-is-long-enough-to-fill-a-pipe-with-%g" 6000 | xargs touch)
+	nightjar -q backup src
+	for words in "ls latest" "find *name*"; do
+		# shellcheck disable=SC2086
+		run --separate-stderr bash -fc "{ \"\$0\" $words; echo \$? >status; } | head -n 1" "$NIGHTJAR"
+		[ -z "$stderr" ]
+		[ "$(cat status)" -eq 1 ]
+	done
+	code=0
+	python3 "$BATS_TEST_DIRNAME/../tools/onpty.py" --int name-that "$NIGHTJAR" ls latest >shown || code=$?
+	[ "$code" -eq 130 ]
+	tail -n 1 shown | grep -Eq 'nightjar: interrupted; the (list|output) is not complete'
+	[ "$(wc -l <shown)" -lt 6000 ]
+}
+
 @test "restore --dry-run: the counts of the restore, and the target is not made" {
 	run nightjar restore latest --target out --dry-run --json
 	assert_status 0

@@ -19,6 +19,7 @@ source_tree() {
 	printf 'one' >src/one
 	printf 'odd' >"src/sub/$(printf 'not\xffutf8\nline')"
 	ln -s one src/link
+	(umask 077 && echo horse >pass)
 	export NIGHTJAR_REPOSITORY=$WORK/r NIGHTJAR_KEY_FILE=$WORK/k
 }
 
@@ -27,6 +28,9 @@ source_tree() {
 	strict lines init && [ "$code" -eq 0 ] && grep -q initialized out
 	strict lines backup --tag nightly src && grep -q '"manifest_id"' out
 	strict lines backup --dry-run src && grep -q '"dry_run":true' out
+	strict lines backup --force -vv src && grep -q '"action":"unchanged"' out
+	strict lines key add --new-password-file pass && grep -q key_added out
+	strict lines key remove "$(jq -r .id out)" && [ "$code" -eq 2 ] # it is the last one
 	strict lines ls latest && grep -q linktarget out
 	strict lines restore latest --target t --verify && grep -q '"files_verified":3' out
 	strict lines restore latest --target t2 --dry-run -v && grep -q verbose_status out
@@ -61,6 +65,29 @@ source_tree() {
 	strict lines check && [ "$code" -eq 20 ]
 	grep -q '"item":"data/' err
 	strict lines restore latest --target t && [ "$code" -eq 1 ]
+}
+
+@test "every command tells what is wrong as an object, wherever --json stands" {
+	source_tree
+	nightjar init && nightjar backup src
+	for words in "ls" "ls zzzz" "ls latest:/none" "find" "find [" "tag latest" "tag --add x ffff" "stats ffff" "stats latest:/x" \
+		"restore latest" "restore latest:/none --target t" "dump latest" "dump latest:/none" "key remove ffff" "key add" \
+		"key passwd" "db copy none x" "db verify src/one" "cache x" "check x" "init" "manifests x" "help nope" "version x" \
+		"backup" "backup --time x src" "backup --exclude-larger-than 5x src" "backup --files-from none" "backup -q -v src"; do
+		# shellcheck disable=SC2086
+		strict lines $words </dev/null
+		[ "$code" -ne 0 ] || { echo "ended well: $words"; return 1; }
+		[ "$(tail -n 1 err | jq .code)" -eq "$code" ]
+		[ ! -s out ]
+	done
+	for words in "" "nope" "key" "backup --nope src" "--nope backup"; do
+		# shellcheck disable=SC2086
+		run --separate-stderr nightjar $words --json
+		assert_status 2
+		[ "$(jq -r '"\(.message_type) \(.code)"' <<<"$stderr")" = "exit_error 2" ]
+	done
+	run --separate-stderr nightjar nope -- --json
+	assert_error "*unknown command*"
 }
 
 @test "the reader of these tests is strict" {

@@ -184,6 +184,30 @@ static void test_packs_are_put_at_16_mib(void **state)
 	assert_numbers(c, ids, 36, BIG);
 }
 
+/* However many workers: chunks under way and the buffers kept for them have a bound in bytes. */
+static void test_memory_under_way_is_bounded(void **state)
+{
+	const struct packer_options options = {.sequence = 1, .workers = 16, .dry_run = true};
+	struct repo_case *c = *state;
+	struct index *index = repo_case_index(c);
+	uint8_t *bytes = calloc(1, LIMIT_CHUNK_BYTES);
+	struct packer *p = NULL;
+	struct id id;
+
+	assert_non_null(bytes);
+	MUST(packer_new(c->repo, index, &options, &p, &c->err), &c->err);
+	for (uint8_t n = 0; n < 60; n++) {
+		bytes[0] = n;
+		MUST(packer_add(p, CHUNK_DATA, bytes, LIMIT_CHUNK_BYTES, &id, &c->err), &c->err);
+	}
+	MUST(packer_finish(p, &c->err), &c->err);
+	assert_int_equal(packer_stats(p)->chunks_new, 60);
+	assert_in_range(packer_stats(p)->held_most, 1, 48u << 20);
+	packer_free(p);
+	index_free(index);
+	free(bytes);
+}
+
 static void test_dry_run(void **state)
 {
 	struct repo_case *c = *state;
@@ -382,6 +406,7 @@ int main(void)
 	    CASE(test_nothing_added_stores_nothing),
 	    CASE(test_empty_and_largest_chunk),
 	    CASE(test_packs_are_put_at_16_mib),
+	    CASE(test_memory_under_way_is_bounded),
 	    CASE(test_dry_run),
 	    CASE(test_without_a_writer),
 	    CASE(test_write_role),

@@ -110,7 +110,7 @@ static void ends_with_jobs_under_way(void **state)
 static void default_count_is_sane(void **state)
 {
 	(void)state;
-	assert_in_range(workers_default_count(), 1, 16);
+	assert_in_range(workers_default_count(), 1, 8);
 }
 
 int main(void)
