@@ -1,5 +1,8 @@
 #include "cli/command.h"
 
+#include <stdlib.h>
+
+#include "cli/paths.h"
 #include "cli/process.h"
 #include "cli/session.h"
 #include "repo/browse.h"
@@ -27,6 +30,18 @@ static int print_bytes(void *arg, const void *bytes, size_t len, struct err *err
 	return 0;
 }
 
+/* A database is put together before its first byte can be given. */
+static int use_scratch(struct cli *cli, struct session *s, struct err *err)
+{
+	char *dir = NULL;
+	int r = paths_cache(&cli->global, &dir, err);
+
+	if (!r)
+		r = reader_set_scratch(s->reader, dir, err);
+	free(dir);
+	return r;
+}
+
 enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **operands)
 {
 	const struct dump_words *w = options;
@@ -41,10 +56,12 @@ enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **
 	if (!r) {
 		path = count > 1 ? operands[1] : sub;
 		if (path && (count == 1 || !sub))
-			r = browse_dump(s.reader, &item->m, path, print_bytes, cli, &err);
+			r = use_scratch(cli, &s, &err);
 		else
 			r = err_set(&err, ERR_USAGE,
 				    "'dump' needs one file: dump MANIFEST:/path/of/the/file");
+		if (!r)
+			r = browse_dump(s.reader, &item->m, path, print_bytes, cli, &err);
 	}
 	session_close(&s);
 	/* What stdout refused is said once, at the end, and a reader that went away not at all. */

@@ -78,6 +78,16 @@ out:
 	return code;
 }
 
+/* "-h key" or "key -h": the group has no options of its own that could be parsed. */
+static bool asks_about_group(const struct cli *cli, int count, char **words)
+{
+	if (!commands_is_group(words[0]))
+		return false;
+	if (count == 1)
+		return cli->global.help;
+	return count == 2 && (strcmp(words[1], "-h") == 0 || strcmp(words[1], "--help") == 0);
+}
+
 static enum exit_code run_words(struct cli *cli, int argc, char **argv)
 {
 	const struct command *c;
@@ -99,7 +109,7 @@ static enum exit_code run_words(struct cli *cli, int argc, char **argv)
 			      "no command given; 'nightjar help' lists the commands");
 		return command_fail(cli, &err);
 	}
-	if (cli->global.help && argc - used == 1 && commands_is_group(argv[used])) {
+	if (asks_about_group(cli, argc - used, argv + used)) {
 		help_group(&cli->out, argv[used]);
 		return EXIT_OK;
 	}

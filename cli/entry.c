@@ -47,7 +47,7 @@ void entry_json(struct json *j, const char *path, const struct entry *e)
 	json_u64(j, "mode", e->mode);
 	json_str(j, "permissions", mode);
 	json_str(j, "mtime", time);
-	json_bool(j, "database", e->type == ENTRY_FILE && e->encoding == ENCODING_DATABASE);
+	json_bool(j, "database", entry_is_database(e));
 	if (e->type == ENTRY_SYMLINK)
 		json_bytes(j, "linktarget", e->target.p, e->target.len);
 }

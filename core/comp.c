@@ -6,10 +6,14 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#include "core/limits.h"
-
 #define LEVEL_DEFAULT 3
 #define LEVEL_MAX 19
+/*
+ * Measured on chunks of 64 KiB of rows, 0.25 · 2 · 20 % of them changed: level 1 gives 107 · 605 · 5086 bytes in 30 · 37 · 83 µs,
+ * level 3 97 · 549 · 4744 in 37 · 45 · 95 µs, level 4 93 · 538 · 4593 in 112 · 112 · 194 µs; a full frame at level 1 takes 183 µs.
+ */
+#define DELTA_LEVEL 3
+#define DELTA_WINDOW_LOG 20
 
 /* Magic, then a descriptor that announces neither content size, single segment, checksum nor dictionary. */
 static const uint8_t frame_start[5] = {0x28, 0xb5, 0x2f, 0xfd, 0x00};
@@ -17,6 +21,7 @@ static const uint8_t frame_start[5] = {0x28, 0xb5, 0x2f, 0xfd, 0x00};
 struct comp {
 	ZSTD_CCtx *cctx;
 	ZSTD_DCtx *dctx;
+	int level;
 };
 
 static int zstd_failed(size_t result, const char *what, struct err *err)
@@ -41,10 +46,10 @@ int comp_new(int level, struct comp **out_comp, struct err *err)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return err_nomem(err);
+	c->level = level ? level : LEVEL_DEFAULT;
 	c->cctx = ZSTD_createCCtx();
 	c->dctx = ZSTD_createDCtx();
-	if (!c->cctx || !c->dctx ||
-	    !set(c, ZSTD_c_compressionLevel, level ? level : LEVEL_DEFAULT) ||
+	if (!c->cctx || !c->dctx || !set(c, ZSTD_c_compressionLevel, c->level) ||
 	    !set(c, ZSTD_c_contentSizeFlag, 0) || !set(c, ZSTD_c_checksumFlag, 0) ||
 	    !set(c, ZSTD_c_dictIDFlag, 0)) {
 		comp_free(c);
@@ -92,12 +97,62 @@ int comp_put(struct comp *c, const void *plain, size_t len, struct buf *out, uin
 	return buf_check(out, err);
 }
 
+/* The window reaches back over everything: what lies outside it could not be referred to. */
+static int delta_window_log(size_t bytes)
+{
+	int log = DELTA_WINDOW_LOG;
+
+	while (((size_t)1 << log) < bytes)
+		log++;
+	return log;
+}
+
+/* Whatever happened, the next plain frame must be what a new context would make of it. */
+static bool delta_begin(struct comp *c, const void *prefix, size_t prefix_len, size_t len)
+{
+	return set(c, ZSTD_c_compressionLevel, DELTA_LEVEL) &&
+	       set(c, ZSTD_c_windowLog, delta_window_log(prefix_len + len)) &&
+	       !ZSTD_isError(ZSTD_CCtx_refPrefix(c->cctx, prefix, prefix_len));
+}
+
+static bool delta_end(struct comp *c)
+{
+	return !ZSTD_isError(ZSTD_CCtx_reset(c->cctx, ZSTD_reset_session_only)) &&
+	       !ZSTD_isError(ZSTD_CCtx_refPrefix(c->cctx, NULL, 0)) &&
+	       set(c, ZSTD_c_windowLog, 0) && set(c, ZSTD_c_compressionLevel, c->level);
+}
+
+int comp_put_delta(struct comp *c, const void *prefix, size_t prefix_len, const void *plain,
+		   size_t len, struct buf *out, struct err *err)
+{
+	size_t bound = ZSTD_compressBound(len), before = out->len, made = 0;
+	uint8_t *at;
+	bool begun;
+
+	if (len > LIMIT_CHUNK_BYTES || prefix_len > COMP_PREFIX_BYTES)
+		return err_set(err, ERR_LIMIT, "a delta of %zu bytes on %zu is too large", len,
+			       prefix_len);
+	at = buf_extend(out, bound);
+	if (!at)
+		return err_nomem(err);
+	out->len = before;
+	begun = delta_begin(c, prefix, prefix_len, len);
+	if (begun)
+		made = ZSTD_compress2(c->cctx, at, bound, plain, len);
+	if (!delta_end(c) || !begun)
+		return err_nomem(err);
+	if (ZSTD_isError(made))
+		return zstd_failed(made, "compressing", err);
+	out->len += made;
+	return 0;
+}
+
 /*
  * One-shot decoding keeps no window of its own: the output is the window, so a frame that claims a huge one
  * costs nothing and memory is bounded by plain_len.
  */
-static int unzstd(struct comp *c, const void *bytes, size_t len, uint8_t *at, size_t plain_len,
-		  struct err *err)
+static int unzstd(struct comp *c, struct span prefix, const void *bytes, size_t len, uint8_t *at,
+		  size_t plain_len, struct err *err)
 {
 	size_t made;
 
@@ -109,7 +164,12 @@ static int unzstd(struct comp *c, const void *bytes, size_t len, uint8_t *at, si
 	if (made != len)
 		return err_set(err, ERR_DAMAGED, "compressed bytes have %zu bytes too many",
 			       len - made);
+	made = ZSTD_DCtx_refPrefix(c->dctx, prefix.p, prefix.len);
+	if (ZSTD_isError(made))
+		return zstd_failed(made, "compressed bytes", err);
 	made = ZSTD_decompressDCtx(c->dctx, at, plain_len, bytes, len);
+	/* A prefix holds for one frame, but not every failure counts as one. */
+	(void)ZSTD_DCtx_refPrefix(c->dctx, NULL, 0);
 	if (ZSTD_isError(made))
 		return zstd_failed(made, "compressed bytes", err);
 	if (made != plain_len)
@@ -118,8 +178,8 @@ static int unzstd(struct comp *c, const void *bytes, size_t len, uint8_t *at, si
 	return 0;
 }
 
-int comp_get(struct comp *c, uint8_t codec, const void *bytes, size_t len, size_t plain_len,
-	     struct buf *out, struct err *err)
+static int get_frame(struct comp *c, struct span prefix, const void *bytes, size_t len,
+		     size_t plain_len, struct buf *out, struct err *err)
 {
 	size_t before = out->len;
 	uint8_t *at;
@@ -127,20 +187,34 @@ int comp_get(struct comp *c, uint8_t codec, const void *bytes, size_t len, size_
 
 	if (plain_len > LIMIT_CHUNK_BYTES)
 		return err_set(err, ERR_DAMAGED, "a chunk of %zu bytes is too large", plain_len);
-	if (codec != CODEC_RAW && codec != CODEC_ZSTD)
-		return err_set(err, ERR_DAMAGED, "codec %d cannot be read", codec);
-	if (codec == CODEC_RAW && len != plain_len)
-		return err_set(err, ERR_DAMAGED, "%zu bytes where %zu must be", len, plain_len);
 	at = buf_extend(out, plain_len);
 	if (!at)
 		return err_nomem(err);
-	if (codec == CODEC_RAW) {
-		if (len)
-			memcpy(at, bytes, len);
-		return 0;
-	}
-	rc = unzstd(c, bytes, len, at, plain_len, err);
+	rc = unzstd(c, prefix, bytes, len, at, plain_len, err);
 	if (rc)
 		out->len = before;
 	return rc;
+}
+
+int comp_get(struct comp *c, uint8_t codec, const void *bytes, size_t len, size_t plain_len,
+	     struct buf *out, struct err *err)
+{
+	if (codec == CODEC_ZSTD)
+		return get_frame(c, (struct span){0}, bytes, len, plain_len, out, err);
+	if (codec != CODEC_RAW)
+		return err_set(err, ERR_DAMAGED, "codec %d cannot be read", codec);
+	if (plain_len > LIMIT_CHUNK_BYTES)
+		return err_set(err, ERR_DAMAGED, "a chunk of %zu bytes is too large", plain_len);
+	if (len != plain_len)
+		return err_set(err, ERR_DAMAGED, "%zu bytes where %zu must be", len, plain_len);
+	buf_put(out, bytes, len);
+	return buf_check(out, err);
+}
+
+int comp_get_delta(struct comp *c, const void *prefix, size_t prefix_len, const void *bytes,
+		   size_t len, size_t plain_len, struct buf *out, struct err *err)
+{
+	if (prefix_len > COMP_PREFIX_BYTES)
+		return err_set(err, ERR_DAMAGED, "bases of %zu bytes are too large", prefix_len);
+	return get_frame(c, (struct span){prefix, prefix_len}, bytes, len, plain_len, out, err);
 }

@@ -5,13 +5,16 @@
 #define NIGHTJAR_CORE_COMP_H
 
 #include "core/buf.h"
+#include "core/limits.h"
 
 #define CODEC_RAW 0
 #define CODEC_ZSTD 1
 #define CODEC_DELTA 2
 
+#define COMP_PREFIX_BYTES (LIMIT_BASES * LIMIT_CHUNK_BYTES) /* the most that bases can come to */
+
 struct comp;
-/* level 1…19; 0 = 3. */
+/* level 1…19; 0 = 3. Deltas have a level of their own. */
 int comp_new(int level, struct comp **out_comp, struct err *err) ERR_UNUSED_WARN;
 void comp_free(struct comp *c);
 
@@ -21,5 +24,16 @@ int comp_put(struct comp *c, const void *plain, size_t len, struct buf *out, uin
 /* Appends exactly plain_len bytes (checked against LIMIT_CHUNK_BYTES first); ERR_DAMAGED otherwise. CODEC_RAW, CODEC_ZSTD. */
 int comp_get(struct comp *c, uint8_t codec, const void *bytes, size_t len, size_t plain_len,
 	     struct buf *out, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * CODEC_DELTA: the same with a prefix, the plaintext of the bases one after the other, that matches may reach into. The
+ * context is clean afterwards. put never gives plain bytes: whether the frame is small enough the caller says. What it
+ * gives depends on prefix and plain alone. prefix_len ≤ COMP_PREFIX_BYTES; get does not ask whether the prefix is the
+ * right one (record_open_delta does).
+ */
+int comp_put_delta(struct comp *c, const void *prefix, size_t prefix_len, const void *plain,
+		   size_t len, struct buf *out, struct err *err) ERR_UNUSED_WARN;
+int comp_get_delta(struct comp *c, const void *prefix, size_t prefix_len, const void *bytes,
+		   size_t len, size_t plain_len, struct buf *out, struct err *err) ERR_UNUSED_WARN;
 
 #endif

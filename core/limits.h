@@ -10,6 +10,8 @@
 #define LIMIT_RECORD_BYTES ((8u << 20) + 4096) /* stored: incompressible chunk + tag */
 #define LIMIT_BASES 3u                         /* bases of one delta record */
 #define LIMIT_DEPTH 255u                       /* delta depth a reader accepts */
+#define LIMIT_CLOSURE 1024u                    /* records a reader decodes for one chunk */
+#define LIMIT_BASES_HELD_BYTES (256u << 20)    /* plaintext of bases a reader holds at once */
 #define LIMIT_PACK_BYTES (64u << 20)           /* whole pack; writers aim at 16 MiB */
 #define LIMIT_PACK_SLOTS 4096u                 /* key table entries */
 #define LIMIT_PACK_RECORDS 262144u

@@ -25,7 +25,8 @@ enum entry_type {
 	ENTRY_BLOCK = 7
 };
 #define ENCODING_BYTES 0
-#define ENCODING_DATABASE 1
+#define ENCODING_IMAGE 1 /* a database, byte by byte */
+#define ENCODING_CELLS 2 /* a database, taken apart: FORMAT.md §11 */
 #define SHAPE_INLINE 0
 #define SHAPE_LIST 1
 #define INLINE_CHUNKS 16
@@ -48,9 +49,10 @@ struct entry {
 	uint64_t link;
 	struct entry_xattr *xattrs;
 	size_t xattr_count;
-	uint64_t size;    /* file */
-	uint8_t encoding; /* file */
-	uint8_t shape;    /* file */
+	uint64_t size;       /* file */
+	uint8_t encoding;    /* file */
+	uint8_t shape;       /* file */
+	uint64_t data_bytes; /* ENCODING_CELLS: of the content; the rest is layout */
 	struct entry_extent *extents;
 	size_t extent_count;
 	struct span target; /* symlink */
@@ -59,6 +61,11 @@ struct entry {
 	uint32_t
 	    child_first; /* position of the first in the list (1 is the first after the body) */
 };
+
+static inline bool entry_is_database(const struct entry *e)
+{
+	return e->type == ENTRY_FILE && e->encoding != ENCODING_BYTES;
+}
 
 /* Level 0. Entries are put one after the other; begin leaves room for the count, end fills it in. */
 size_t tree_body_begin(struct buf *b, uint8_t level); /* gives the count's position */
@@ -94,8 +101,11 @@ struct list_body {
 	uint8_t level;
 	size_t count;
 	uint64_t *bytes; /* of each child */
+	uint64_t *keys;  /* of each chunk of cells (format 1, level 0), or NULL */
 };
-void list_body_put(struct buf *b, uint8_t level, const uint64_t *child_bytes, size_t count);
+/* keys: NULL, or at level 0 a hash of each child's first key. */
+void list_body_put(struct buf *b, uint8_t level, const uint64_t *child_bytes, const uint64_t *keys,
+		   size_t count);
 int list_body_get(const void *bytes, size_t len, struct list_body *out_body,
 		  struct err *err) ERR_UNUSED_WARN;
 int list_body_check(const struct list_body *body, const struct chunk_ref *children, size_t count,

@@ -72,14 +72,18 @@ int list_get(const void *bytes, size_t len, struct chunk_ref **out_children, siz
 
 /* --- chunk-list bodies --- */
 
-void list_body_put(struct buf *b, uint8_t level, const uint64_t *child_bytes, size_t count)
+#define FORMAT_PLAIN 0
+#define FORMAT_KEYED 1
+
+void list_body_put(struct buf *b, uint8_t level, const uint64_t *child_bytes, const uint64_t *keys,
+		   size_t count)
 {
-	if (count > UINT32_MAX) {
+	if (count > UINT32_MAX || (keys && level > 0)) {
 		b->failed = true;
 		return;
 	}
 	buf_put_u8(b, level);
-	buf_put_u8(b, 0); /* format */
+	buf_put_u8(b, keys ? FORMAT_KEYED : FORMAT_PLAIN);
 	buf_put_u32(b, (uint32_t)count);
 	for (size_t i = 0; i < count; i++) {
 		if (level == 0 && child_bytes[i] > UINT32_MAX)
@@ -89,6 +93,8 @@ void list_body_put(struct buf *b, uint8_t level, const uint64_t *child_bytes, si
 		else
 			buf_put_u64(b, child_bytes[i]);
 	}
+	for (size_t i = 0; keys && i < count; i++)
+		buf_put_u64(b, keys[i]);
 }
 
 /* The sum of a body must be a file's size, so that readers may add without asking again. */
@@ -114,24 +120,28 @@ int list_body_get(const void *bytes, size_t len, struct list_body *out_body, str
 	struct rd r = rd_of(bytes, len);
 	struct list_body body = {.level = rd_u8(&r)};
 	uint8_t format = rd_u8(&r);
+	size_t each;
 	int rc;
 
 	body.count = rd_u32(&r);
 	if (r.bad)
 		return rd_end(&r, "a chunk list's body", err);
-	if (format != 0)
+	if (format > FORMAT_KEYED || (format == FORMAT_KEYED && body.level > 0))
 		return err_set(err, ERR_DAMAGED, "a chunk list of unknown format %u",
 			       (unsigned)format);
 	if (body.level >= LIMIT_NODE_LEVELS || body.count >= LIMIT_NODE_CHILDREN)
 		return err_set(err, ERR_LIMIT, "a chunk list of level %u with %zu children",
 			       (unsigned)body.level, body.count);
-	if (body.count == 0 || r.left != body.count * (body.level == 0 ? 4u : 8u))
+	each = (body.level == 0 ? 4u : 8u) + (format == FORMAT_KEYED ? 8u : 0);
+	if (body.count == 0 || r.left != body.count * each)
 		return err_set(err, ERR_DAMAGED, "a chunk list of %zu children has %zu bytes",
 			       body.count, len);
 	body.bytes = calloc(body.count, sizeof(*body.bytes));
-	if (!body.bytes)
-		return err_nomem(err);
-	rc = get_child_bytes(&r, &body, err);
+	body.keys = format == FORMAT_KEYED ? calloc(body.count, sizeof(*body.keys)) : NULL;
+	rc = body.bytes && (body.keys || format != FORMAT_KEYED) ? get_child_bytes(&r, &body, err)
+								 : err_nomem(err);
+	for (size_t i = 0; !rc && body.keys && i < body.count; i++)
+		body.keys[i] = rd_u64(&r);
 	if (rc != 0)
 		list_body_free(&body);
 	else
@@ -161,5 +171,6 @@ int list_body_check(const struct list_body *body, const struct chunk_ref *childr
 void list_body_free(struct list_body *body)
 {
 	free(body->bytes);
+	free(body->keys);
 	*body = (struct list_body){0};
 }

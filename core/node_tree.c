@@ -32,6 +32,8 @@ static void put_file(struct buf *b, const struct entry *e)
 		buf_put_u64(b, e->extents[i].offset);
 		buf_put_u64(b, e->extents[i].len);
 	}
+	if (e->encoding == ENCODING_CELLS)
+		buf_put_u64(b, e->data_bytes);
 }
 
 static void put_by_type(struct buf *b, const struct entry *e)
@@ -223,6 +225,16 @@ static int get_extents(struct rd *r, struct pool *pool, struct entry *e, uint64_
 	return 0;
 }
 
+/* The streams of a database are as long as they are, and always in a list, which has their keys. */
+static int get_streams(struct rd *r, struct entry *e, struct err *err)
+{
+	e->data_bytes = rd_u64(r);
+	if (e->shape != SHAPE_LIST || e->child_count != 1 || e->extent_count ||
+	    e->data_bytes > INT64_MAX)
+		return damaged(err, "a database's streams are not in a list");
+	return 0;
+}
+
 static int get_file(struct rd *r, struct pool *pool, struct entry *e, struct err *err)
 {
 	uint64_t content = 0;
@@ -234,11 +246,13 @@ static int get_file(struct rd *r, struct pool *pool, struct entry *e, struct err
 	e->child_count = rd_u32(r);
 	if (e->size > INT64_MAX)
 		return err_set(err, ERR_LIMIT, "a size that no file has");
-	if (e->encoding > ENCODING_DATABASE || e->shape > SHAPE_LIST)
+	if (e->encoding > ENCODING_CELLS || e->shape > SHAPE_LIST)
 		return damaged(err, "an unknown encoding or shape");
 	rc = get_extents(r, pool, e, &content, err);
 	if (rc != 0)
 		return rc;
+	if (e->encoding == ENCODING_CELLS)
+		return get_streams(r, e, err);
 	if (e->child_count > (e->shape == SHAPE_LIST ? 1 : INLINE_CHUNKS))
 		return damaged(err, "too many children for its shape");
 	if (e->child_count > content || (e->child_count == 0 && content > 0) ||

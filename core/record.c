@@ -115,7 +115,8 @@ static int check_id(const struct domain_keys *domain, const struct record_info *
 
 static int open_bytes(struct comp *comp, const uint8_t slot_key[32], uint32_t counter,
 		      const uint8_t repo[REPO_ID_BYTES], const struct record_info *info,
-		      const void *sealed, size_t len, struct buf *out, struct err *err)
+		      const struct span *bases, const void *sealed, size_t len, struct buf *out,
+		      struct err *err)
 {
 	const char *fault = record_info_fault(info);
 	struct buf compressed = {0};
@@ -130,23 +131,26 @@ static int open_bytes(struct comp *comp, const uint8_t slot_key[32], uint32_t co
 		return err_set(err, ERR_DAMAGED, "a record of %zu bytes is too large", len);
 	rc = seal_get(slot_key, counter, ad, make_ad(repo, info, ad), sealed, len, "the record",
 		      &compressed, err);
-	if (!rc)
+	if (!rc && bases && info->codec == CODEC_DELTA)
+		rc = comp_get_delta(comp, bases->p, bases->len, compressed.data, compressed.len,
+				    info->plain_bytes, out, err);
+	else if (!rc)
 		rc = comp_get(comp, info->codec, compressed.data, compressed.len, info->plain_bytes,
 			      out, err);
 	buf_wipe(&compressed);
 	return rc;
 }
 
-int record_open(struct comp *comp, const uint8_t slot_key[32], uint32_t counter,
-		const uint8_t repo[REPO_ID_BYTES], const struct domain_keys *domain,
-		const struct record_info *info, const void *sealed, size_t len, struct buf *out,
-		struct err *err)
+static int open_any(struct comp *comp, const uint8_t slot_key[32], uint32_t counter,
+		    const uint8_t repo[REPO_ID_BYTES], const struct domain_keys *domain,
+		    const struct record_info *info, const struct span *bases, const void *sealed,
+		    size_t len, struct buf *out, struct err *err)
 {
 	size_t before = out->len;
 	char hex[ID_HEX_CHARS + 1];
 	int rc;
 
-	rc = open_bytes(comp, slot_key, counter, repo, info, sealed, len, out, err);
+	rc = open_bytes(comp, slot_key, counter, repo, info, bases, sealed, len, out, err);
 	if (!rc && domain)
 		rc = check_id(domain, info, out, before, err);
 	if (rc) {
@@ -155,4 +159,20 @@ int record_open(struct comp *comp, const uint8_t slot_key[32], uint32_t counter,
 		return err_prefix(err, "chunk %.*s", ID_SHORT_CHARS, hex);
 	}
 	return 0;
+}
+
+int record_open(struct comp *comp, const uint8_t slot_key[32], uint32_t counter,
+		const uint8_t repo[REPO_ID_BYTES], const struct domain_keys *domain,
+		const struct record_info *info, const void *sealed, size_t len, struct buf *out,
+		struct err *err)
+{
+	return open_any(comp, slot_key, counter, repo, domain, info, NULL, sealed, len, out, err);
+}
+
+int record_open_delta(struct comp *comp, const uint8_t slot_key[32], uint32_t counter,
+		      const uint8_t repo[REPO_ID_BYTES], const struct domain_keys *domain,
+		      const struct record_info *info, struct span bases, const void *sealed,
+		      size_t len, struct buf *out, struct err *err)
+{
+	return open_any(comp, slot_key, counter, repo, domain, info, &bases, sealed, len, out, err);
 }

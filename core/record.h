@@ -46,11 +46,19 @@ int record_seal(const uint8_t slot_key[32], uint32_t counter, const uint8_t repo
 		struct err *err) ERR_UNUSED_WARN;
 /*
  * Appends the plaintext: opens, decompresses, and compares the recomputed id. ERR_DAMAGED otherwise, naming
- * the chunk. domain NULL: the id cannot be recomputed and is not (the maintenance role).
+ * the chunk. domain NULL: the id cannot be recomputed and is not (the maintenance role). A delta is refused.
  */
 int record_open(struct comp *comp, const uint8_t slot_key[32], uint32_t counter,
 		const uint8_t repo[REPO_ID_BYTES], const struct domain_keys *domain,
 		const struct record_info *info, const void *sealed, size_t len, struct buf *out,
 		struct err *err) ERR_UNUSED_WARN;
+/*
+ * The same for any codec. bases: the plaintext of info's bases, one after the other in their order, when it is a delta;
+ * wrong ones give wrong bytes, which only a domain tells from right ones.
+ */
+int record_open_delta(struct comp *comp, const uint8_t slot_key[32], uint32_t counter,
+		      const uint8_t repo[REPO_ID_BYTES], const struct domain_keys *domain,
+		      const struct record_info *info, struct span bases, const void *sealed,
+		      size_t len, struct buf *out, struct err *err) ERR_UNUSED_WARN;
 
 #endif

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (list_body_get(data, size, &body, &err) != 0)
 		return 0;
-	list_body_put(&out, body.level, body.bytes, body.count);
+	list_body_put(&out, body.level, body.bytes, body.keys, body.count);
 	if (!out.failed && (out.len != size || memcmp(out.data, data, size) != 0))
 		abort();
 	buf_free(&out);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "repo/image_write.h"
+
 #define HEAD_BYTES 16
 #define INTEGRITY_EVERY 7 /* nights */
 #define RAM_BUDGET_BYTES ((size_t)128 << 20)
@@ -330,23 +332,66 @@ static int facts_of(const struct backup_db *db, const struct snapshot_info *info
 	return 0;
 }
 
+/* --- storing --- */
+
+#define TICK_BYTES (1u << 20)
+
+/* The image while it is read by the codec. */
+struct image_source {
+	struct backup_run *run;
+	struct backup_db *db;
+	uint64_t untold; /* bytes read since the last tick */
+};
+
+static int read_image(void *arg, uint64_t offset, void *out, size_t len, struct err *err)
+{
+	struct image_source *s = arg;
+
+	s->untold += len;
+	if (s->untold >= TICK_BYTES) {
+		int r = backup_tick(s->run, BACKUP_SNAPSHOT, s->db->path, err);
+
+		s->untold = 0;
+		if (r)
+			return r;
+	}
+	return snapshot_read(s->db->snapshot, offset, out, len, err);
+}
+
+/* What the database was in the backup before: nothing that is missing there costs more than space. */
+struct before {
+	struct reader *reader;
+	struct image_map map;
+};
+
+static int load_before(void *arg, const struct entry *e, const struct chunk_ref *children,
+		       struct err *err)
+{
+	struct before *b = arg;
+
+	return e->type == ENTRY_FILE && e->encoding == ENCODING_CELLS
+		   ? image_map_load(b->reader, e, children, &b->map, err)
+		   : 0;
+}
+
 static int store_image(struct backup_run *run, struct backup_db *db, struct err *err)
 {
+	struct image_source source = {run, db, 0};
 	uint64_t size = snapshot_info(db->snapshot)->image_bytes;
-	int r = 0;
+	struct before before = {.reader = run->reader};
+	struct image_write_options options = {.source = {&source, size, read_image}};
+	struct cells_stats stats;
+	struct err ignored = {0};
+	int r;
 
-	for (uint64_t at = 0; !r && at < size;) {
-		size_t len = size - at < IO_BYTES ? (size_t)(size - at) : IO_BYTES;
-
-		r = snapshot_read(db->snapshot, at, run->io, len, err);
-		if (!r)
-			r = content_writer_put(run->writer, run->io, len, err);
-		if (!r)
-			r = backup_tick(run, BACKUP_SNAPSHOT, db->path, err);
-		at += len;
-		run->result->bytes += len;
-	}
-	return r ? r : content_writer_finish(run->writer, &db->content, err);
+	if (run->parent && tree_lookup(run->reader, &run->parent->root, db->path, load_before,
+				       &before, &ignored) == 0)
+		options.before = &before.map;
+	content_writer_reset(run->writer);
+	r = image_write(run->packer, run->writer, &options, &db->content, &stats, err);
+	image_map_free(&before.map);
+	run->result->bytes += size;
+	return r;
 }
 
 static void tell(struct backup_run *run, const char *path, const char *what, const char *detail)

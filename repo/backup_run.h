@@ -19,7 +19,8 @@ struct backup_db {
 	char *real;                /* where it is opened */
 	struct fs_meta meta;       /* before it was opened */
 	struct snapshot *snapshot; /* between taking and storing */
-	bool failed;               /* no image: reported, left out */
+	bool failed;               /* reported, left out: no image, or no entry in the tree */
+	bool placed;               /* in the tree */
 	struct content content;
 	struct manifest_db facts; /* moved into the manifest at the end */
 };

@@ -260,10 +260,18 @@ static void use_file(struct piece *p)
 	p->e.extent_count = p->file.extent_count;
 }
 
+static struct backup_db *own_db(struct backup_run *run, const char *path)
+{
+	const struct backup_db *db = backup_db_find(run, path);
+
+	return db ? &run->dbs[db - run->dbs] : NULL;
+}
+
 static void use_database(struct piece *p, const struct backup_db *db)
 {
 	p->use = &db->content;
-	p->e.encoding = ENCODING_DATABASE;
+	p->e.encoding = ENCODING_CELLS;
+	p->e.data_bytes = db->content.data_bytes;
 	p->e.size = db->facts.image_bytes;
 }
 
@@ -284,7 +292,7 @@ static int look_at(struct backup_run *run, int dirfd, const char *name, const ch
 static int fill_piece(struct backup_run *run, int dirfd, const char *name, const char *path,
 		      const struct old_entry *old, unsigned depth, struct piece *p, struct err *err)
 {
-	const struct backup_db *db = backup_db_find(run, path);
+	struct backup_db *db = own_db(run, path);
 	int cached = look_at(run, dirfd, name, path, db != NULL, p, err);
 	int r = cached < 0 ? cached : 0;
 
@@ -296,6 +304,7 @@ static int fill_piece(struct backup_run *run, int dirfd, const char *name, const
 		return r;
 	if (db) {
 		use_database(p, db);
+		db->placed = true;
 	} else if (p->e.type == ENTRY_FILE) {
 		if (!cached)
 			r = backup_file_read(run, dirfd, name, path, &p->meta, &p->file, err);
@@ -352,6 +361,15 @@ static bool left_out(struct backup_run *run, int dirfd, const char *name, const 
 	return backup_is_sidecar(run, path) || !backup_wants(run, dirfd, name, path);
 }
 
+static void left_out_now(struct backup_run *run, const char *path, const char *text)
+{
+	struct backup_db *db = own_db(run, path);
+
+	if (db)
+		db->failed = true;
+	backup_unreadable(run, path, text);
+}
+
 /* open_at: the name to open below dirfd; it differs from name for a followed operand. */
 static int store_entry(struct backup_run *run, int dirfd, const char *open_at, const char *name,
 		       const char *path, struct old_folder *old, unsigned depth,
@@ -369,7 +387,7 @@ static int store_entry(struct backup_run *run, int dirfd, const char *open_at, c
 		count_piece(run, &p, before);
 		r = add_piece(w, &p, err);
 	} else if (!backup_fatal(r)) {
-		backup_unreadable(run, path, err->text);
+		left_out_now(run, path, err->text);
 		r = 0;
 	}
 	piece_wipe(&p);
@@ -478,17 +496,34 @@ static int store_above(struct backup_run *run, const char *path, size_t first, s
 	return r;
 }
 
+/* The manifest describes no database that is not in its tree. */
+static void tell_vanished(struct backup_run *run)
+{
+	for (size_t i = 0; i < run->db_count; i++) {
+		struct backup_db *db = &run->dbs[i];
+
+		if (db->failed || db->placed)
+			continue;
+		db->failed = true;
+		backup_unreadable(run, db->path, "vanished while the backup ran; left out");
+	}
+}
+
 int backup_tree(struct backup_run *run, struct id *out_root, struct err *err)
 {
 	const struct id *old = run->parent ? &run->parent->root : NULL;
 	int fd, r;
 
-	if (strcmp(run->sources.items[0].path, "/") != 0)
-		return store_above(run, "/", 0, run->sources.count, old, out_root, err);
-	r = fs_open(AT_FDCWD, "/", O_DIRECTORY, "/", &fd, err);
-	if (r)
-		return r;
-	r = store_folder(run, fd, "/", old, 0, out_root, err);
-	(void)close(fd);
+	if (strcmp(run->sources.items[0].path, "/") != 0) {
+		r = store_above(run, "/", 0, run->sources.count, old, out_root, err);
+	} else {
+		r = fs_open(AT_FDCWD, "/", O_DIRECTORY, "/", &fd, err);
+		if (r)
+			return r;
+		r = store_folder(run, fd, "/", old, 0, out_root, err);
+		(void)close(fd);
+	}
+	if (!r)
+		tell_vanished(run);
 	return r;
 }

@@ -12,8 +12,9 @@ struct content_writer {
 	uint8_t *buffer; /* bytes [at, end) wait for a cut */
 	size_t at, end;
 	struct chunk_ref *refs;
-	uint64_t *lens;
+	uint64_t *lens, *keys;
 	size_t count, cap;
+	bool keyed; /* the chunks of a database's streams */
 	uint64_t bytes;
 	struct buf object;
 };
@@ -49,6 +50,7 @@ void content_writer_free(struct content_writer *w)
 	free(w->buffer);
 	free(w->refs);
 	free(w->lens);
+	free(w->keys);
 	buf_free(&w->object);
 	free(w);
 }
@@ -57,28 +59,49 @@ void content_writer_reset(struct content_writer *w)
 {
 	w->at = w->end = w->count = 0;
 	w->bytes = 0;
+	w->keyed = false;
 }
 
-static int push(struct content_writer *w, uint8_t kind, const struct id *id, uint64_t len,
+static int reserve(struct content_writer *w, struct err *err)
+{
+	size_t cap = w->cap ? w->cap * 2 : 64;
+	struct chunk_ref *refs = realloc(w->refs, cap * sizeof(*refs));
+	uint64_t *lens, *keys;
+
+	if (!refs)
+		return err_nomem(err);
+	w->refs = refs;
+	lens = realloc(w->lens, cap * sizeof(*lens));
+	if (!lens)
+		return err_nomem(err);
+	w->lens = lens;
+	keys = realloc(w->keys, cap * sizeof(*keys));
+	if (!keys)
+		return err_nomem(err);
+	w->keys = keys;
+	w->cap = cap;
+	return 0;
+}
+
+static int push(struct content_writer *w, const struct id *id, uint64_t len, uint64_t key,
 		struct err *err)
 {
-	if (w->count == w->cap) {
-		size_t cap = w->cap ? w->cap * 2 : 64;
-		struct chunk_ref *refs = realloc(w->refs, cap * sizeof(*refs));
-		uint64_t *lens;
+	int r = w->count == w->cap ? reserve(w, err) : 0;
 
-		if (!refs)
-			return err_nomem(err);
-		w->refs = refs;
-		lens = realloc(w->lens, cap * sizeof(*lens));
-		if (!lens)
-			return err_nomem(err);
-		w->lens = lens;
-		w->cap = cap;
-	}
-	w->refs[w->count] = (struct chunk_ref){kind, *id};
+	if (r)
+		return r;
+	w->refs[w->count] = (struct chunk_ref){CHUNK_DATA, *id};
+	w->keys[w->count] = key;
 	w->lens[w->count++] = len;
+	w->bytes += len;
 	return 0;
+}
+
+int content_writer_chunk(struct content_writer *w, const struct id *id, size_t len, uint64_t key,
+			 struct err *err)
+{
+	w->keyed = true;
+	return push(w, id, len, key, err);
 }
 
 static int cut_one(struct content_writer *w, struct err *err)
@@ -88,9 +111,8 @@ static int cut_one(struct content_writer *w, struct err *err)
 	int r = packer_add(w->packer, CHUNK_DATA, w->buffer + w->at, len, &id, err);
 
 	if (!r)
-		r = push(w, CHUNK_DATA, &id, len, err);
+		r = push(w, &id, len, 0, err);
 	w->at += len;
-	w->bytes += len;
 	return r;
 }
 
@@ -119,6 +141,11 @@ int content_writer_put(struct content_writer *w, const void *bytes, size_t len, 
 	return r;
 }
 
+uint64_t content_writer_bytes(const struct content_writer *w)
+{
+	return w->bytes;
+}
+
 /* Stores refs[first, first+count) as one node. */
 static int put_node(struct content_writer *w, uint8_t level, size_t first, size_t count,
 		    struct id *out_list, struct err *err)
@@ -130,7 +157,8 @@ static int put_node(struct content_writer *w, uint8_t level, size_t first, size_
 	if (!children)
 		return err_nomem(err);
 	buf_reset(&w->object);
-	list_body_put(&w->object, level, w->lens + first, count);
+	list_body_put(&w->object, level, w->lens + first,
+		      w->keyed && level == 0 ? w->keys + first : NULL, count);
 	r = buf_check(&w->object, err);
 	if (!r)
 		r = packer_add(w->packer, CHUNK_LIST_BODY, w->object.data, w->object.len, &body.id,
@@ -180,7 +208,7 @@ int content_writer_finish(struct content_writer *w, struct content *out_content,
 
 	while (!r && w->at < w->end)
 		r = cut_one(w, err);
-	if (!r && w->count > INLINE_CHUNKS) {
+	if (!r && (w->keyed || w->count > INLINE_CHUNKS)) {
 		c.shape = SHAPE_LIST;
 		for (uint8_t level = 0; !r && (level == 0 || w->count > 1); level++)
 			r = level < LIMIT_NODE_LEVELS

@@ -13,6 +13,7 @@ struct content {
 	struct chunk_ref *children; /* owned */
 	size_t child_count;
 	uint64_t bytes;
+	uint64_t data_bytes; /* of a database's streams: the first of its bytes that are cells */
 };
 void content_free(struct content *content);
 
@@ -27,6 +28,14 @@ void content_writer_free(struct content_writer *w); /* NULL is fine */
 void content_writer_reset(struct content_writer *w);
 int content_writer_put(struct content_writer *w, const void *bytes, size_t len,
 		       struct err *err) ERR_UNUSED_WARN;
+/*
+ * Instead of bytes: a chunk of a database's streams that the caller has stored, with the hash of its first key. All chunks
+ * of such a content come this way, and it becomes a list, however short.
+ */
+int content_writer_chunk(struct content_writer *w, const struct id *id, size_t len, uint64_t key,
+			 struct err *err) ERR_UNUSED_WARN;
+/* Bytes of the chunks so far. */
+uint64_t content_writer_bytes(const struct content_writer *w);
 /* Ends the file; the writer is ready for the next. */
 int content_writer_finish(struct content_writer *w, struct content *out_content,
 			  struct err *err) ERR_UNUSED_WARN;

@@ -11,6 +11,13 @@
 #define BUSY_NAP_NS 20000000L
 #define OPS_PER_TICK 20000
 
+/* The path was resolved: a link in it was put there since. SQLite itself refuses only one in the last place. */
+#ifdef SQLITE_OPEN_NOFOLLOW
+#define NOFOLLOW SQLITE_OPEN_NOFOLLOW
+#else
+#define NOFOLLOW 0
+#endif
+
 static int64_t now_ms(void)
 {
 	struct timespec t;
@@ -103,7 +110,7 @@ int dbconn_open_source(struct dbconn *c, const char *abs_path)
 	int rc = SQLITE_NOMEM;
 
 	if (uri != NULL)
-		rc = open_uri(c, uri, SQLITE_OPEN_READONLY);
+		rc = open_uri(c, uri, SQLITE_OPEN_READONLY | NOFOLLOW);
 	free(uri);
 	return rc;
 }

@@ -33,7 +33,7 @@ char *dbconn_uri(const char *abs_path, const char *query);
 /*
  * Opens abs_path read-only. Fill path, timeout_ms, tick and tick_arg of a zeroed c before; c must stay where it is.
  * Returns SQLite's extended result code of the open and a first read of the header: so a lock, a hot journal,
- * or a missing -shm shows here. Close in any case.
+ * or a missing -shm shows here. abs_path is resolved: a symlink in it is SQLITE_CANTOPEN. Close in any case.
  */
 int dbconn_open_source(struct dbconn *c, const char *abs_path);
 

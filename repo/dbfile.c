@@ -13,6 +13,7 @@
 
 #include "repo/dbcheck.h"
 #include "repo/dbconn.h"
+#include "repo/pagevfs.h"
 
 #define HEADER_BYTES 100
 #define TEMP_INFIX ".nightjar-tmp-"
@@ -118,57 +119,39 @@ static int refuse_companions(const char *path, struct err *err)
 	return 0;
 }
 
-static bool is_settable(const char *mode)
+/*
+ * The two version bytes of the header are all that PRAGMA journal_mode leaves in a file. Written like this, SQLite need not
+ * open it: that would want its -journal and -wal beside a name that others may see, follow what was put there
+ * meanwhile, and fail where a database is kept because it is broken.
+ */
+void dbfile_put_mode(const char *journal_mode, uint8_t head[DBFILE_MODE_BYTES])
 {
-	return strcmp(mode, "wal") == 0 || strcmp(mode, "delete") == 0 ||
-	       strcmp(mode, "persist") == 0 || strcmp(mode, "truncate") == 0;
+	bool wal = strcmp(journal_mode, "wal") == 0;
+
+	if (!snapshot_is_database(head, DBFILE_MODE_BYTES))
+		return;
+	if (wal || strcmp(journal_mode, "delete") == 0 || strcmp(journal_mode, "persist") == 0 ||
+	    strcmp(journal_mode, "truncate") == 0)
+		head[18] = head[19] = wal ? 2 : 1;
 }
 
-static int set_mode(sqlite3 *db, const char *mode)
+static int set_mode(const char *path, const char *journal_mode, struct err *err)
 {
-	sqlite3_stmt *st = NULL;
-	char sql[48];
-	int rc;
+	uint8_t head[DBFILE_MODE_BYTES];
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC), rc = 0;
+	ssize_t n = -1;
 
-	(void)snprintf(sql, sizeof(sql), "PRAGMA journal_mode=%s", mode);
-	rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW)
-		rc = sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), mode) == 0
-			 ? SQLITE_OK
-			 : SQLITE_ERROR;
-	(void)sqlite3_finalize(st);
+	if (fd >= 0)
+		n = pread(fd, head, sizeof(head), 0);
+	if (n == (ssize_t)sizeof(head)) {
+		dbfile_put_mode(journal_mode, head);
+		n = pwrite(fd, head, sizeof(head), 0);
+	}
+	if (n != (ssize_t)sizeof(head))
+		rc = err_sys(err, n < 0 ? errno : EIO, "%s: cannot set its journal mode", path);
+	if (fd >= 0)
+		(void)close(fd);
 	return rc;
-}
-
-int dbfile_set_journal_mode(const char *path, const char *journal_mode, struct err *err)
-{
-	struct dbconn c = {.path = path};
-	char abs_path[PATH_MAX], *uri;
-	int rc, sqlite_rc;
-
-	if (!is_settable(journal_mode))
-		return 0;
-	if (realpath(path, abs_path) == NULL)
-		return err_sys(err, errno, "%s", path);
-	rc = refuse_companions(abs_path, err);
-	if (rc != 0)
-		return rc;
-	uri = dbconn_uri(abs_path, "mode=rw");
-	if (uri == NULL)
-		return err_nomem(err);
-	sqlite_rc = sqlite3_open_v2(uri, &c.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, NULL);
-	free(uri);
-	if (sqlite_rc == SQLITE_OK)
-		/* A file can only say "WAL" or "not"; persist and truncate would leave a journal. */
-		sqlite_rc = set_mode(c.db, strcmp(journal_mode, "wal") == 0 ? "wal" : "delete");
-	if (sqlite_rc != SQLITE_OK)
-		rc = dbconn_fail(&c, sqlite_rc, err);
-	dbconn_close(&c);
-	if (rc == 0)
-		rc = refuse_companions(abs_path, err);
-	return rc != 0 ? rc : fsync_path(abs_path, 0, err);
 }
 
 int dbfile_verify(const char *path, unsigned busy_timeout_ms,
@@ -197,6 +180,38 @@ int dbfile_verify(const char *path, unsigned busy_timeout_ms,
 	dbconn_close(&c);
 	*out_ok = rc == 0 && verdict != SNAPSHOT_FAILED;
 	*out_unchecked = rc == 0 && verdict == SNAPSHOT_UNCHECKED;
+	return rc;
+}
+
+int dbfile_verify_bytes(const char *path, const struct dbfile_bytes *bytes,
+			const struct dbfile_progress *progress, bool *out_ok, char **out_text,
+			struct err *err)
+{
+	struct watch w = {.progress = progress, .phase = "verify"};
+	struct dbconn c = {.path = path, .tick = watch_tick, .tick_arg = &w};
+	enum snapshot_verdict verdict = SNAPSHOT_FAILED;
+	struct pageimage *image = NULL;
+	struct pagevfs *vfs = NULL;
+	int sqlite_rc, rc = pageimage_over(bytes->read, bytes->arg, bytes->size_bytes, &image, err);
+
+	*out_ok = false;
+	*out_text = NULL;
+	/* Nothing spills: temp_store is memory, and a reader has no journal. */
+	if (rc == 0)
+		rc = pagevfs_new(image, "", &vfs, err);
+	if (rc == 0) {
+		sqlite_rc = dbconn_open_vfs(&c, pagevfs_name(vfs), SQLITE_OPEN_READONLY);
+		rc = dbcheck_run(&c, sqlite_rc, SNAPSHOT_CHECK_INTEGRITY, &verdict, out_text, err);
+		dbconn_close(&c);
+	}
+	/* What the image was read from failed: that is no verdict. */
+	if (vfs != NULL && pagevfs_error(vfs)->code != 0) {
+		*err = *pagevfs_error(vfs);
+		rc = err_prefix(err, "%s", path);
+	}
+	*out_ok = rc == 0 && verdict != SNAPSHOT_FAILED;
+	pagevfs_free(vfs);
+	pageimage_free(image);
 	return rc;
 }
 
@@ -337,7 +352,7 @@ static int fill_and_publish(struct copy *k, struct err *err)
 	if (rc == 0)
 		rc = check_temp(k, err);
 	if (rc == 0)
-		rc = dbfile_set_journal_mode(k->temp, k->journal_mode, err);
+		rc = set_mode(k->temp, k->journal_mode, err);
 	if (rc == 0 && chmod(k->temp, 0600 & k->st.st_mode) != 0)
 		rc = err_sys(err, errno, "%s: cannot set its mode", k->temp);
 	if (rc == 0)

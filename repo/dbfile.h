@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
+#include "repo/pageimage.h"
 
 struct dbfile_progress {
 	/* phase: "copy", "verify"; done and total in pages, total 0 = not known. Nonzero cancels. */
@@ -37,11 +38,26 @@ int dbfile_verify(const char *path, unsigned busy_timeout_ms,
 		  const struct dbfile_progress *progress, bool *out_ok, bool *out_unchecked,
 		  char **out_text, struct err *err) ERR_UNUSED_WARN;
 
+struct dbfile_bytes {
+	pageimage_read_fn *read;
+	void *arg;
+	uint64_t size_bytes;
+};
+
 /*
- * Sets journal_mode ("wal", "delete", "persist", "truncate"; others are left alone) on a closed database
- * file that nobody else uses yet, and leaves no -wal or -shm beside it; the file is synced.
+ * integrity_check of a database that lies in no file of a name. Nothing is written anywhere, and no -wal or -journal
+ * belongs to it. path is for messages; the rest is as with dbfile_verify, and ERR_CANCELLED and read's own errors.
  */
-int dbfile_set_journal_mode(const char *path, const char *journal_mode,
-			    struct err *err) ERR_UNUSED_WARN;
+int dbfile_verify_bytes(const char *path, const struct dbfile_bytes *bytes,
+			const struct dbfile_progress *progress, bool *out_ok, char **out_text,
+			struct err *err) ERR_UNUSED_WARN;
+
+#define DBFILE_MODE_BYTES 20u
+
+/*
+ * Puts journal_mode into the first bytes of a database that no connection has open: a file can only say "wal", or not
+ * (delete, persist, truncate). Other modes change nothing, nor do bytes that no database begins with.
+ */
+void dbfile_put_mode(const char *journal_mode, uint8_t head[DBFILE_MODE_BYTES]);
 
 #endif

@@ -38,7 +38,6 @@ struct place {
 struct fsw_file {
 	struct place place;
 	char *path;
-	char *temp_path;
 	int fd;
 	uint64_t size_bytes;
 };
@@ -210,7 +209,6 @@ static void file_free(struct fsw_file *f)
 		(void)close(f->fd);
 	if (f->place.dir)
 		place_end(&f->place);
-	free(f->temp_path);
 	free(f->path);
 	free(f);
 }
@@ -224,10 +222,6 @@ static int file_make(struct fsw_file *f, struct err *err)
 	/* the size first: what does not fit a limit is known before anything is written */
 	if (ftruncate(f->fd, (off_t)f->size_bytes) != 0)
 		return err_sys(err, errno, "%s", f->path);
-	if (asprintf(&f->temp_path, "/proc/self/fd/%d/%s", f->place.dir->fd, f->place.temp) < 0) {
-		f->temp_path = NULL;
-		return err_nomem(err);
-	}
 	return 0;
 }
 
@@ -304,11 +298,6 @@ int fsw_file_read(struct fsw_file *f, uint64_t offset, void *out_bytes, size_t l
 		offset += (uint64_t)n;
 	}
 	return rc;
-}
-
-const char *fsw_file_temp_path(const struct fsw_file *f)
-{
-	return f->temp_path;
 }
 
 /* Whether the temporary name still is our file: who may write in the folder could have put another there. */

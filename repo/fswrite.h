@@ -69,11 +69,6 @@ int fsw_file_write(struct fsw_file *f, uint64_t offset, const void *bytes, size_
 /* Reads back what was written. */
 int fsw_file_read(struct fsw_file *f, uint64_t offset, void *out_bytes, size_t len,
 		  struct err *err) ERR_UNUSED_WARN;
-/*
- * "/proc/self/fd/N/<temporary name>" of the file being written, for SQLite to open; valid until
- * commit or abort.
- */
-const char *fsw_file_temp_path(const struct fsw_file *f);
 /* Attributes, sync, rename over path. A folder in the way is ERR_EXISTS. Frees f either way. */
 int fsw_file_commit(struct fsw_file *f, const struct fsw_attrs *attrs,
 		    struct err *err) ERR_UNUSED_WARN;

@@ -172,6 +172,7 @@ int index_add_pack(struct index *index, const struct id *name, uint64_t pack_byt
 	add_place(index, number, &self);
 	pack->first_place = (uint32_t)index->place_count;
 	pack->place_count = (uint32_t)dir->entry_count;
+	index->additions++;
 	for (size_t i = 0; i < dir->entry_count; i++)
 		add_place(index, number, &dir->entries[i]);
 	return 0;
@@ -184,14 +185,72 @@ uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id
 	return index->table[cell_of(index, kind, id)];
 }
 
+void index_mark_pack(struct index *index, uint32_t pack)
+{
+	if (!index->packs[pack].bad)
+		index->marks++;
+	index->packs[pack].bad = true;
+}
+
+void index_mark_place(struct index *index, uint32_t place)
+{
+	if (!index->places[place].bad)
+		index->marks++;
+	index->places[place].bad = true;
+}
+
+static bool bases_whole(const struct index *index, const struct record_info *info)
+{
+	for (size_t i = 0; i < info->base_count; i++) {
+		if (index_find_base(index, info->kind, &info->bases[i], info->depth) == INDEX_NONE)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Marks take wholeness away and additions give it, never the other way round. So "whole" holds until the next mark and
+ * "not whole" until the next addition: the memo is the count of one or of the other with the answer (0: not asked yet).
+ */
+bool index_place_whole(const struct index *index, uint32_t at)
+{
+	struct index_place *place = &index->places[at];
+	uint32_t yes = index->marks * 2 + 2, no = index->additions * 2 + 1;
+
+	if (place->bad || index->packs[place->pack].bad)
+		return false;
+	if (place->info.base_count == 0)
+		return true;
+	/* To a depth of 255 at most: each place that is asked below this one lies strictly lower. */
+	if (place->memo != yes && place->memo != no)
+		place->memo = bases_whole(index, &place->info) ? yes : no;
+	return place->memo == yes;
+}
+
 uint32_t index_find_good(const struct index *index, uint8_t kind, const struct id *id)
 {
 	uint32_t at = index_find(index, kind, id);
 
-	while (at != INDEX_NONE &&
-	       (index->places[at].bad || index->packs[index->places[at].pack].bad))
+	while (at != INDEX_NONE && !index_place_whole(index, at))
 		at = index->places[at].next;
 	return at;
+}
+
+uint32_t index_find_base(const struct index *index, uint8_t kind, const struct id *id,
+			 unsigned below_depth)
+{
+	uint32_t best = INDEX_NONE;
+
+	for (uint32_t at = index_find(index, kind, id); at != INDEX_NONE;
+	     at = index->places[at].next) {
+		unsigned depth = index->places[at].info.depth;
+
+		if (depth < below_depth && index_place_whole(index, at)) {
+			best = at;
+			below_depth = depth;
+		}
+	}
+	return best;
 }
 
 static int signer_known(struct repo *repo, const struct indexseg *seg, struct err *err)
@@ -270,13 +329,13 @@ int index_mark_lost(struct repo *repo, struct index *index, uint64_t *out_bad, s
 
 	*out_bad = 0;
 	for (size_t i = 0; !r && i < index->pack_count; i++) {
-		struct index_pack *pack = &index->packs[i];
+		const struct index_pack *pack = &index->packs[i];
 		const struct id *found =
 		    count ? bsearch(&pack->name, names, count, sizeof(*names), compare_ids) : NULL;
 
 		if (found && sizes[found - names] == pack->pack_bytes)
 			continue;
-		pack->bad = true;
+		index_mark_pack(index, (uint32_t)i);
 		++*out_bad;
 	}
 	free(names);

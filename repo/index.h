@@ -16,7 +16,8 @@ struct index_pack {
 	struct slot *slots; /* owned */
 	size_t slot_count;
 	uint32_t first_place, place_count; /* its chunks, one after the other in places */
-	bool bad; /* missing, of a wrong size, or damaged: readers use other places first */
+	/* missing, of a wrong size, or damaged: readers use other places first. Set by index_mark_pack */
+	bool bad;
 };
 
 /* One place of one chunk. */
@@ -26,7 +27,8 @@ struct index_place {
 	uint32_t next; /* another place of the same id, or INDEX_NONE */
 	uint32_t counter, offset, stored_bytes;
 	uint16_t slot;
-	bool bad; /* these bytes are known not to give the chunk */
+	bool bad;      /* these bytes are known not to give the chunk; set by index_mark_place */
+	uint32_t memo; /* of index_place_whole */
 };
 
 struct index {
@@ -36,7 +38,8 @@ struct index {
 	size_t place_count, place_cap;
 	uint32_t *table; /* open addressing; INDEX_NONE = free */
 	size_t table_size;
-	bool rescued; /* packs that no segment names were added too */
+	bool rescued;              /* packs that no segment names were added too */
+	uint32_t marks, additions; /* how often something was marked bad, or added */
 };
 
 /* Told of each segment that could not be used; loading goes on. May be NULL. */
@@ -70,10 +73,22 @@ int index_rescue(struct repo *repo, struct index *index, struct err *err) ERR_UN
 int index_mark_lost(struct repo *repo, struct index *index, uint64_t *out_bad,
 		    struct err *err) ERR_UNUSED_WARN;
 
+/* What is marked bad here stays so; whatever rests on it alone is no longer whole. */
+void index_mark_pack(struct index *index, uint32_t pack);
+void index_mark_place(struct index *index, uint32_t place);
+
 /* The first place of an id, or INDEX_NONE; follow .next. */
 uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id);
-/* The first place that is not bad and whose pack is not, or INDEX_NONE. */
+/*
+ * FORMAT.md §4 "Delta records": neither it nor its pack is bad, and of each of its bases there is a whole place of
+ * strictly lower depth. Remembered until something is marked or added.
+ */
+bool index_place_whole(const struct index *index, uint32_t place);
+/* The first whole place, or INDEX_NONE: what a manifest may rest on (I2). */
 uint32_t index_find_good(const struct index *index, uint8_t kind, const struct id *id);
+/* The whole place of least depth, of those below a depth: what a delta of that depth may rest on. INDEX_NONE: there is none. */
+uint32_t index_find_base(const struct index *index, uint8_t kind, const struct id *id,
+			 unsigned below_depth);
 /* Position of a pack by name, or INDEX_NONE. Linear search is not used. */
 uint32_t index_find_pack(const struct index *index, const struct id *name);
 

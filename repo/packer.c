@@ -7,17 +7,11 @@
 
 #include "core/seal.h"
 #include "repo/idset.h"
+#include "repo/packjob.h"
+#include "repo/reader.h"
 #include "repo/workers.h"
 
 #define JOBS_PER_WORKER 3
-
-/* A chunk on its way to the builder: what a worker compresses. */
-struct job {
-	struct record_info info;
-	struct buf plain, compressed;
-	int result;
-	struct err err;
-};
 
 #define SEGMENT_ENTRIES 262144 /* a segment is put when its packs hold so many records */
 
@@ -30,13 +24,16 @@ struct packer {
 	struct workers *workers;
 	struct comp **comps; /* a worker's context each */
 	unsigned worker_count;
-	struct job *jobs; /* as many as may be under way */
+	struct packjob *jobs; /* as many as may be under way */
 	size_t job_count, next_job;
 	struct pack_builder *builder;
 	struct indexseg_pack *packs; /* put, not yet in a segment */
 	size_t pack_count, pack_cap;
-	size_t segment_entries; /* records in packs */
-	struct idset pending;   /* ids on their way to a pack, or that a dry run would store */
+	size_t segment_entries;   /* records in packs */
+	struct base_source bases; /* get NULL: there is none */
+	struct reader *reader;    /* what bases falls back to; NULL when it is the caller's */
+	uint32_t packs_before;    /* packs that were known before this run */
+	struct idset pending;     /* ids on their way to a pack, or that a dry run would store */
 	struct buf object;
 	struct packer_stats stats;
 	struct err failed; /* the first failure: what was gathered until then may be lost */
@@ -44,11 +41,7 @@ struct packer {
 
 static void run_job(void *context, void *arg)
 {
-	struct job *job = arg;
-
-	buf_reset(&job->compressed);
-	job->result = comp_put(context, job->plain.data, job->plain.len, &job->compressed,
-			       &job->info.codec, &job->err);
+	packjob_run(context, arg);
 }
 
 static int start_workers(struct packer *p, unsigned count, struct err *err)
@@ -79,15 +72,38 @@ static void stop_workers(struct packer *p)
 	workers_free(p->workers);
 	for (unsigned i = 0; p->comps && i < p->worker_count; i++)
 		comp_free(p->comps[i]);
-	for (size_t i = 0; p->jobs && i < p->job_count; i++) {
-		buf_wipe(&p->jobs[i].plain);
-		buf_free(&p->jobs[i].compressed);
-	}
+	for (size_t i = 0; p->jobs && i < p->job_count; i++)
+		packjob_wipe(&p->jobs[i]);
 	free(p->comps);
 	free(p->jobs);
 }
 
-static int packer_open(struct packer *p, uint64_t sequence, unsigned workers, struct err *err)
+static int get_from_reader(void *arg, uint8_t kind, const struct id *id, struct buf *out,
+			   struct err *err)
+{
+	return reader_get_base(arg, kind, id, out, err);
+}
+
+static int open_bases(struct packer *p, const struct base_source *given, struct err *err)
+{
+	struct err why = {0};
+	int r;
+
+	/* Not those of this run: when a pack is put depends on how many workers there are. */
+	p->packs_before = (uint32_t)p->index->pack_count;
+	if (given) {
+		p->bases = *given;
+		return 0;
+	}
+	if (keys_allow(p->repo->keys, POWER_READ, "a delta", &why) != 0)
+		return 0;
+	r = reader_new(p->repo, p->index, &p->reader, err);
+	if (!r)
+		p->bases = (struct base_source){get_from_reader, p->reader};
+	return r;
+}
+
+static int packer_open(struct packer *p, const struct packer_options *options, struct err *err)
 {
 	struct keys *keys = p->repo->keys;
 	int r;
@@ -103,9 +119,12 @@ static int packer_open(struct packer *p, uint64_t sequence, unsigned workers, st
 	if (!p->chunker)
 		return err_nomem(err);
 	chunker_init(p->chunker, p->domain->chunker_key);
-	r = start_workers(p, workers, err);
+	r = open_bases(p, options->bases, err);
 	if (!r)
-		r = pack_builder_new(keys, sequence, p->repo->conf.floor_log2, &p->builder, err);
+		r = start_workers(p, options->workers, err);
+	if (!r)
+		r = pack_builder_new(keys, options->sequence, p->repo->conf.floor_log2, &p->builder,
+				     err);
 	return r;
 }
 
@@ -120,7 +139,7 @@ int packer_new(struct repo *repo, struct index *index, const struct packer_optio
 	p->repo = repo;
 	p->index = index;
 	p->dry_run = options->dry_run;
-	r = packer_open(p, options->sequence, options->workers, err);
+	r = packer_open(p, options, err);
 	if (r) {
 		packer_free(p);
 		return r;
@@ -139,6 +158,7 @@ void packer_free(struct packer *p)
 	free(p->packs);
 	idset_free(&p->pending);
 	pack_builder_free(p->builder);
+	reader_free(p->reader);
 	sodium_free(p->chunker);
 	buf_free(&p->object);
 	free(p);
@@ -251,18 +271,20 @@ static int flush(struct packer *p, struct err *err)
 /* The oldest chunk under way goes into the builder, and from there, when enough is together, into a pack. */
 static int finish_one(struct packer *p, struct err *err)
 {
-	struct job *job = workers_take(p->workers);
+	struct packjob *job = workers_take(p->workers);
+	const struct buf *bytes = packjob_result(job);
 	int r;
 
 	if (job->result) {
 		*err = job->err;
 		return job->result;
 	}
-	p->stats.bytes_packed += job->compressed.len + SEAL_TAG_BYTES;
+	p->stats.bytes_packed += bytes->len + SEAL_TAG_BYTES;
+	p->stats.deltas += job->is_delta;
+	p->stats.bytes_deltas += job->is_delta ? bytes->len + SEAL_TAG_BYTES : 0;
 	if (p->dry_run)
 		return 0;
-	r = pack_builder_add(p->builder, &job->info, job->compressed.data, job->compressed.len,
-			     err);
+	r = pack_builder_add(p->builder, &job->info, bytes->data, bytes->len, err);
 	if (!r && pack_builder_bytes(p->builder) >= PACK_TARGET_BYTES)
 		r = flush(p, err);
 	return r;
@@ -277,10 +299,51 @@ static int finish_all(struct packer *p, struct err *err)
 	return r;
 }
 
-static int store_new(struct packer *p, const struct record_info *info, const void *plain,
-		     size_t len, struct err *err)
+/* Without an error whatever the source says: then there are no bases. */
+static int read_bases(struct packer *p, struct packjob *job, struct err *err)
 {
-	struct job *job;
+	struct bases_choice *choice = &job->choice;
+	struct err why = {0};
+	int r = 0;
+
+	buf_reset(&job->bases);
+	for (size_t i = 0; !r && i < choice->count; i++)
+		r = p->bases.get(p->bases.arg, job->info.kind, &choice->ids[i], &job->bases, &why);
+	if (r == -ERR_NOMEM || job->bases.failed)
+		return err_nomem(err);
+	if (r)
+		choice->count = 0;
+	return 0;
+}
+
+/*
+ * An id that is known is stored again because its copies are damaged or lost, and then only full: what rests on it must
+ * not become what it rests on.
+ */
+static int choose_bases(struct packer *p, struct packjob *job, const struct id *ids, size_t count,
+			struct err *err)
+{
+	struct bases_query query = {
+	    .kind = job->info.kind,
+	    .plain_bytes = job->info.plain_bytes,
+	    .domain = p->domain->number,
+	    .pack_count = p->packs_before,
+	    .ids = ids,
+	    .count = count,
+	};
+
+	job->choice.count = 0;
+	if (!count || !p->bases.get ||
+	    index_find(p->index, job->info.kind, &job->info.id) != INDEX_NONE ||
+	    !bases_choose(p->index, &query, &job->choice))
+		return 0;
+	return read_bases(p, job, err);
+}
+
+static int store_new(struct packer *p, const struct record_info *info, const void *plain,
+		     size_t len, const struct id *bases, size_t base_count, struct err *err)
+{
+	struct packjob *job;
 	int r = workers_full(p->workers) ? finish_one(p, err) : 0;
 
 	if (!r)
@@ -295,6 +358,8 @@ static int store_new(struct packer *p, const struct record_info *info, const voi
 	buf_reset(&job->plain);
 	buf_put(&job->plain, plain, len);
 	r = buf_check(&job->plain, err);
+	if (!r)
+		r = choose_bases(p, job, bases, base_count, err);
 	if (!r)
 		workers_submit(p->workers, job);
 	return r;
@@ -318,6 +383,12 @@ static int failed_before(const struct packer *p, struct err *err)
 int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, struct id *out_id,
 	       struct err *err)
 {
+	return packer_add_delta(p, kind, plain, len, NULL, 0, out_id, err);
+}
+
+int packer_add_delta(struct packer *p, uint8_t kind, const void *plain, size_t len,
+		     const struct id *bases, size_t base_count, struct id *out_id, struct err *err)
+{
 	struct record_info info = {.kind = kind, .plain_bytes = (uint32_t)len};
 	int r = failed_before(p, err);
 
@@ -333,7 +404,7 @@ int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, st
 	if (index_find_good(p->index, kind, &info.id) != INDEX_NONE ||
 	    idset_has(&p->pending, &info.id))
 		return 0;
-	return settle(p, store_new(p, &info, plain, len, err), err);
+	return settle(p, store_new(p, &info, plain, len, bases, base_count, err), err);
 }
 
 int packer_finish(struct packer *p, struct err *err)

@@ -15,15 +15,28 @@ struct packer_stats {
 	uint64_t bytes_new;    /* plaintext of new chunks */
 	uint64_t bytes_packed; /* new chunks, compressed and sealed */
 	uint64_t bytes_stored; /* objects that were put, padding included */
+	uint64_t deltas;       /* new chunks that were stored as deltas */
+	uint64_t bytes_deltas; /* of bytes_packed, theirs */
 	uint64_t
 	    packs_lost; /* packs that the index names and the store has no more: not rested on (I2) */
+};
+
+/*
+ * Where the packer gets the plaintext of chunks that new ones are to rest on: a cache, say. get appends exactly the bytes
+ * of that id, which it has authenticated: a delta of other bytes could not be read. Any error but ERR_NOMEM means that
+ * the chunk is stored full. Called by the thread that calls the packer.
+ */
+struct base_source {
+	int (*get)(void *arg, uint8_t kind, const struct id *id, struct buf *out, struct err *err);
+	void *arg;
 };
 
 struct packer_options {
 	uint64_t sequence; /* of the backup under way */
 	unsigned
 	    workers; /* threads that compress; 0 = one a processor. What is stored does not depend on it */
-	bool dry_run; /* ids and sizes are computed, nothing is stored */
+	const struct base_source *bases; /* copied; NULL = the repository, where the key may read */
+	bool dry_run;                    /* ids and sizes are computed, nothing is stored */
 };
 
 /*
@@ -38,6 +51,17 @@ void packer_free(struct packer *p); /* NULL is fine; what was not finished is dr
 /* The chunk's id; stores it unless a good copy is known or pending. len ≤ LIMIT_CHUNK_BYTES. */
 int packer_add(struct packer *p, uint8_t kind, const void *plain, size_t len, struct id *out_id,
 	       struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * The same for a chunk that is like others of its kind: bases names former versions of it, the best first, of which the
+ * first LIMIT_BASES that may be rested on count. It is stored as a delta of them where that is clearly smaller and
+ * FORMAT.md §4 "Delta records" allows it; else full, as is an id of which the index knows a place that is not whole. Bases
+ * that are not whole, of another domain, or new in this run are passed over. Few need be read: bases that are not used
+ * are not, nor any for a chunk that is stored already.
+ */
+int packer_add_delta(struct packer *p, uint8_t kind, const void *plain, size_t len,
+		     const struct id *bases, size_t base_count, struct id *out_id,
+		     struct err *err) ERR_UNUSED_WARN;
 
 /* Puts the last pack and the index segment. Afterwards everything that was added can be read by others. */
 int packer_finish(struct packer *p, struct err *err) ERR_UNUSED_WARN;

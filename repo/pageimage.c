@@ -41,6 +41,9 @@ struct pageimage {
 	uint8_t *scratch; /* one block of ciphertext */
 	uint64_t counter;
 	int spill_fd;
+	pageimage_read_fn
+	    *elsewhere; /* or NULL; then nothing of the above is used but size_bytes */
+	void *elsewhere_arg;
 };
 
 int pageimage_new(const char *cache_dir, size_t ram_budget_bytes, struct pageimage **out_image,
@@ -67,6 +70,26 @@ int pageimage_new(const char *cache_dir, size_t ram_budget_bytes, struct pageima
 	}
 	*out_image = p;
 	return 0;
+}
+
+int pageimage_over(pageimage_read_fn *read, void *arg, uint64_t size_bytes,
+		   struct pageimage **out_image, struct err *err)
+{
+	struct pageimage *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return err_nomem(err);
+	p->spill_fd = -1;
+	p->size_bytes = size_bytes;
+	p->elsewhere = read;
+	p->elsewhere_arg = arg;
+	*out_image = p;
+	return 0;
+}
+
+static int only_read(struct err *err)
+{
+	return err_set(err, ERR_USAGE, "this snapshot image is only for reading");
 }
 
 /* The arena is address space until it is touched, so a small image costs what it holds. */
@@ -310,6 +333,8 @@ int pageimage_write(struct pageimage *p, uint64_t offset, const void *bytes, siz
 	const uint8_t *from = bytes;
 	int rc;
 
+	if (p->elsewhere != NULL)
+		return only_read(err);
 	if (len == 0)
 		return 0;
 	if (offset > (uint64_t)INT64_MAX - len)
@@ -341,6 +366,8 @@ int pageimage_read(struct pageimage *p, uint64_t offset, void *out_bytes, size_t
 
 	if (offset > p->size_bytes || len > p->size_bytes - offset)
 		return err_set(err, ERR_USAGE, "read behind the end of a snapshot image");
+	if (p->elsewhere != NULL)
+		return p->elsewhere(p->elsewhere_arg, offset, out_bytes, len, err);
 	while (len > 0) {
 		size_t at = (size_t)(offset % BLOCK);
 		size_t n = BLOCK - at < len ? BLOCK - at : len;
@@ -374,6 +401,8 @@ int pageimage_truncate(struct pageimage *p, uint64_t size_bytes, struct err *err
 	uint8_t *last = NULL;
 	int rc;
 
+	if (p->elsewhere != NULL)
+		return only_read(err);
 	if (size_bytes >= p->size_bytes) {
 		rc = grow_blocks(p, size_bytes, err);
 		if (rc == 0)

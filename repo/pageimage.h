@@ -29,6 +29,14 @@ struct pageimage;
 int pageimage_new(const char *cache_dir, size_t ram_budget_bytes, struct pageimage **out_image,
 		  struct err *err) ERR_UNUSED_WARN;
 
+/* Gives len bytes at offset of what an image is read from. */
+typedef int pageimage_read_fn(void *arg, uint64_t offset, void *out_bytes, size_t len,
+			      struct err *err);
+
+/* An image of size_bytes that lies elsewhere and is only read, by read; writing it is ERR_USAGE. ERR_NOMEM. */
+int pageimage_over(pageimage_read_fn *read, void *arg, uint64_t size_bytes,
+		   struct pageimage **out_image, struct err *err) ERR_UNUSED_WARN;
+
 /*
  * Writes len bytes at offset and grows the image when they end behind it; a gap reads as zeros.
  * ERR_FULL no room to spill, or cache_dir is a tmpfs; ERR_IO; ERR_NOMEM; ERR_DAMAGED (see read). After a

@@ -5,7 +5,10 @@
 
 #include <sodium.h>
 
+#include "repo/plainpool.h"
+
 #define KEY_CACHE 64 /* slot keys kept; a pack has two */
+#define POOL_BYTES ((size_t)4 << 20)
 
 struct cached_key {
 	bool used;
@@ -20,6 +23,10 @@ struct reader {
 	struct comp *comp;
 	struct cached_key *keys; /* locked memory; a direct-mapped cache */
 	struct buf sealed;
+	char *scratch;
+	struct plainpool *pool;
+	unsigned records; /* tried for the chunk under way */
+	size_t held;      /* plaintext of bases that wait for others of theirs */
 };
 
 int reader_new(struct repo *repo, struct index *index, struct reader **out_reader, struct err *err)
@@ -33,6 +40,8 @@ int reader_new(struct repo *repo, struct index *index, struct reader **out_reade
 	reader->index = index;
 	reader->keys = sodium_allocarray(KEY_CACHE, sizeof(*reader->keys));
 	r = reader->keys ? comp_new(0, &reader->comp, err) : err_nomem(err);
+	if (!r)
+		r = plainpool_new(POOL_BYTES, &reader->pool, err);
 	if (r) {
 		reader_free(reader);
 		return r;
@@ -49,8 +58,26 @@ void reader_free(struct reader *reader)
 		return;
 	sodium_free(reader->keys);
 	comp_free(reader->comp);
+	plainpool_free(reader->pool);
 	buf_free(&reader->sealed);
+	free(reader->scratch);
 	free(reader);
+}
+
+int reader_set_scratch(struct reader *reader, const char *dir, struct err *err)
+{
+	char *copy = strdup(dir);
+
+	if (!copy)
+		return err_nomem(err);
+	free(reader->scratch);
+	reader->scratch = copy;
+	return 0;
+}
+
+const char *reader_scratch(const struct reader *reader)
+{
+	return reader->scratch ? reader->scratch : "";
 }
 
 struct index *reader_index(struct reader *reader)
@@ -83,23 +110,6 @@ static int slot_key(struct reader *reader, uint32_t pack, uint16_t slot, const u
 	return 0;
 }
 
-int reader_open_place(struct reader *reader, const struct index_place *place, const void *sealed,
-		      size_t len, struct buf *out, struct err *err)
-{
-	const struct index_pack *pack = &reader->index->packs[place->pack];
-	const struct domain_keys *domain;
-	const uint8_t *key;
-	struct err why = {0};
-	int r = slot_key(reader, place->pack, place->slot, &key, err);
-
-	if (r)
-		return r;
-	/* A maintenance key opens lists without being able to recompute their ids. */
-	domain = keys_domain(reader->repo->keys, pack->slots[place->slot].domain, &why);
-	return record_open(reader->comp, key, place->counter, reader->repo->conf.repo, domain,
-			   &place->info, sealed, len, out, err);
-}
-
 /* Says which chunk of which pack an error is about: check and the operator ask for both. */
 static int name_place(const struct reader *reader, const struct index_place *place, struct err *err)
 {
@@ -114,59 +124,196 @@ static int name_place(const struct reader *reader, const struct index_place *pla
 			  ID_SHORT_CHARS, hex);
 }
 
-static int read_place(struct reader *reader, const struct index_place *place, struct buf *out,
-		      struct err *err)
+/* Everything but what is wrong with these bytes. */
+static bool ends_all(int r)
 {
-	int r;
-
-	buf_reset(&reader->sealed);
-	r = store_get_range(reader->repo->store, STORE_DATA,
-			    &reader->index->packs[place->pack].name, place->offset,
-			    place->stored_bytes, &reader->sealed, err);
-	if (!r)
-		r = reader_open_place(reader, place, reader->sealed.data, reader->sealed.len, out,
-				      err);
-	return r ? name_place(reader, place, err) : 0;
+	return r == -ERR_NOMEM || r == -ERR_KEY;
 }
 
-/* 1 when no place of the id gave the chunk; *why then tells of the last, or of none. */
-static int try_places(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
-		      struct err *why)
+static int open_record(struct reader *reader, const struct index_place *place, struct span bases,
+		       const void *sealed, size_t len, struct buf *out, struct err *err)
 {
-	uint32_t at = index_find(reader->index, kind, id);
-	char hex[ID_HEX_CHARS + 1];
-	size_t before = out->len;
-	int r;
+	const struct index_pack *pack = &reader->index->packs[place->pack];
+	const struct domain_keys *domain;
+	const uint8_t *key;
+	struct err why = {0};
+	int r = slot_key(reader, place->pack, place->slot, &key, err);
 
-	if (at == INDEX_NONE) {
-		id_hex(id, hex);
-		err_set(why, ERR_MISSING,
-			"a part of it (chunk %.*s) is missing from the repository; 'nightjar "
-			"check' names the damage",
-			ID_SHORT_CHARS, hex);
+	if (r)
+		return r;
+	/* A maintenance key opens lists without being able to recompute their ids. */
+	domain = keys_domain(reader->repo->keys, pack->slots[place->slot].domain, &why);
+	return record_open_delta(reader->comp, key, place->counter, reader->repo->conf.repo, domain,
+				 &place->info, bases, sealed, len, out, err);
+}
+
+static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
+		      unsigned below_depth, bool keep, struct buf *out, struct err *why);
+
+/* Appends one base from wherever it is to be had below that depth. 1 when it is not, and err tells where the damage is. */
+static int get_base(struct reader *reader, const struct record_info *info, size_t n,
+		    struct buf *out, struct err *err)
+{
+	struct span plain;
+
+	if (!plainpool_get(reader->pool, info->kind, &info->bases[n], info->depth, &plain))
+		return try_places(reader, info->kind, &info->bases[n], info->depth, true, out, err);
+	buf_put(out, plain.p, plain.len);
+	return buf_check(out, err);
+}
+
+/*
+ * 1 when one of them cannot be had: the record that rests on them may be whole.
+ *
+ * Bases go into one buffer, one after the other. Below a base the same happens again, to a depth of 255 at most, as
+ * each step leads strictly lower; what waits meanwhile is counted, so that hostile bases end at a limit.
+ */
+static int get_bases(struct reader *reader, const struct record_info *info, struct buf *out,
+		     struct err *err)
+{
+	size_t held = reader->held;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < info->base_count; i++) {
+		r = get_base(reader, info, i, out, err);
+		reader->held = held + out->len;
+		if (!r && reader->held > LIMIT_BASES_HELD_BYTES)
+			r = err_set(err, ERR_DAMAGED, "its bases are too large");
 	}
-	for (; at != INDEX_NONE; at = reader->index->places[at].next) {
-		r = read_place(reader, &reader->index->places[at], out, why);
-		if (!r || r == -ERR_NOMEM || r == -ERR_KEY)
-			return r;
-		out->len = before;
+	reader->held = held;
+	return r;
+}
+
+static int read_sealed(struct reader *reader, const struct index_place *place, struct err *err)
+{
+	buf_reset(&reader->sealed);
+	return store_get_range(reader->repo->store, STORE_DATA,
+			       &reader->index->packs[place->pack].name, place->offset,
+			       place->stored_bytes, &reader->sealed, err);
+}
+
+static int read_place(struct reader *reader, uint32_t at, bool keep, struct buf *out,
+		      struct err *err)
+{
+	/* A copy: what the index is made of may move while bases are looked for. */
+	const struct index_place place = reader->index->places[at];
+	struct buf bases = {0};
+	size_t before = out->len;
+	int r = 0;
+
+	/* Counted before anything is tried: also what leads nowhere must end. */
+	if (++reader->records > LIMIT_CLOSURE)
+		r = err_set(err, ERR_DAMAGED, "it rests on more than %u records", LIMIT_CLOSURE);
+	if (!r)
+		r = get_bases(reader, &place.info, &bases, err);
+	/* After the bases: they are read through the same buffer. */
+	if (!r)
+		r = read_sealed(reader, &place, err);
+	if (!r)
+		r = open_record(reader, &place, (struct span){bases.data, bases.len},
+				reader->sealed.data, reader->sealed.len, out, err);
+	buf_wipe(&bases);
+	if (!r && keep)
+		plainpool_put(reader->pool, place.info.kind, &place.info.id, place.info.depth,
+			      out->data + before, out->len - before);
+	if (r > 0)
+		return -err->code; /* which names another place */
+	return r ? name_place(reader, &place, err) : 0;
+}
+
+static int no_place(const struct id *id, struct err *err)
+{
+	char hex[ID_HEX_CHARS + 1];
+
+	id_hex(id, hex);
+	(void)err_set(err, ERR_MISSING,
+		      "a part of it (chunk %.*s) is missing from the repository; 'nightjar "
+		      "check' names the damage",
+		      ID_SHORT_CHARS, hex);
+	return 1;
+}
+
+/*
+ * 1 when no place of the id below that depth gave the chunk; *why then tells of the last, or of none. Places that are
+ * whole as far as the index knows come first; the others are still tried.
+ */
+static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
+		      unsigned below_depth, bool keep, struct buf *out, struct err *why)
+{
+	size_t before = out->len;
+	int r = no_place(id, why);
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (uint32_t at = index_find(reader->index, kind, id); at != INDEX_NONE;
+		     at = reader->index->places[at].next) {
+			if (reader->index->places[at].info.depth >= below_depth ||
+			    index_place_whole(reader->index, at) != (pass == 0))
+				continue;
+			r = read_place(reader, at, keep, out, why);
+			if (!r || ends_all(r))
+				return r;
+			out->len = before;
+		}
 	}
 	return 1;
+}
+
+static int get_known(struct reader *reader, uint8_t kind, const struct id *id, bool keep,
+		     struct buf *out, struct err *why)
+{
+	struct span plain;
+
+	reader->records = 0;
+	reader->held = 0;
+	if (!plainpool_get(reader->pool, kind, id, LIMIT_DEPTH + 1, &plain))
+		return try_places(reader, kind, id, LIMIT_DEPTH + 1, keep, out, why);
+	buf_put(out, plain.p, plain.len);
+	return buf_check(out, why);
 }
 
 int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
 	       struct err *err)
 {
 	struct err why = {0};
-	int r = try_places(reader, kind, id, out, &why);
+	int r = get_known(reader, kind, id, false, out, &why);
 
 	if (r > 0 && !reader->index->rescued) {
 		r = index_rescue(reader->repo, reader->index, err);
 		if (r)
 			return r;
-		r = try_places(reader, kind, id, out, &why);
+		r = get_known(reader, kind, id, false, out, &why);
 	}
 	if (r)
 		*err = why;
 	return r ? -err->code : 0;
+}
+
+int reader_get_base(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
+		    struct err *err)
+{
+	int r = get_known(reader, kind, id, true, out, err);
+
+	return r ? -err->code : 0;
+}
+
+int reader_open_place(struct reader *reader, const struct index_place *place, const void *sealed,
+		      size_t len, struct buf *out, struct err *err)
+{
+	struct buf bases = {0};
+	size_t before = out->len;
+	int r;
+
+	reader->records = 1; /* this one */
+	reader->held = 0;
+	r = get_bases(reader, &place->info, &bases, err);
+	if (!r)
+		r = open_record(reader, place, (struct span){bases.data, bases.len}, sealed, len,
+				out, err);
+	buf_wipe(&bases);
+	if (!r)
+		plainpool_put(reader->pool, place->info.kind, &place->info.id, place->info.depth,
+			      out->data + before, out->len - before);
+	if (r > 0)
+		err->code = ERR_MISSING;
+	return r > 0 ? -ERR_MISSING : r;
 }

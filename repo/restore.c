@@ -12,9 +12,11 @@
 #include "core/glob.h"
 #include "core/sha256.h"
 #include "repo/browse.h"
-#include "repo/dbfile.h"
 #include "repo/fswrite.h"
+#include "repo/image_read.h"
 #include "repo/linktable.h"
+#include "repo/restore_db.h"
+#include "repo/snapshot.h"
 
 #define IO_BYTES (1u << 20)
 
@@ -175,6 +177,7 @@ struct sink {
 	const char *path;
 	struct content_spread spread;
 	struct sha256 *sha; /* of the stored bytes */
+	uint64_t untold;    /* bytes of an image since the last tick */
 };
 
 static int sink_bytes(void *arg, const void *bytes, size_t len, struct err *err)
@@ -247,47 +250,32 @@ static const struct manifest_db *db_of(const struct run *run, const char *path)
 	return NULL;
 }
 
-/*
- * The image is still in the journal_mode that VACUUM INTO left it in, or, kept page by page, in WAL mode: a reader
- * of that makes a -wal and a -shm, which are nothing but litter beside a temporary name.
- */
-static int verify_image(const char *temp, struct err *err)
+static int verify_tick(void *arg, const char *phase, uint64_t done, uint64_t total)
 {
-	static const char *const tails[] = {"-wal", "-shm"};
-	bool ok = true, unchecked = false;
-	char *text = NULL;
-	int r = dbfile_verify(temp, 0, NULL, &ok, &unchecked, &text, err);
+	struct err ignored = {0};
 
-	if (!r && !ok)
-		r = err_set(err, ERR_DAMAGED, "integrity_check failed: %s", text ? text : "");
-	free(text);
-	for (size_t i = 0; i < 2; i++) {
-		char *side = NULL;
-
-		if (asprintf(&side, "%s%s", temp, tails[i]) < 0)
-			return err_nomem(err);
-		(void)unlink(side);
-		free(side);
-	}
-	return r;
+	(void)phase;
+	(void)done;
+	(void)total;
+	return tick(arg, "", &ignored);
 }
 
 /* A database's image is what the manifest says, is checked on request, and gets its journal_mode back. */
-static int finish_database(struct run *run, struct fsw_file *file, const char *path,
-			   const struct id *digest, struct err *err)
+static int finish_database(struct run *run, struct fsw_file *file, const struct entry *e,
+			   const char *path, const struct id *digest, struct err *err)
 {
 	const struct manifest_db *db = db_of(run, path);
-	const char *temp = fsw_file_temp_path(file);
+	struct dbfile_progress progress = {verify_tick, run};
 	int r = 0;
 
 	if (!db)
 		return err_set(err, ERR_DAMAGED, "the manifest does not describe this database");
 	if (memcmp(digest->b, db->image_sha256, ID_BYTES) != 0)
 		return err_set(err, ERR_DAMAGED, "the image is not the one that was backed up");
-	if (run->options->verify && db->verdict == 1)
-		r = verify_image(temp, err);
-	if (!r && db->method != 3)
-		r = dbfile_set_journal_mode(temp, db->journal_mode, err);
+	if (run->options->verify && db->verdict == SNAPSHOT_CLEAN)
+		r = restore_db_verify(file, path, e->size, &progress, err);
+	if (!r)
+		r = restore_db_put_mode(file, e->size, db, err);
 	if (!r)
 		run->result->databases++;
 	return r;
@@ -314,13 +302,56 @@ static int move_sidecars(struct run *run, const char *rel, const char *path, str
 	return r;
 }
 
+/* Pages of a database come in the order of its b-trees. */
+static int sink_page(void *arg, uint64_t offset, const void *bytes, size_t len, struct err *err)
+{
+	struct sink *s = arg;
+	int r = fsw_file_write(s->file, offset, bytes, len, err);
+
+	s->untold += len;
+	if (!r && s->untold >= IO_BYTES) {
+		s->untold = 0;
+		r = tick(s->run, s->path, err);
+	}
+	return r;
+}
+
+/* The image is hashed as it lies in the target, so what --verify asks for is done. */
+static int write_image(struct run *run, struct fsw_file *file, const struct entry *e,
+		       const struct chunk_ref *children, const char *path, struct err *err)
+{
+	struct sink sink = {.run = run, .file = file, .path = path};
+	const struct cells_target target = {&sink, sink_page};
+	struct id digest;
+	int r = image_decode(run->reader, e, children, &target, err);
+
+	if (!r)
+		r = tick(run, path, err);
+	if (!r)
+		r = sha256_new(&sink.sha, err);
+	if (!r)
+		r = read_back_range(run, file, 0, e->size, sink.sha, err);
+	if (!r)
+		r = sha256_final(sink.sha, &digest, err);
+	sha256_free(sink.sha);
+	run->result->bytes += e->size;
+	if (!r)
+		r = finish_database(run, file, e, path, &digest, err);
+	if (!r && run->options->verify)
+		run->result->verified++;
+	return r;
+}
+
 static int write_content(struct run *run, struct fsw_file *file, const struct entry *e,
 			 const struct chunk_ref *children, const char *path, struct err *err)
 {
 	struct sink sink = {.run = run, .file = file, .path = path, .spread = {.entry = e}};
 	struct id digest;
-	int r = sha256_new(&sink.sha, err);
+	int r;
 
+	if (e->encoding == ENCODING_CELLS)
+		return write_image(run, file, e, children, path, err);
+	r = sha256_new(&sink.sha, err);
 	if (!r)
 		r = content_each(run->reader, e, children, sink_bytes, &sink, err);
 	if (!r)
@@ -328,8 +359,8 @@ static int write_content(struct run *run, struct fsw_file *file, const struct en
 	sha256_free(sink.sha);
 	if (!r && run->options->verify)
 		r = read_back(run, file, e, &digest, err);
-	if (!r && e->encoding == ENCODING_DATABASE)
-		r = finish_database(run, file, path, &digest, err);
+	if (!r && entry_is_database(e))
+		r = finish_database(run, file, e, path, &digest, err);
 	return r;
 }
 
@@ -348,7 +379,7 @@ static int pretend_file(struct run *run, const char *path, const char *rel, cons
 	if (is_link)
 		return 0;
 	run->result->bytes += content_stored_bytes(e);
-	run->result->databases += e->encoding == ENCODING_DATABASE;
+	run->result->databases += entry_is_database(e);
 	return linktable_add(&run->links, e->link, rel, err);
 }
 
@@ -372,7 +403,7 @@ static int restore_file(struct run *run, const char *path, const char *rel, cons
 	if (r)
 		return r;
 	r = write_content(run, file, e, children, path, err);
-	if (!r && e->encoding == ENCODING_DATABASE)
+	if (!r && entry_is_database(e))
 		r = move_sidecars(run, rel, path, err);
 	if (r) {
 		fsw_file_abort(file);

@@ -65,7 +65,7 @@ static int count_file(struct run *run, const char *path, const struct entry *e,
 	struct file file = {.run = run};
 	int r = content_refs(run->reader, e, children, path, count_file_chunk, &file, err);
 
-	for (size_t i = 0; !r && e->encoding == ENCODING_DATABASE && i < run->m->db_count; i++) {
+	for (size_t i = 0; !r && entry_is_database(e) && i < run->m->db_count; i++) {
 		if (strcmp(run->m->dbs[i].path, path) == 0)
 			run->night->db_stored[i] += file.stored;
 	}

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "repo/image_read.h"
+
 void tree_node_free(struct tree_node *node)
 {
 	tree_body_free(&node->body);
@@ -182,21 +184,14 @@ static int feed_chunk(struct feed *f, const struct id *id, struct err *err)
 	return f->fn(f->arg, f->chunk.data, f->chunk.len, err);
 }
 
-/* One chunk-list node. {0} is valid for list_node_free. */
-struct list_node {
-	struct chunk_ref *children;
-	size_t count;
-	struct list_body body;
-};
-
-static void list_node_free(struct list_node *n)
+void list_node_free(struct list_node *n)
 {
 	list_body_free(&n->body);
 	free(n->children);
 }
 
-static int list_node_load(struct reader *reader, const struct id *list, unsigned max_level,
-			  struct list_node *n, struct err *err)
+int list_node_load(struct reader *reader, const struct id *list, unsigned max_level,
+		   struct list_node *n, struct err *err)
 {
 	struct buf bytes = {0};
 	int r = reader_get(reader, CHUNK_LIST, list, &bytes, err);
@@ -277,6 +272,8 @@ int content_each(struct reader *reader, const struct entry *entry, const struct 
 	    .reader = reader, .most = content_stored_bytes(entry), .fn = fn, .arg = arg};
 	int r = 0;
 
+	if (entry->encoding == ENCODING_CELLS)
+		return image_each(reader, entry, children, fn, arg, err);
 	if (entry->shape == SHAPE_LIST)
 		r = feed_list(&f, &children[0].id, LIMIT_NODE_LEVELS, err);
 	for (size_t i = 0; !r && entry->shape == SHAPE_INLINE && i < entry->child_count; i++)

@@ -33,8 +33,22 @@ int tree_each(struct reader *reader, const struct id *list, tree_entry_fn *fn, v
 int tree_lookup(struct reader *reader, const struct id *root, const char *path, tree_entry_fn *fn,
 		void *arg, struct err *err) ERR_UNUSED_WARN;
 
+/* One chunk-list node. {0} is valid for list_node_free. */
+struct list_node {
+	struct chunk_ref *children; /* [0] is the body */
+	size_t count;
+	struct list_body body;
+};
+int list_node_load(struct reader *reader, const struct id *list, unsigned max_level,
+		   struct list_node *out_node, struct err *err) ERR_UNUSED_WARN;
+void list_node_free(struct list_node *node);
+
 typedef int content_bytes_fn(void *arg, const void *bytes, size_t len, struct err *err);
-/* The stored bytes of a file entry, in order (of a sparse file, its extents' data). ERR_DAMAGED when they are not as many as the entry says. */
+/*
+ * The bytes of a file entry, in order (of a sparse file, its extents' data; of a database, its image, which is put together in
+ * memory and encrypted scratch space first: image_read does without where order does not matter). ERR_DAMAGED when they are not
+ * as many as the entry says.
+ */
 int content_each(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
 		 content_bytes_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
 
@@ -59,7 +73,7 @@ struct content_spread {
 };
 size_t content_spread_next(struct content_spread *s, size_t len, uint64_t *out_offset);
 
-/* Stored bytes of a file entry: its size, or the sum of its extents. */
+/* Bytes of a file entry: its size, or the sum of its extents. */
 uint64_t content_stored_bytes(const struct entry *entry);
 
 #endif

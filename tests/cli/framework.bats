@@ -122,6 +122,17 @@ usage_error() { # PATTERN ARG…: exit 2, nothing on stdout, one clear line
 	[ "$output" = "$usage" ]
 }
 
+@test "help of a group of commands: before it, behind it, by name" {
+	for words in 'help key' '-h key' 'key -h' 'key --help'; do
+		# shellcheck disable=SC2086
+		run nightjar $words
+		assert_status 0
+		assert_output "Usage: nightjar key COMMAND*key passwd*"
+	done
+	usage_error "*'key' needs one of: add, *" key
+	usage_error "*'key' needs one of: add, *" key -h add
+}
+
 @test "help about what is no command" {
 	usage_error "*unknown command 'nope'*" help nope
 	usage_error "*unknown command 'version nope'*" help version nope

@@ -27,7 +27,7 @@ import sys
 CONFIG, KEY_SLOT, ROSTER, PACK, INDEX, RECORD, CONDEMN, KEY_FILE = range(1, 9)
 DATA, TREE, TREE_BODY, CHUNKS, CHUNKS_BODY = range(1, 6)  # kinds of chunk
 TO_R, TO_M = 1, 2  # recipients of a slot
-RAW = 3  # how a database was read
+VACUUM = 1  # how a database was read
 MAX_OBJECT, MAX_CHUNK, LEVELS = 256 << 20, 8 << 20, 8
 
 
@@ -881,8 +881,8 @@ class Extraction:
             os.truncate(out, file.size)
             database = self.images.get(inside)
             check_image(file, database, digest)
-            if file.encoding == 1 and database.method != RAW and database.journal == b"wal":
-                os.pwrite(out, b"\2\2", 18)  # §9: an image is never in WAL mode
+            if file.encoding == 1 and database.method == VACUUM and database.journal == b"wal":
+                os.pwrite(out, b"\2\2", 18)  # §9: VACUUM INTO takes it out of WAL mode
         except (Damage, OSError) as error:
             os.unlink(path)
             raise Damage(f"{show(inside)}: left out: {error}") from None

@@ -380,29 +380,104 @@ static void busy_and_hot_journal(void **state)
 	(void)close(ready[1]);
 }
 
+/* What SQLite itself says of a file whose first bytes were changed. */
 static void journal_modes(void **state)
 {
 	struct fixture *f = *state;
 	static const struct {
 		const char *mode;
 		int version;
-	} steps[] = {{"wal", 2},     {"memory", 2}, {"wal", 2}, {"delete", 1},
-		     {"persist", 1}, {"off", 1},    {"wal", 2}, {"truncate", 1}};
-	char side[400];
-	struct err err = {0};
-	size_t i;
+	} steps[] = {{"wal", 2},     {"memory", 2}, {"wal", 2},     {"delete", 1},
+		     {"persist", 1}, {"off", 1},    {"", 1},        {"wal", 2},
+		     {"WAL", 2},     {"wal2", 2},   {"truncate", 1}};
+	size_t i, len = 0;
 
 	kit_make(f->kit.db, FILL);
 	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		assert_int_equal(dbfile_set_journal_mode(f->kit.db, steps[i].mode, &err), 0);
+		uint8_t *bytes = kit_slurp(f->kit.db, &len);
+		sqlite3 *db;
+
+		dbfile_put_mode(steps[i].mode, bytes);
+		kit_spew(f->kit.db, bytes, len);
+		free(bytes);
 		assert_int_equal(header_version(f->kit.db), steps[i].version);
-		assert_false(kit_exists(kit_path(&f->kit, "app.db-wal", side)));
-		assert_false(kit_exists(kit_path(&f->kit, "app.db-shm", side)));
-		assert_false(kit_exists(kit_path(&f->kit, "app.db-journal", side)));
+		db = kit_open(f->kit.db);
+		assert_int_equal(kit_int(db, "SELECT journal_mode='wal' FROM pragma_journal_mode"),
+				 steps[i].version == 2);
+		assert_int_equal(kit_int(db, "SELECT integrity_check='ok' FROM "
+					     "pragma_integrity_check"),
+				 1);
+		assert_int_equal(kit_int(db, "SELECT count(*) FROM t"), 5000);
+		(void)sqlite3_close(db);
 	}
-	kit_spew(kit_path(&f->kit, "app.db-wal", side), "stale", 5);
-	assert_int_equal(dbfile_set_journal_mode(f->kit.db, "wal", &err), -ERR_EXISTS);
-	assert_int_equal(dbfile_set_journal_mode(f->dest, "wal", &err), -ERR_MISSING);
+}
+
+static void no_journal_mode_in_what_is_no_database(void **state)
+{
+	uint8_t head[DBFILE_MODE_BYTES] = "SQLite format 4", same[DBFILE_MODE_BYTES];
+
+	(void)state;
+	memcpy(same, head, sizeof(same));
+	dbfile_put_mode("wal", head);
+	assert_memory_equal(head, same, sizeof(same));
+}
+
+struct contents {
+	uint8_t *p;
+	size_t len;
+	int rc; /* given instead of bytes */
+};
+
+static int bytes_read(void *arg, uint64_t offset, void *out, size_t len, struct err *err)
+{
+	const struct contents *b = arg;
+
+	if (b->rc != 0)
+		return err_set(err, (enum err_code)b->rc, "no bytes today");
+	assert_true(offset <= b->len && len <= b->len - offset);
+	memcpy(out, b->p + offset, len);
+	return 0;
+}
+
+static int cancel_first(void *arg, const char *phase, uint64_t done, uint64_t total)
+{
+	(void)done;
+	(void)total;
+	assert_string_equal(phase, "verify");
+	return ++*(unsigned *)arg > 0;
+}
+
+static void verify_of_bytes(void **state)
+{
+	struct fixture *f = *state;
+	struct contents b = {0};
+	struct dbfile_bytes bytes = {bytes_read, &b, 0};
+	unsigned ticks = 0;
+	struct dbfile_progress stop = {cancel_first, &ticks};
+	struct err err = {0};
+	char *text = NULL;
+	bool ok = false;
+
+	kit_make(f->kit.db, "PRAGMA journal_mode=wal;" FILL);
+	b.p = kit_slurp(f->kit.db, &b.len);
+	bytes.size_bytes = b.len;
+	assert_int_equal(dbfile_verify_bytes("a", &bytes, NULL, &ok, &text, &err), 0);
+	assert_true(ok);
+	assert_null(text);
+	assert_int_equal(dbfile_verify_bytes("a", &bytes, &stop, &ok, &text, &err), -ERR_CANCELLED);
+	assert_int_equal(ticks, 1);
+	b.rc = ERR_IO;
+	assert_int_equal(dbfile_verify_bytes("a", &bytes, NULL, &ok, &text, &err), -ERR_IO);
+	assert_false(ok);
+	assert_string_equal(err.text, "a: no bytes today");
+	free(text);
+	b.rc = 0;
+	memset(b.p + 4096 * 3, 0xff, 4096 * 4);
+	assert_int_equal(dbfile_verify_bytes("a", &bytes, NULL, &ok, &text, &err), 0);
+	assert_false(ok);
+	assert_non_null(text);
+	free(text);
+	free(b.p);
 }
 
 int main(void)
@@ -422,6 +497,8 @@ int main(void)
 	    TEST(verify_of_no_database),
 	    TEST(busy_and_hot_journal),
 	    TEST(journal_modes),
+	    TEST(no_journal_mode_in_what_is_no_database),
+	    TEST(verify_of_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

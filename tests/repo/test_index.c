@@ -107,9 +107,9 @@ static void test_several_places(void **state)
 
 		assert_true(at != INDEX_NONE);
 		if (left == 2)
-			index->packs[index->places[at].pack].bad = true;
+			index_mark_pack(index, index->places[at].pack);
 		else
-			index->places[at].bad = true;
+			index_mark_place(index, at);
 	}
 	assert_int_equal(index_find_good(index, CHUNK_DATA, &id), INDEX_NONE);
 	assert_true(index_find(index, CHUNK_DATA, &id) != INDEX_NONE);

@@ -289,14 +289,52 @@ static void missing_cache_directory_is_named(void **state)
 	pageimage_free(p);
 }
 
+static int count_up(void *arg, uint64_t offset, void *out_bytes, size_t len, struct err *err)
+{
+	uint8_t *to = out_bytes;
+
+	if (*(const bool *)arg)
+		return err_set(err, ERR_IO, "gone");
+	for (size_t i = 0; i < len; i++)
+		to[i] = (uint8_t)(offset + i);
+	return 0;
+}
+
+static void bytes_that_lie_elsewhere_are_only_read(void **state)
+{
+	struct pageimage *p = NULL;
+	struct err err = {0};
+	bool gone = false;
+	uint8_t got[4];
+
+	(void)state;
+	assert_int_equal(pageimage_over(count_up, &gone, 200000, &p, &err), 0);
+	assert_int_equal(pageimage_size(p), 200000);
+	assert_int_equal(pageimage_read(p, 199996, got, 4, &err), 0);
+	assert_memory_equal(got, "\x3c\x3d\x3e\x3f", 4);
+	assert_int_equal(pageimage_read(p, 199997, got, 4, &err), -ERR_USAGE);
+	assert_int_equal(pageimage_write(p, 0, "x", 1, &err), -ERR_USAGE);
+	assert_int_equal(pageimage_truncate(p, 0, &err), -ERR_USAGE);
+	assert_int_equal(pageimage_truncate(p, 300000, &err), -ERR_USAGE);
+	assert_int_equal(pageimage_size(p), 200000);
+	gone = true;
+	assert_int_equal(pageimage_read(p, 0, got, 4, &err), -ERR_IO);
+	pageimage_free(p);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(behaves_like_a_file),          TEST(spill_is_unnamed_and_unreadable),
-	    TEST(changed_spill_is_damage),      TEST(replayed_spill_is_damage),
-	    TEST(reads_outside_are_refused),    TEST(full_disk_is_full_and_loses_nothing),
-	    TEST(tmpfs_is_refused_when_needed), TEST(missing_cache_directory_is_named),
+	    TEST(behaves_like_a_file),
+	    TEST(spill_is_unnamed_and_unreadable),
+	    TEST(changed_spill_is_damage),
+	    TEST(replayed_spill_is_damage),
+	    TEST(reads_outside_are_refused),
+	    TEST(full_disk_is_full_and_loses_nothing),
+	    TEST(tmpfs_is_refused_when_needed),
+	    TEST(missing_cache_directory_is_named),
+	    TEST(bytes_that_lie_elsewhere_are_only_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

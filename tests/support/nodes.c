@@ -53,7 +53,7 @@ int nodes_list_body(const uint8_t *bytes, size_t len, struct buf *out, struct er
 
 	if (rc != 0)
 		return rc;
-	list_body_put(out, body.level, body.bytes, body.count);
+	list_body_put(out, body.level, body.bytes, body.keys, body.count);
 	list_body_free(&body);
 	return 0;
 }

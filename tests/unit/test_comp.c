@@ -239,6 +239,198 @@ static void levels_and_lengths_are_bounded(void **state)
 	free(big);
 }
 
+/* --- deltas --- */
+
+/* Rows of a table: two nights of it differ in one row of many. */
+static void put_rows(struct buf *b, size_t len, unsigned night)
+{
+	for (unsigned row = 0; b->len < len; row++) {
+		unsigned seed = row * 2654435761u + (row % 97 == 5 ? night : 0);
+
+		for (unsigned i = 0; i < 40; i++) {
+			seed = seed * 1103515245u + 12345;
+			buf_put_u8(b, (uint8_t)("0123456789abcdef"[seed >> 28]));
+		}
+	}
+	b->len = len;
+}
+
+static struct buf delta_of(struct comp *c, const struct buf *prefix, const struct buf *plain)
+{
+	struct buf packed = {0};
+	struct err err = {0};
+
+	buf_put(&packed, "front", 5);
+	assert_int_equal(
+	    comp_put_delta(c, prefix->data, prefix->len, plain->data, plain->len, &packed, &err),
+	    0);
+	assert_memory_equal(packed.data, "front", 5);
+	memmove(packed.data, packed.data + 5, packed.len - 5);
+	packed.len -= 5;
+	return packed;
+}
+
+static int undelta(const struct buf *prefix, const struct buf *packed, size_t plain_len,
+		   struct buf *out, struct err *err)
+{
+	return comp_get_delta(comp, prefix->data, prefix->len, packed->data, packed->len, plain_len,
+			      out, err);
+}
+
+static void assert_delta(const struct buf *prefix, const struct buf *plain, size_t at_most)
+{
+	struct buf packed = delta_of(comp, prefix, plain), back = {0};
+	struct err err = {0};
+
+	assert_true(packed.len <= at_most);
+	assert_memory_equal(packed.data, "\x28\xb5\x2f\xfd\x00", 5);
+	buf_put(&back, "front", 5);
+	assert_int_equal(undelta(prefix, &packed, plain->len, &back, &err), 0);
+	assert_int_equal(back.len, plain->len + 5);
+	assert_memory_equal(back.data, "front", 5);
+	if (plain->len)
+		assert_memory_equal(back.data + 5, plain->data, plain->len);
+	buf_free(&packed);
+	buf_free(&back);
+}
+
+static void deltas_come_back(void **state)
+{
+	const size_t lens[] = {0, 1, 1000, 65536, 262144, LIMIT_CHUNK_BYTES};
+	struct buf old = {0}, now = {0}, none = {0};
+	size_t most;
+
+	(void)state;
+	for (size_t i = 0; i < 6; i++) {
+		buf_reset(&old);
+		buf_reset(&now);
+		put_rows(&old, lens[i], 1);
+		put_rows(&now, lens[i], 2);
+		/* Small where chunks of rows are; how small one of 8 MiB becomes is not promised. */
+		most = lens[i] > 262144 ? lens[i] : lens[i] / 20 + 100;
+		assert_delta(&old, &now, most);
+		assert_delta(&now, &old, most);
+		assert_delta(&old, &none, 20);
+		assert_delta(&none, &now, lens[i] + 100);
+	}
+	buf_free(&old);
+	buf_free(&now);
+}
+
+/* The window covers bases and plaintext: with 1 MiB of it the second half would find nothing. */
+static void the_window_covers_all(void **state)
+{
+	struct buf bases = {0}, now = {0};
+
+	(void)state;
+	put_rows(&bases, 1500000, 1);
+	put_rows(&now, 1500000, 2);
+	assert_delta(&bases, &now, 40000);
+	buf_free(&bases);
+	buf_free(&now);
+}
+
+/* A worker's context has seen other chunks than another's; what it makes must not tell. */
+static void deltas_depend_on_nothing_else(void **state)
+{
+	struct buf old = {0}, now = {0}, large = {0}, plain[2] = {0}, delta[2] = {0};
+	struct comp *fresh = NULL;
+	struct err err = {0};
+	uint8_t codec;
+
+	(void)state;
+	put_rows(&old, 100000, 1);
+	put_rows(&now, 90000, 2);
+	put_rows(&large, 3000000, 1); /* so large that a window which is left set would show */
+	for (size_t n = 0; n < 20; n++) {
+		struct buf noise = {0}, made;
+
+		assert_int_equal(comp_new(0, &fresh, &err), 0);
+		delta[1] = delta_of(fresh, &old, &now);
+		comp_free(fresh);
+		assert_int_equal(comp_new(0, &fresh, &err), 0);
+		buf_reset(&plain[1]);
+		assert_int_equal(comp_put(fresh, large.data, large.len, &plain[1], &codec, &err),
+				 0);
+		comp_free(fresh);
+		put_rows(&noise, 1 + n * n * 4000, (unsigned)n);
+		made = delta_of(comp, &now, &noise);
+		buf_free(&made);
+		delta[0] = delta_of(comp, &old, &now);
+		buf_reset(&plain[0]);
+		assert_int_equal(comp_put(comp, large.data, large.len, &plain[0], &codec, &err), 0);
+		assert_int_equal(plain[0].len, plain[1].len);
+		assert_memory_equal(plain[0].data, plain[1].data, plain[0].len);
+		assert_int_equal(delta[0].len, delta[1].len);
+		assert_memory_equal(delta[0].data, delta[1].data, delta[0].len);
+		buf_free(&noise);
+		buf_free(&delta[0]);
+		buf_free(&delta[1]);
+	}
+	buf_free(&old);
+	buf_free(&now);
+	buf_free(&large);
+	buf_free(&plain[0]);
+	buf_free(&plain[1]);
+}
+
+static void refuse_delta(const struct buf *prefix, const struct buf *packed, size_t plain_len)
+{
+	struct buf out = {0};
+	struct err err = {0};
+
+	buf_put(&out, "kept", 4);
+	assert_int_equal(undelta(prefix, packed, plain_len, &out, &err), -ERR_DAMAGED);
+	assert_int_equal(out.len, 4);
+	assert_true(err.text[0] != '\0');
+	buf_free(&out);
+}
+
+static void damaged_deltas_are_refused(void **state)
+{
+	struct buf old = {0}, now = {0}, packed, none = {0};
+
+	(void)state;
+	put_rows(&old, 5000, 1);
+	put_rows(&now, 5000, 2);
+	packed = delta_of(comp, &old, &now);
+	refuse_delta(&old, &packed, now.len - 1);
+	refuse_delta(&old, &packed, now.len + 1);
+	refuse_delta(&old, &packed, (size_t)LIMIT_CHUNK_BYTES + 1);
+	refuse_delta(&none, &packed, now.len); /* matches reach back before the start */
+	old.len = COMP_PREFIX_BYTES + 1;
+	refuse_delta(&old, &packed, now.len);
+	old.len = 5000;
+	for (size_t len = packed.len; packed.len > 0; packed.len = --len)
+		refuse_delta(&old, &(struct buf){.data = packed.data, .len = packed.len - 1},
+			     now.len);
+	/* And no refusal leaves a prefix behind. */
+	refuse(CODEC_DELTA, now.data, now.len, now.len);
+	round_trip(now.data, now.len, CODEC_ZSTD);
+	buf_free(&old);
+	buf_free(&now);
+	buf_free(&packed);
+}
+
+static void too_large_deltas_are_not_made(void **state)
+{
+	uint8_t *big = calloc(1, (size_t)COMP_PREFIX_BYTES + 1);
+	struct buf out = {0};
+	struct err err = {0};
+
+	(void)state;
+	assert_non_null(big);
+	assert_int_equal(
+	    comp_put_delta(comp, big, 10, big, (size_t)LIMIT_CHUNK_BYTES + 1, &out, &err),
+	    -ERR_LIMIT);
+	assert_int_equal(
+	    comp_put_delta(comp, big, (size_t)COMP_PREFIX_BYTES + 1, big, 10, &out, &err),
+	    -ERR_LIMIT);
+	assert_int_equal(out.len, 0);
+	buf_free(&out);
+	free(big);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +440,11 @@ int main(void)
 	    cmocka_unit_test(damage_is_refused),
 	    cmocka_unit_test(flipped_bits_do_no_harm),
 	    cmocka_unit_test(a_bomb_is_bounded),
+	    cmocka_unit_test(deltas_come_back),
+	    cmocka_unit_test(the_window_covers_all),
+	    cmocka_unit_test(deltas_depend_on_nothing_else),
+	    cmocka_unit_test(damaged_deltas_are_refused),
+	    cmocka_unit_test(too_large_deltas_are_not_made),
 	    cmocka_unit_test(levels_and_lengths_are_bounded),
 	};
 

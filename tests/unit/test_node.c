@@ -207,7 +207,7 @@ static void test_tree_fields(void **state)
 		assert_int_equal(body.entries[i].child_count, taken[i]);
 	}
 	assert_true(body.entries[1].mtime_s == -1 && body.entries[1].shape == SHAPE_LIST);
-	assert_int_equal(body.entries[2].encoding, ENCODING_DATABASE);
+	assert_int_equal(body.entries[2].encoding, ENCODING_IMAGE);
 	assert_int_equal(body.entries[6].extent_count, 1);
 	assert_int_equal(body.entries[6].extents[0].len, 0);
 	assert_memory_equal(body.entries[7].target.p, "../a-file", 9);

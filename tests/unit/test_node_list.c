@@ -90,7 +90,7 @@ static int try_list_body(uint8_t level, const uint64_t *bytes, size_t count)
 	struct buf b = {0};
 	int rc;
 
-	list_body_put(&b, level, bytes, count);
+	list_body_put(&b, level, bytes, NULL, count);
 	assert_false(b.failed);
 	rc = nodes_same_or_refused(nodes_list_body, b.data, b.len);
 	buf_free(&b);
@@ -116,7 +116,7 @@ static void test_list_bodies(void **state)
 	b.data[1] = 1; /* the format */
 	assert_int_equal(nodes_same_or_refused(nodes_list_body, b.data, b.len), -ERR_DAMAGED);
 	buf_reset(&b);
-	list_body_put(&b, 0, &file, 1); /* which no u32 holds */
+	list_body_put(&b, 0, &file, NULL, 1); /* which no u32 holds */
 	assert_true(b.failed);
 	buf_free(&b);
 }

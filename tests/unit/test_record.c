@@ -303,6 +303,52 @@ static void bases_are_checked(void **state)
 	assert_non_null(record_info_fault(&info));
 }
 
+/* A delta opens with its bases' plaintext and with nothing else. */
+static void deltas_open_with_their_bases(void **state)
+{
+	static const char base[] = "a quick brown fox; the quick brown fox the quick brown fox";
+	struct record_info info = {.kind = CHUNK_DATA,
+				   .codec = CODEC_DELTA,
+				   .depth = 1,
+				   .base_count = 1,
+				   .plain_bytes = sizeof(text)};
+	struct span right = {(const uint8_t *)base, sizeof(base)}, wrong = right;
+	struct buf packed = {0}, sealed = {0}, out = {0};
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(record_id(domain, 1, base, sizeof(base), &info.bases[0], &err), 0);
+	assert_int_equal(record_id(domain, 1, text, sizeof(text), &info.id, &err), 0);
+	assert_int_equal(
+	    comp_put_delta(comp, base, sizeof(base), text, sizeof(text), &packed, &err), 0);
+	assert_int_equal(
+	    record_seal(slot_key, 1, keys->repo, &info, packed.data, packed.len, &sealed, &err), 0);
+	assert_int_equal(record_open_delta(comp, slot_key, 1, keys->repo, domain, &info, right,
+					   sealed.data, sealed.len, &out, &err),
+			 0);
+	assert_int_equal(out.len, sizeof(text));
+	assert_memory_equal(out.data, text, sizeof(text));
+	refuse(&info, 1, &sealed); /* record_open has no bases to give */
+	wrong.len--;
+	assert_int_equal(record_open_delta(comp, slot_key, 1, keys->repo, domain, &info, wrong,
+					   sealed.data, sealed.len, &out, &err),
+			 -ERR_DAMAGED);
+	info.bases[0].b[0] ^= 1; /* bound by the AD */
+	assert_int_equal(record_open_delta(comp, slot_key, 1, keys->repo, domain, &info, right,
+					   sealed.data, sealed.len, &out, &err),
+			 -ERR_DAMAGED);
+	assert_int_equal(out.len, sizeof(text));
+	buf_reset(&sealed);
+	info = make(CHUNK_DATA, 1, &sealed); /* and whatever needs none ignores them */
+	assert_int_equal(record_open_delta(comp, slot_key, 1, keys->repo, domain, &info, right,
+					   sealed.data, sealed.len, &out, &err),
+			 0);
+	assert_int_equal(out.len, 2 * sizeof(text));
+	buf_free(&packed);
+	buf_free(&sealed);
+	buf_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +361,7 @@ int main(void)
 	    cmocka_unit_test(planted_bytes_are_refused),
 	    cmocka_unit_test(nonsense_is_not_sealed),
 	    cmocka_unit_test(bases_are_checked),
+	    cmocka_unit_test(deltas_open_with_their_bases),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,0 +1,80 @@
+#include "repo/packjob.h"
+
+#include "core/seal.h"
+
+const struct buf *packjob_result(const struct packjob *job)
+{
+	return job->is_delta ? &job->delta : &job->compressed;
+}
+
+static uint64_t stored(const struct buf *compressed)
+{
+	return compressed->len + SEAL_TAG_BYTES;
+}
+
+static void be_full(struct packjob *job)
+{
+	job->info.depth = 0;
+	job->info.base_count = 0;
+	job->info.lineage = 0;
+	job->info.chain_bytes = (uint32_t)stored(&job->compressed);
+}
+
+static void be_delta(struct packjob *job)
+{
+	const struct bases_choice *choice = &job->choice;
+
+	job->is_delta = true;
+	job->info.codec = CODEC_DELTA;
+	job->info.depth = choice->plan.depth;
+	job->info.base_count = (uint8_t)choice->count;
+	for (size_t i = 0; i < choice->count; i++)
+		job->info.bases[i] = choice->ids[i];
+	job->info.lineage = choice->plan.lineage;
+	job->info.chain_bytes = choice->plan.chain_before + (uint32_t)stored(&job->delta);
+}
+
+static int try_delta(struct comp *comp, struct packjob *job)
+{
+	buf_reset(&job->delta);
+	return comp_put_delta(comp, job->bases.data, job->bases.len, job->plain.data,
+			      job->plain.len, &job->delta, &job->err);
+}
+
+static int run(struct comp *comp, struct packjob *job)
+{
+	const struct lineage_plan *plan = &job->choice.plan;
+	bool may = job->choice.count > 0;
+	int r = may ? try_delta(comp, job) : 0;
+
+	if (r)
+		return r;
+	if (may && lineage_good(plan, stored(&job->delta))) {
+		be_delta(job);
+		return 0;
+	}
+	buf_reset(&job->compressed);
+	r = comp_put(comp, job->plain.data, job->plain.len, &job->compressed, &job->info.codec,
+		     &job->err);
+	if (r)
+		return r;
+	if (may && lineage_keeps(plan, stored(&job->delta), stored(&job->compressed)))
+		be_delta(job);
+	else
+		be_full(job);
+	return 0;
+}
+
+void packjob_run(struct comp *comp, struct packjob *job)
+{
+	job->is_delta = false;
+	job->result = run(comp, job);
+}
+
+void packjob_wipe(struct packjob *job)
+{
+	buf_wipe(&job->plain);
+	buf_wipe(&job->bases);
+	buf_free(&job->compressed);
+	buf_free(&job->delta);
+}
