@@ -121,8 +121,11 @@ static const struct manifest *find_parent(const struct backup_run *run)
 
 static int open_packer(struct backup_run *run, uint64_t sequence, struct err *err)
 {
+	struct base_source source = base_source_of(run->reader);
 	struct packer_options options = {
 	    .sequence = sequence,
+	    .bases =
+		&source, /* of the reader that has just read the nodes of the parent manifest */
 	    .workers = run->options->workers,
 	    .dry_run = run->options->dry_run,
 	};

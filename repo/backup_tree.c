@@ -17,16 +17,17 @@
 
 struct old_entry {
 	char *name;
-	uint8_t type;
+	uint8_t type, shape;
 	uint64_t size;
 	int64_t mtime_s;
 	uint32_t mtime_ns;
-	struct id content; /* exclusive or of the children's ids; a folder's list */
+	struct id content; /* exclusive or of the children's ids; a folder's or a file's list */
 };
 
 struct old_folder {
 	struct old_entry *entries; /* ascending by name, as the tree has them */
 	size_t count, cap, at;
+	struct former nodes;
 };
 
 static struct id fold_ids(const struct chunk_ref *children, size_t count)
@@ -59,6 +60,7 @@ static int old_add(void *arg, const struct entry *e, const struct chunk_ref *chi
 	*o = (struct old_entry){
 	    .name = strndup((const char *)e->name.p, e->name.len),
 	    .type = e->type,
+	    .shape = e->shape,
 	    .size = e->size,
 	    .mtime_s = e->mtime_s,
 	    .mtime_ns = e->mtime_ns,
@@ -70,12 +72,26 @@ static int old_add(void *arg, const struct entry *e, const struct chunk_ref *chi
 	return 0;
 }
 
-/* Only for the counts of the summary: a parent that cannot be read makes everything new. */
+static int old_node(void *arg, const struct id *list, const struct tree_node *n, struct err *err)
+{
+	struct old_folder *f = arg;
+	struct span first = {0};
+
+	if (n->body.count)
+		first = n->body.level ? n->body.children[0].first_name : n->body.entries[0].name;
+	return former_add_tree(&f->nodes, list, &n->children[0].id, n->body.level, first.p,
+			       first.len, err);
+}
+
+/*
+ * Only for the counts of the summary, and for what new nodes are stored as deltas of: a parent that cannot be read makes
+ * everything new.
+ */
 static void old_load(struct backup_run *run, const struct id *list, struct old_folder *f)
 {
 	struct err ignored = {0};
 
-	if (list && tree_each(run->reader, list, old_add, f, &ignored) != 0)
+	if (list && tree_each_node(run->reader, list, old_node, old_add, f, &ignored) != 0)
 		f->at = f->count;
 }
 
@@ -84,6 +100,7 @@ static void old_free(struct old_folder *f)
 	for (size_t i = 0; i < f->count; i++)
 		free(f->entries[i].name);
 	free(f->entries);
+	former_free(&f->nodes);
 }
 
 /* Names are asked for in ascending order. */
@@ -252,6 +269,23 @@ static int read_folder(struct backup_run *run, int dirfd, const char *name, stru
 	return r;
 }
 
+/* What can be known of its former chunk list helps to store the new one. */
+static int read_file(struct backup_run *run, int dirfd, const char *name, const char *path,
+		     const struct old_entry *old, struct piece *p, struct err *err)
+{
+	struct former former = {0};
+	struct err ignored = {0};
+	int r;
+
+	if (old && old->type == ENTRY_FILE && old->shape == SHAPE_LIST &&
+	    former_load_list(&former, run->reader, &old->content, &ignored) == 0)
+		content_writer_follow(run->writer, &former);
+	r = backup_file_read(run, dirfd, name, path, &p->meta, &p->file, err);
+	content_writer_follow(run->writer, NULL);
+	former_free(&former);
+	return r;
+}
+
 static void use_file(struct piece *p)
 {
 	p->use = &p->file.content;
@@ -307,7 +341,7 @@ static int fill_piece(struct backup_run *run, int dirfd, const char *name, const
 		db->placed = true;
 	} else if (p->e.type == ENTRY_FILE) {
 		if (!cached)
-			r = backup_file_read(run, dirfd, name, path, &p->meta, &p->file, err);
+			r = read_file(run, dirfd, name, path, old, p, err);
 		use_file(p);
 	} else if (p->e.type == ENTRY_DIR) {
 		r = read_folder(run, dirfd, name, p, path, old, depth, err);
@@ -407,6 +441,7 @@ static int store_folder(struct backup_run *run, int dirfd, const char *path, con
 	if (r)
 		return r;
 	old_load(run, old, &before);
+	dir_writer_follow(w, &before.nodes);
 	if (dirfd >= 0)
 		r = backup_filter_list(run->filter, dirfd, path, &names, &count, err);
 	if (r && !backup_fatal(r)) {
@@ -470,6 +505,7 @@ static int store_above(struct backup_run *run, const char *path, size_t first, s
 	if (r)
 		return r;
 	old_load(run, old, &before);
+	dir_writer_follow(w, &before.nodes);
 	for (size_t i = first, n; !r && i < first + count; i += n) {
 		size_t len = strcspn(all[i].path + skip, "/");
 		char *below = strndup(all[i].path, skip + len);

@@ -5,6 +5,7 @@
 
 #include "core/sha256.h"
 #include "repo/browse.h"
+#include "repo/deltaorder.h"
 #include "repo/idset.h"
 #include "repo/manifests.h"
 #include "repo/tree_read.h"
@@ -18,6 +19,7 @@ struct run {
 	uint32_t indexed;          /* packs that segments name; later ones were found by rescue */
 	struct idset clean;        /* lists below which nothing is wrong */
 	struct idset unnamed;      /* rescued packs that were reported */
+	struct idset rested_on;    /* bases whose packs were looked at for that */
 	const struct id *manifest; /* under way */
 	struct id told_manifest;   /* of the last path that was told, so that it is told once */
 	char *told_path;
@@ -100,9 +102,11 @@ static int compare_ids(const void *a, const void *b)
 static void mark_beyond(struct run *run, const struct index_pack *pack, uint64_t size)
 {
 	for (uint32_t i = 0; i < pack->place_count; i++) {
-		struct index_place *place = &run->index->places[pack->first_place + i];
+		uint32_t at = pack->first_place + i;
+		const struct index_place *place = &run->index->places[at];
 
-		place->bad = (uint64_t)place->offset + place->stored_bytes > size;
+		if ((uint64_t)place->offset + place->stored_bytes > size)
+			index_mark_place(run->index, at);
 	}
 }
 
@@ -111,14 +115,15 @@ static void check_presence(struct run *run, const struct id *names, const uint64
 			   size_t count)
 {
 	for (uint32_t i = 0; i < run->indexed; i++) {
-		struct index_pack *pack = &run->index->packs[i];
+		const struct index_pack *pack = &run->index->packs[i];
 		const struct id *found =
 		    count ? bsearch(&pack->name, names, count, sizeof(*names), compare_ids) : NULL;
 
 		if (found && sizes[found - names] == pack->pack_bytes)
 			continue;
-		pack->bad = !found;
-		if (found)
+		if (!found)
+			index_mark_pack(run->index, i);
+		else
 			mark_beyond(run, pack, sizes[found - names]);
 		tell_damage(run, STORE_DATA, &pack->name,
 			    !found ? "missing"
@@ -167,30 +172,84 @@ static int check_packs(struct run *run, struct err *err)
 
 /* --- reading every byte --- */
 
-static int read_record(struct run *run, struct index_place *place, const struct buf *pack,
+/* Bytes of one record: they open, and give what its id says. */
+static int open_record(struct run *run, uint32_t at, const void *sealed, size_t len,
 		       struct buf *plain, struct err *err)
 {
-	const struct id *name = &run->index->packs[place->pack].name;
+	const struct index_place *place = &run->index->places[at];
 	int r;
 
-	if (place->bad) /* beyond the end of a pack that was cut short, which was told */
-		return 0;
-	if (place->offset > pack->len || place->stored_bytes > pack->len - place->offset) {
-		place->bad = true;
-		tell_damage(run, STORE_DATA, name, "a record lies beyond its end");
-		return 0;
-	}
 	buf_reset(plain);
-	r = reader_open_place(run->reader, place, pack->data + place->offset, place->stored_bytes,
-			      plain, err);
+	r = reader_open_place(run->reader, place, sealed, len, plain, err);
 	if (r == -ERR_NOMEM || r == -ERR_KEY)
 		return r;
 	run->result->chunks++;
 	if (r) {
-		place->bad = true;
-		tell_damage(run, STORE_DATA, name, err->text);
+		index_mark_place(run->index, at);
+		tell_damage(run, STORE_DATA, &run->index->packs[place->pack].name, err->text);
 	}
 	return 0;
+}
+
+/* A delta waits until all that is full has been read, see read_deltas. */
+static int read_record(struct run *run, uint32_t at, const struct buf *pack, struct buf *plain,
+		       struct err *err)
+{
+	const struct index_place *place = &run->index->places[at];
+
+	if (place->bad) /* beyond the end of a pack that was cut short, which was told */
+		return 0;
+	if (place->offset > pack->len || place->stored_bytes > pack->len - place->offset) {
+		index_mark_place(run->index, at);
+		tell_damage(run, STORE_DATA, &run->index->packs[place->pack].name,
+			    "a record lies beyond its end");
+		return 0;
+	}
+	if (place->info.base_count)
+		return 0;
+	return open_record(run, at, pack->data + place->offset, place->stored_bytes, plain, err);
+}
+
+/*
+ * One that is not whole rests on damage that was told, or on what only an orphan lacks; the paths that it touches are
+ * told with their manifests.
+ */
+static int read_delta(struct run *run, uint32_t at, struct buf *sealed, struct buf *plain,
+		      struct err *err)
+{
+	const struct index_place *place = &run->index->places[at];
+	const struct id *pack = &run->index->packs[place->pack].name;
+	int r;
+
+	if (!index_place_whole(run->index, at))
+		return 0;
+	buf_reset(sealed);
+	r = store_get_range(run->repo->store, STORE_DATA, pack, place->offset, place->stored_bytes,
+			    sealed, err);
+	if (!r)
+		return open_record(run, at, sealed->data, sealed->len, plain, err);
+	if (r == -ERR_NOMEM)
+		return r;
+	index_mark_place(run->index, at);
+	tell_damage(run, STORE_DATA, pack, err->text);
+	return 0;
+}
+
+/* Not pack by pack, where the bases of each night would be decoded anew: version after version, each from the one before. */
+static int read_deltas(struct run *run, struct buf *sealed, struct buf *plain, struct err *err)
+{
+	uint64_t packs = run->index->pack_count;
+	uint32_t *places = NULL;
+	size_t count = 0;
+	int r = deltaorder_of(run->index, &places, &count, err);
+
+	for (size_t i = 0; !r && i < count; i++) {
+		r = tick(run, packs, packs, "", err);
+		if (!r)
+			r = read_delta(run, places[i], sealed, plain, err);
+	}
+	free(places);
+	return r;
 }
 
 /* The directory is what an index is rebuilt from: it must open, too. */
@@ -220,13 +279,13 @@ static int read_pack(struct run *run, uint32_t number, struct buf *bytes, struct
 	if (r == -ERR_NOMEM)
 		return r;
 	if (r) {
-		run->index->packs[number].bad = true;
+		index_mark_pack(run->index, number);
 		tell_damage(run, STORE_DATA, &pack->name, err->text);
 		return 0;
 	}
 	run->result->bytes_read += bytes->len;
 	for (uint32_t i = 0; !r && i < pack->place_count; i++)
-		r = read_record(run, &run->index->places[pack->first_place + i], bytes, plain, err);
+		r = read_record(run, pack->first_place + i, bytes, plain, err);
 	if (!r)
 		r = sha256_of(bytes->data, bytes->len, &digest, err);
 	if (r)
@@ -251,6 +310,8 @@ static int read_packs(struct run *run, struct err *err)
 		if (!r && !run->index->packs[i].bad)
 			r = read_pack(run, i, &bytes, &plain, err);
 	}
+	if (!r)
+		r = read_deltas(run, &bytes, &plain, err);
 	buf_free(&bytes);
 	buf_wipe(&plain);
 	return r;
@@ -278,17 +339,18 @@ static int tell_unnamed(struct run *run, uint32_t place, struct err *err)
 	return idset_add(&run->unnamed, name, err);
 }
 
-/* A good place, rather one in a pack that a segment names: an orphan may hold copies of what is not missing. */
-static uint32_t find_place(const struct run *run, const struct chunk_ref *ref)
+/* A whole place, rather one in a pack that a segment names: an orphan may hold copies of what is not missing. */
+static uint32_t find_place(const struct run *run, uint8_t kind, const struct id *id,
+			   unsigned below_depth)
 {
 	const struct index *index = run->index;
 	uint32_t fallback = INDEX_NONE;
 
-	for (uint32_t at = index_find(index, ref->kind, &ref->id); at != INDEX_NONE;
+	for (uint32_t at = index_find(index, kind, id); at != INDEX_NONE;
 	     at = index->places[at].next) {
 		const struct index_place *place = &index->places[at];
 
-		if (place->bad || index->packs[place->pack].bad)
+		if (place->info.depth >= below_depth || !index_place_whole(index, at))
 			continue;
 		if (place->pack < run->indexed)
 			return at;
@@ -297,18 +359,47 @@ static uint32_t find_place(const struct run *run, const struct chunk_ref *ref)
 	return fallback;
 }
 
+/* What a backup needs, it needs with all that this rests on: of strictly lower depth at each step. */
+static int tell_all_unnamed(struct run *run, uint32_t place, struct err *err)
+{
+	const struct record_info info = run->index->places[place].info;
+	int r = tell_unnamed(run, place, err);
+
+	if (run->index->pack_count == run->indexed) /* there are none */
+		return r;
+	for (size_t i = 0; !r && i < info.base_count; i++) {
+		if (idset_has(&run->rested_on, &info.bases[i]))
+			continue;
+		r = idset_add(&run->rested_on, &info.bases[i], err);
+		if (!r)
+			r = tell_all_unnamed(
+			    run, find_place(run, info.kind, &info.bases[i], info.depth), err);
+	}
+	return r;
+}
+
+static const char *what_is_wrong(const struct index *index, const struct chunk_ref *ref)
+{
+	uint32_t at = index_find(index, ref->kind, &ref->id);
+
+	if (at == INDEX_NONE)
+		return "part of it is missing";
+	for (; at != INDEX_NONE; at = index->places[at].next) {
+		if (!index->places[at].bad && !index->packs[index->places[at].pack].bad)
+			return "part of it rests on what is damaged or missing";
+	}
+	return "part of it is damaged";
+}
+
 static int check_chunk(struct folder *at, const char *path, const struct chunk_ref *ref,
 		       struct err *err)
 {
-	uint32_t place = find_place(at->run, ref);
+	uint32_t place = find_place(at->run, ref->kind, &ref->id, LIMIT_DEPTH + 1);
 
 	if (place != INDEX_NONE)
-		return tell_unnamed(at->run, place, err);
+		return tell_all_unnamed(at->run, place, err);
 	*at->dirty = true;
-	tell_touched(at->run, path,
-		     index_find(at->run->index, ref->kind, &ref->id) == INDEX_NONE
-			 ? "part of it is missing"
-			 : "part of it is damaged");
+	tell_touched(at->run, path, what_is_wrong(at->run->index, ref));
 	return 0;
 }
 
@@ -456,6 +547,7 @@ int check_run(struct repo *repo, const struct check_options *options,
 	index_free(run.index);
 	idset_free(&run.clean);
 	idset_free(&run.unnamed);
+	idset_free(&run.rested_on);
 	free(run.told_path);
 	return r;
 }

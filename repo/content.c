@@ -9,7 +9,8 @@
 
 struct content_writer {
 	struct packer *packer;
-	uint8_t *buffer; /* bytes [at, end) wait for a cut */
+	const struct former *former; /* NULL: none */
+	uint8_t *buffer;             /* bytes [at, end) wait for a cut */
 	size_t at, end;
 	struct chunk_ref *refs;
 	uint64_t *lens, *keys;
@@ -60,6 +61,11 @@ void content_writer_reset(struct content_writer *w)
 	w->at = w->end = w->count = 0;
 	w->bytes = 0;
 	w->keyed = false;
+}
+
+void content_writer_follow(struct content_writer *w, const struct former *former)
+{
+	w->former = former;
 }
 
 static int reserve(struct content_writer *w, struct err *err)
@@ -146,11 +152,13 @@ uint64_t content_writer_bytes(const struct content_writer *w)
 	return w->bytes;
 }
 
-/* Stores refs[first, first+count) as one node. */
-static int put_node(struct content_writer *w, uint8_t level, size_t first, size_t count,
-		    struct id *out_list, struct err *err)
+/* Stores refs[first, first+count), the number-th node of the level. */
+static int put_node(struct content_writer *w, uint8_t level, size_t number, size_t first,
+		    size_t count, struct id *out_list, struct err *err)
 {
 	struct chunk_ref body = {.kind = CHUNK_LIST_BODY};
+	const struct former_node *old =
+	    w->former ? former_find_list(w->former, level, w->refs + first, count, number) : NULL;
 	struct chunk_ref *children = malloc((count + 1) * sizeof(*children));
 	int r;
 
@@ -161,8 +169,8 @@ static int put_node(struct content_writer *w, uint8_t level, size_t first, size_
 		      w->keyed && level == 0 ? w->keys + first : NULL, count);
 	r = buf_check(&w->object, err);
 	if (!r)
-		r = packer_add(w->packer, CHUNK_LIST_BODY, w->object.data, w->object.len, &body.id,
-			       err);
+		r = packer_add_delta(w->packer, CHUNK_LIST_BODY, w->object.data, w->object.len,
+				     old ? &old->body : NULL, old ? 1 : 0, &body.id, err);
 	if (!r) {
 		children[0] = body;
 		memcpy(children + 1, w->refs + first, count * sizeof(*children));
@@ -171,7 +179,8 @@ static int put_node(struct content_writer *w, uint8_t level, size_t first, size_
 		r = buf_check(&w->object, err);
 	}
 	if (!r)
-		r = packer_add(w->packer, CHUNK_LIST, w->object.data, w->object.len, out_list, err);
+		r = packer_add_delta(w->packer, CHUNK_LIST, w->object.data, w->object.len,
+				     old ? &old->list : NULL, old ? 1 : 0, out_list, err);
 	free(children);
 	return r;
 }
@@ -189,7 +198,7 @@ static int level_up(struct content_writer *w, uint8_t level, struct err *err)
 		total += w->lens[i];
 		if (i + 1 < w->count && !chunker_list_ends(&w->refs[i].id, i + 1 - first))
 			continue;
-		r = put_node(w, level, first, i + 1 - first, &list, err);
+		r = put_node(w, level, nodes, first, i + 1 - first, &list, err);
 		if (r)
 			return r;
 		w->refs[nodes] = (struct chunk_ref){CHUNK_LIST, list};

@@ -5,6 +5,7 @@
 #define NIGHTJAR_REPO_CONTENT_H
 
 #include "core/node.h"
+#include "repo/former.h"
 #include "repo/packer.h"
 
 /* What an entry says of its content. {0} is a dense empty file. */
@@ -36,6 +37,11 @@ int content_writer_chunk(struct content_writer *w, const struct id *id, size_t l
 			 struct err *err) ERR_UNUSED_WARN;
 /* Bytes of the chunks so far. */
 uint64_t content_writer_bytes(const struct content_writer *w);
+/*
+ * The chunk-list nodes that the file had before, for the finishes to come: new ones are stored as deltas of those that
+ * they are most like. Stays the caller's; NULL: none are known.
+ */
+void content_writer_follow(struct content_writer *w, const struct former *former);
 /* Ends the file; the writer is ready for the next. */
 int content_writer_finish(struct content_writer *w, struct content *out_content,
 			  struct err *err) ERR_UNUSED_WARN;

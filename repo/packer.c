@@ -8,7 +8,6 @@
 #include "core/seal.h"
 #include "repo/idset.h"
 #include "repo/packjob.h"
-#include "repo/reader.h"
 #include "repo/workers.h"
 
 #define JOBS_PER_WORKER 3
@@ -84,6 +83,11 @@ static int get_from_reader(void *arg, uint8_t kind, const struct id *id, struct 
 	return reader_get_base(arg, kind, id, out, err);
 }
 
+struct base_source base_source_of(struct reader *reader)
+{
+	return (struct base_source){get_from_reader, reader};
+}
+
 static int open_bases(struct packer *p, const struct base_source *given, struct err *err)
 {
 	struct err why = {0};
@@ -99,7 +103,7 @@ static int open_bases(struct packer *p, const struct base_source *given, struct 
 		return 0;
 	r = reader_new(p->repo, p->index, &p->reader, err);
 	if (!r)
-		p->bases = (struct base_source){get_from_reader, p->reader};
+		p->bases = base_source_of(p->reader);
 	return r;
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/chunker.h"
 #include "repo/index.h"
+#include "repo/reader.h"
 
 struct packer;
 
@@ -30,6 +31,9 @@ struct base_source {
 	int (*get)(void *arg, uint8_t kind, const struct id *id, struct buf *out, struct err *err);
 	void *arg;
 };
+
+/* The repository as a source, by a reader that must stay. */
+struct base_source base_source_of(struct reader *reader);
 
 struct packer_options {
 	uint64_t sequence; /* of the backup under way */

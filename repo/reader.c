@@ -275,13 +275,15 @@ int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct 
 	       struct err *err)
 {
 	struct err why = {0};
-	int r = get_known(reader, kind, id, false, out, &why);
+	/* Nodes rest on one another and are walked together; data is read once. */
+	bool keep = kind != CHUNK_DATA;
+	int r = get_known(reader, kind, id, keep, out, &why);
 
 	if (r > 0 && !reader->index->rescued) {
 		r = index_rescue(reader->repo, reader->index, err);
 		if (r)
 			return r;
-		r = get_known(reader, kind, id, false, out, &why);
+		r = get_known(reader, kind, id, keep, out, &why);
 	}
 	if (r)
 		*err = why;

@@ -38,23 +38,31 @@ int tree_node_load(struct reader *reader, const struct id *list, struct tree_nod
 	return r;
 }
 
-static int each_level(struct reader *reader, const struct id *list, unsigned max_level,
-		      tree_entry_fn *fn, void *arg, struct err *err)
+struct tree_walk {
+	struct reader *reader;
+	tree_node_fn *node_fn; /* may be NULL */
+	tree_entry_fn *fn;
+	void *arg;
+};
+
+static int each_level(const struct tree_walk *w, const struct id *list, unsigned max_level,
+		      struct err *err)
 {
 	struct tree_node node;
-	int r = tree_node_load(reader, list, &node, err);
+	int r = tree_node_load(w->reader, list, &node, err);
 
 	if (r)
 		return r;
 	if (node.body.level > max_level)
 		r = err_set(err, ERR_DAMAGED, "a tree node lists nodes of its own level");
+	if (!r && w->node_fn)
+		r = w->node_fn(w->arg, list, &node, err);
 	for (size_t i = 0; !r && i < node.body.count; i++) {
 		if (node.body.level == 0)
-			r = fn(arg, &node.body.entries[i],
-			       node.children + node.body.entries[i].child_first, err);
+			r = w->fn(w->arg, &node.body.entries[i],
+				  node.children + node.body.entries[i].child_first, err);
 		else
-			r = each_level(reader, &node.children[i + 1].id, node.body.level - 1u, fn,
-				       arg, err);
+			r = each_level(w, &node.children[i + 1].id, node.body.level - 1u, err);
 	}
 	tree_node_free(&node);
 	return r;
@@ -63,7 +71,15 @@ static int each_level(struct reader *reader, const struct id *list, unsigned max
 int tree_each(struct reader *reader, const struct id *list, tree_entry_fn *fn, void *arg,
 	      struct err *err)
 {
-	return each_level(reader, list, LIMIT_NODE_LEVELS, fn, arg, err);
+	return tree_each_node(reader, list, NULL, fn, arg, err);
+}
+
+int tree_each_node(struct reader *reader, const struct id *list, tree_node_fn *node_fn,
+		   tree_entry_fn *fn, void *arg, struct err *err)
+{
+	const struct tree_walk w = {reader, node_fn, fn, arg};
+
+	return each_level(&w, list, LIMIT_NODE_LEVELS, err);
 }
 
 /* --- lookup --- */
@@ -263,6 +279,35 @@ int content_refs(struct reader *reader, const struct entry *entry, const struct 
 	for (size_t i = 0; !r && entry->type == ENTRY_FILE && i < entry->child_count; i++)
 		r = refs_below(&w, &children[i], LIMIT_NODE_LEVELS, err);
 	return r;
+}
+
+struct list_walk {
+	struct reader *reader;
+	list_node_fn *fn;
+	void *arg;
+};
+
+static int each_list(const struct list_walk *w, const struct id *list, unsigned max_level,
+		     struct err *err)
+{
+	struct list_node n;
+	int r = list_node_load(w->reader, list, max_level, &n, err);
+
+	if (r)
+		return r;
+	r = w->fn(w->arg, list, n.children, n.count, n.body.level, err);
+	for (size_t i = 1; !r && n.body.level && i < n.count; i++)
+		r = each_list(w, &n.children[i].id, n.body.level - 1u, err);
+	list_node_free(&n);
+	return r;
+}
+
+int list_each_node(struct reader *reader, const struct id *root, list_node_fn *fn, void *arg,
+		   struct err *err)
+{
+	const struct list_walk w = {reader, fn, arg};
+
+	return each_list(&w, root, LIMIT_NODE_LEVELS, err);
 }
 
 int content_each(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,

@@ -26,6 +26,12 @@ typedef int tree_entry_fn(void *arg, const struct entry *entry, const struct chu
 int tree_each(struct reader *reader, const struct id *list, tree_entry_fn *fn, void *arg,
 	      struct err *err) ERR_UNUSED_WARN;
 
+/* The same, and node_fn is told of each node, before its entries and those of the nodes below it. */
+typedef int tree_node_fn(void *arg, const struct id *list, const struct tree_node *node,
+			 struct err *err);
+int tree_each_node(struct reader *reader, const struct id *list, tree_node_fn *node_fn,
+		   tree_entry_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
+
 /*
  * Finds the entry of a path ("/srv/app"; "/" has none) below a root. ERR_MISSING names the path. fn is called once with
  * it, before its node is freed, and tree_lookup returns what it does.
@@ -60,6 +66,12 @@ typedef int content_ref_fn(void *arg, const struct chunk_ref *ref, const char *p
 			   struct err *err);
 int content_refs(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
 		 const char *path, content_ref_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
+
+/* Every node of a chunk list, a node before those below it; children are the whole list, the body first. Data is not read. */
+typedef int list_node_fn(void *arg, const struct id *list, const struct chunk_ref *children,
+			 size_t count, uint8_t level, struct err *err);
+int list_each_node(struct reader *reader, const struct id *root, list_node_fn *fn, void *arg,
+		   struct err *err) ERR_UNUSED_WARN;
 
 /*
  * Where stored bytes go in the file: straight on, or through the extents of a sparse file. {.entry = e} to begin. Gives how

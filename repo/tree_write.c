@@ -18,6 +18,7 @@ struct done_vec {
 
 struct dir_writer {
 	struct packer *packer;
+	const struct former *former; /* NULL: none */
 	uint8_t level;
 	/* the node under way */
 	struct buf body, list;
@@ -60,6 +61,11 @@ void dir_writer_free(struct dir_writer *w)
 	free(w->first_name);
 	done_free(&w->done);
 	free(w);
+}
+
+void dir_writer_follow(struct dir_writer *w, const struct former *former)
+{
+	w->former = former;
 }
 
 static int children_push(struct dir_writer *w, const struct chunk_ref *refs, size_t count,
@@ -126,6 +132,7 @@ static int done_push(struct dir_writer *w, const struct id *list, struct err *er
 static int node_end(struct dir_writer *w, struct err *err)
 {
 	struct chunk_ref *body = &w->children[0];
+	const struct former_node *old = NULL;
 	struct id list;
 	int r;
 
@@ -133,15 +140,19 @@ static int node_end(struct dir_writer *w, struct err *err)
 	r = buf_check(&w->body, err);
 	if (r)
 		return r;
+	if (w->former)
+		old = former_find_tree(w->former, w->level, w->first_name, w->first_name_len);
 	body->kind = CHUNK_TREE_BODY;
-	r = packer_add(w->packer, CHUNK_TREE_BODY, w->body.data, w->body.len, &body->id, err);
+	r = packer_add_delta(w->packer, CHUNK_TREE_BODY, w->body.data, w->body.len,
+			     old ? &old->body : NULL, old ? 1 : 0, &body->id, err);
 	if (r)
 		return r;
 	buf_reset(&w->list);
 	list_put(&w->list, w->children, w->child_count);
 	r = buf_check(&w->list, err);
 	if (!r)
-		r = packer_add(w->packer, CHUNK_TREE_LIST, w->list.data, w->list.len, &list, err);
+		r = packer_add_delta(w->packer, CHUNK_TREE_LIST, w->list.data, w->list.len,
+				     old ? &old->list : NULL, old ? 1 : 0, &list, err);
 	return r ? r : done_push(w, &list, err);
 }
 

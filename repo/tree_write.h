@@ -6,6 +6,7 @@
 #define NIGHTJAR_REPO_TREE_WRITE_H
 
 #include "core/node.h"
+#include "repo/former.h"
 #include "repo/packer.h"
 
 struct dir_writer;
@@ -13,6 +14,12 @@ struct dir_writer;
 int dir_writer_new(struct packer *packer, struct dir_writer **out_writer,
 		   struct err *err) ERR_UNUSED_WARN;
 void dir_writer_free(struct dir_writer *w); /* NULL is fine */
+
+/*
+ * The nodes that the folder had before: each new one is a version of the one of the same first name, or of the one
+ * before it, and stored as a delta of it where that is small. Stays the caller's, until finish; NULL: none are known.
+ */
+void dir_writer_follow(struct dir_writer *w, const struct former *former);
 
 /*
  * Entries come in strictly ascending order of their names. children: what the entry takes from the list, in number as

@@ -243,3 +243,53 @@ with open(sys.argv[1], "r+b") as f:
 	assert_status 1
 	[[ $stderr == *"is missing or damaged"* ]]
 }
+
+# How many records, by their codec: "full delta deepest".
+codecs() {
+	"$PYTHON" - "$READER" "$WORK" <<-'PYTHON'
+		import argparse, importlib.util, sys
+		spec = importlib.util.spec_from_file_location('reader', sys.argv[1])
+		reader = importlib.util.module_from_spec(spec)
+		spec.loader.exec_module(reader)
+		repository = reader.Repository(sys.argv[2] + '/repo', argparse.Namespace(
+		    key_file=sys.argv[2] + '/key', password_file=None))
+		entries = [e for pack in repository.directory_packs() for e in pack.entries]
+		deltas = [e for e in entries if e.codec == 2]
+		for e in deltas:
+		    assert e.depth >= 1 and e.lineage >= 1 and e.chain > e.stored and e.bases
+		for e in entries:
+		    assert e.codec == 2 or (e.lineage, e.chain) == (0, e.stored)
+		print(len(entries) - len(deltas), len(deltas), max((e.depth for e in deltas), default=0))
+	PYTHON
+}
+
+@test "deltas: what rests on earlier nights is read, and damage below it is found" {
+	nightjar -q init --key-file "$WORK/key"
+	mkdir -p app/below
+	for i in {100..400}; do echo "$i" >"app/below/a file named $i"; done
+	for night in 1 2 3 4 5 6 7 8 9 10 11; do
+		echo "night $night" >"app/below/a file named 250"
+		nightjar -q backup --host one app
+		[ "$night" != 1 ] || first=$(find repo/data -type f)
+	done
+	read -r _ deltas deepest < <(codecs)
+	# How many depends on where the key ends the folder's nodes, for the large ones are stored full less often.
+	[ "$deltas" -ge 12 ]
+	[ "$deepest" -ge 3 ]
+	reader verify --cuts
+	nightjar check --read-data
+	nightjar -q restore latest --target theirs
+	reader extract latest ours
+	reader --no-index extract latest ours-without
+	diff -r app "ours$WORK/app"
+	diff -r "theirs$WORK/app" "ours$WORK/app"
+	diff -r "theirs$WORK/app" "ours-without$WORK/app"
+	rm "$first"
+	run nightjar check
+	assert_status 20
+	run --separate-stderr reader extract latest damaged
+	assert_status 1
+	nightjar -q backup --host one app
+	reader extract latest healed
+	diff -r app "healed$WORK/app"
+}

@@ -29,6 +29,7 @@ DATA, TREE, TREE_BODY, CHUNKS, CHUNKS_BODY = range(1, 6)  # kinds of chunk
 TO_R, TO_M = 1, 2  # recipients of a slot
 VACUUM = 1  # how a database was read
 MAX_OBJECT, MAX_CHUNK, LEVELS = 256 << 20, 8 << 20, 8
+MAX_CLOSURE, MEMO = 1024, 64 << 20  # records decoded for one chunk; bytes of bases that are kept
 
 
 class Damage(Exception):
@@ -70,11 +71,15 @@ for lib, name, result, *arguments in (
         (sodium, "crypto_sign_seed_keypair", ctypes.c_int, P, P, P),
         (sodium, "crypto_sign_verify_detached", ctypes.c_int, P, P, N, P),
         (sodium, "crypto_stream_xchacha20", ctypes.c_int, P, N, P, P),
-        (zstd, "ZSTD_decompress", Z, P, Z, P, Z),
+        (zstd, "ZSTD_createDCtx", ctypes.c_void_p),
+        (zstd, "ZSTD_DCtx_refPrefix", Z, ctypes.c_void_p, P, Z),
+        (zstd, "ZSTD_decompressDCtx", Z, ctypes.c_void_p, P, Z, P, Z),
+        (zstd, "ZSTD_isError", ctypes.c_uint, Z),
         (zstd, "ZSTD_findFrameCompressedSize", Z, P, Z)):
     getattr(lib, name).restype, getattr(lib, name).argtypes = result, arguments
 if sodium.sodium_init() < 0:
     sys.exit("nightjar_reader: libsodium does not start")
+DCTX = zstd.ZSTD_createDCtx()
 
 
 def sha256(data):
@@ -129,12 +134,13 @@ def check_signature(data, tag, public, what):
     need(len(data) > 64 and bad == 0, f"{what}: wrong signature")
 
 
-def unzstd(frame, size):
-    """§4, codec 1: one frame; no dictionary, checksum or content size."""
+def unzstd(frame, size, prefix=b""):
+    """§4, codecs 1 and 2: one frame; no dictionary, checksum or content size; bases as prefix."""
     need(zstd.ZSTD_findFrameCompressedSize(frame, len(frame)) == len(frame), "not one zstd frame")
     need(frame[:4] == b"\x28\xb5\x2f\xfd" and frame[4] == 0, "a zstd frame with options")
     out = ctypes.create_string_buffer(max(1, size))
-    need(zstd.ZSTD_decompress(out, size, frame, len(frame)) == size, "zstd: wrong length")
+    need(not zstd.ZSTD_isError(zstd.ZSTD_DCtx_refPrefix(DCTX, prefix, len(prefix))), "zstd: prefix")
+    need(zstd.ZSTD_decompressDCtx(DCTX, out, size, frame, len(frame)) == size, "zstd: wrong length")
     return out.raw[:size]
 
 
@@ -329,7 +335,7 @@ class Pack:
             need(e.slot < len(slots) and e.source < len(self.sources) and e.counter >= 1 and
                  1 <= e.kind <= 5 and (e.slot, e.counter) not in seen, f"{body.what}: bad entry")
             need((e.depth == 0) == (not e.bases) and (e.codec == 2) == bool(e.bases) and
-                 e.codec <= 2 and e.plain <= MAX_CHUNK, f"{body.what}: bad entry")
+                 len(set(e.bases) - {e.id}) == len(e.bases) <= 3 and e.codec <= 2 and e.plain <= MAX_CHUNK, f"{body.what}: bad entry")
             seen.add((e.slot, e.counter))
             end += e.stored
         need(length == bucket(end, floor), f"{body.what}: wrong length")
@@ -470,6 +476,8 @@ class Repository:
     def __init__(self, path, arguments):
         self.path, self.problems, self.keys = path, 0, None
         self.places, self.well_cut = collections.defaultdict(list), set()
+        self.rested_on = set()
+        self.memo, self.memo_bytes, self.budget = collections.OrderedDict(), 0, 0
         slots, rosters = [], []
         for name in self.names("keys"):
             with self.guard():
@@ -567,6 +575,7 @@ class Repository:
         for pack in self.directory_packs() if without_index else self.index_packs():
             for entry in pack.entries:
                 self.places[entry.id].append((pack, entry))
+                self.rested_on.update(entry.bases)
 
     def manifests(self):
         found = []
@@ -579,6 +588,32 @@ class Repository:
 
     def record(self, pack, e):
         """Opens one record; what it gives is what its id names."""
+        self.budget = MAX_CLOSURE
+        return self.decode(pack, e)
+
+    def bases(self, e):
+        """§4 "Delta records": the plaintexts of the bases, from places of strictly lower depth."""
+        data = b""
+        for id_ in e.bases:
+            depth, plain = self.memo.get((e.kind, id_), (256, b""))
+            if depth >= e.depth:
+                plain = self.from_places(e.kind, id_, e.depth)
+            data += plain
+        return data
+
+    def keep(self, e, data):
+        """For what rests on it; a deeper place's plaintext is no answer to a lower one's question."""
+        key = e.kind, e.id
+        if self.memo.get(key, (256, b""))[0] > e.depth:
+            self.memo_bytes += len(data) - len(self.memo.pop(key, (0, b""))[1])
+            self.memo[key] = e.depth, data
+        while self.memo_bytes > MEMO:
+            self.memo_bytes -= len(self.memo.popitem(last=False)[1][1])
+
+    def decode(self, pack, e):
+        self.budget -= 1
+        need(self.budget >= 0, f"chunk {e.id.hex()}: rests on too many records")
+        prefix = self.bases(e)
         what = f"data/{pack.name[:2]}/{pack.name} at {e.offset}"
         key, number = pack.key(self.keys, e.slot, TO_M if e.kind in (TREE, CHUNKS) else TO_R)
         with open(self.pack_path(pack.name), "rb") as file:
@@ -586,20 +621,25 @@ class Repository:
         ad = (self.keys.repository + bytes([e.kind]) + e.id + struct.pack(
             "<IBBB", e.plain, e.codec, e.depth, len(e.bases)) + b"".join(e.bases))
         data = aead_open(key, nonce(e.counter), ad, sealed, what)
-        need(e.codec < 2, f"{what}: a delta, of a newer nightjar")
-        data = unzstd(data, e.plain) if e.codec == 1 else data
+        data = unzstd(data, e.plain, prefix) if e.codec else data
         need(len(data) == e.plain and
              self.keys.domain(number).chunk_id(e.kind, data) == e.id,
              f"{what}: not what its id says")
+        if e.kind != DATA or e.codec == 2 or e.id in self.rested_on:
+            self.keep(e, data)
         return data
 
     def chunk(self, kind, id_):
         """§9: from any place whose bytes open and whose recomputed id is right."""
+        self.budget = MAX_CLOSURE
+        return self.from_places(kind, id_, 256)
+
+    def from_places(self, kind, id_, below):
         reason = "in no pack that the index names"
         for pack, entry in self.places.get(id_, ()):
             try:
-                if entry.kind == kind:
-                    return self.record(pack, entry)
+                if entry.kind == kind and entry.depth < below:
+                    return self.decode(pack, entry)
             except (Damage, OSError) as error:
                 reason = str(error)
         raise Damage(f"chunk {id_.hex()}: {reason}")
@@ -981,6 +1021,7 @@ def main():
     verify = commands.add_parser("verify", help="read and check everything")
     verify.add_argument("--cuts", action="store_true", help="also where chunks and nodes end")
     arguments = parser.parse_args()
+    sys.setrecursionlimit(10000)  # folders in folders, and bases of bases
     try:
         repository = Repository(arguments.repo, arguments)
         if arguments.command != "list":
