@@ -263,6 +263,11 @@ static void other_side_fails(void **state)
 	decode_passes_errors_on(g, &sample);
 	decode_misses_what_is_missing(g, &sample);
 	decode_survives_damage(g, &sample);
+	sample.bytes[0] ^= 1; /* no database any more */
+	encode_passes_errors_on(g, &sample);
+	decode_passes_errors_on(g, &sample);
+	decode_misses_what_is_missing(g, &sample);
+	decode_survives_damage(g, &sample);
 	free(sample.bytes);
 }
 

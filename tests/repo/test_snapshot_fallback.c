@@ -196,6 +196,27 @@ static void corrupt_page_is_kept_and_marked(void **state)
 	kit_unchanged(k, "app.db", db);
 }
 
+/* SQLite says of it that the disk is full. */
+static void pointer_beyond_any_database_is_damage(void **state)
+{
+	struct kit *k = *state;
+	const struct snapshot_info *info;
+	struct snapshot *s;
+	struct kit_bytes db;
+
+	kit_make(k->db, "CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(20000))");
+	db = kit_remember(k, "app.db");
+	memset(db.p + 2 * 4096, 0xff, 4); /* behind an overflow page */
+	kit_spew(k->db, db.p, db.len);
+	s = kit_snapshot(k, NULL);
+	info = snapshot_info(s);
+	assert_int_equal(info->method, SNAPSHOT_PAGES);
+	assert_non_null(strstr(info->method_reason, "full"));
+	assert_int_equal(info->verdict, SNAPSHOT_FAILED);
+	snapshot_free(s);
+	kit_unchanged(k, "app.db", db);
+}
+
 static void header_and_rubbish_is_kept_raw(void **state)
 {
 	struct kit *k = *state;
@@ -247,6 +268,7 @@ int main(void)
 	    TEST(missing_module_gives_unchecked),
 	    TEST(damage_beside_a_missing_collation_is_found),
 	    TEST(corrupt_page_is_kept_and_marked),
+	    TEST(pointer_beyond_any_database_is_damage),
 	    TEST(header_and_rubbish_is_kept_raw),
 	    TEST(truncated_database_is_kept),
 	};
