@@ -15,6 +15,7 @@
 #include "repo/fswrite.h"
 #include "repo/image_read.h"
 #include "repo/linktable.h"
+#include "repo/restore_attrs.h"
 #include "repo/restore_db.h"
 #include "repo/snapshot.h"
 
@@ -110,62 +111,6 @@ static bool worth_entering(const struct run *run, const char *path)
 			return true;
 	}
 	return false;
-}
-
-/* --- attributes --- */
-
-struct attrs {
-	struct fsw_attrs a;
-	char user[256], group[256];
-	struct fsw_xattr *xattrs;
-	char *names;
-};
-
-static void copy_name(char out[256], const struct span *from)
-{
-	size_t len = from->len < 255 ? from->len : 0;
-
-	if (len)
-		memcpy(out, from->p, len);
-	out[len] = '\0';
-}
-
-static int attrs_of(const struct entry *e, struct attrs *out, struct err *err)
-{
-	size_t bytes = 1, at = 0;
-
-	*out = (struct attrs){.a = {.mode = e->mode,
-				    .uid = e->uid,
-				    .gid = e->gid,
-				    .mtime_s = e->mtime_s,
-				    .mtime_ns = e->mtime_ns}};
-	copy_name(out->user, &e->user);
-	copy_name(out->group, &e->group);
-	out->a.user = out->user;
-	out->a.group = out->group;
-	for (size_t i = 0; i < e->xattr_count; i++)
-		bytes += e->xattrs[i].name.len + 1;
-	out->names = malloc(bytes);
-	out->xattrs = calloc(e->xattr_count + 1, sizeof(*out->xattrs));
-	if (!out->names || !out->xattrs)
-		return err_nomem(err);
-	for (size_t i = 0; i < e->xattr_count; i++) {
-		const struct entry_xattr *x = &e->xattrs[i];
-
-		memcpy(out->names + at, x->name.p, x->name.len);
-		out->names[at + x->name.len] = '\0';
-		out->xattrs[i] = (struct fsw_xattr){out->names + at, x->value.p, x->value.len};
-		at += x->name.len + 1;
-	}
-	out->a.xattrs = out->xattrs;
-	out->a.xattr_count = e->xattr_count;
-	return 0;
-}
-
-static void attrs_wipe(struct attrs *a)
-{
-	free(a->names);
-	free(a->xattrs);
 }
 
 /* --- one file --- */
@@ -524,8 +469,8 @@ static int restore_any(struct place *at, const char *path, const struct entry *e
 		       const struct chunk_ref *children, struct err *err)
 {
 	struct run *run = at->run;
-	struct attrs attrs;
-	int r = attrs_of(e, &attrs, err);
+	struct restore_attrs attrs;
+	int r = restore_attrs_of(e, &attrs, err);
 
 	if (!r && e->type == ENTRY_DIR) {
 		if (run->options->dry_run && wanted(run, path))
@@ -538,7 +483,7 @@ static int restore_any(struct place *at, const char *path, const struct entry *e
 				? restore_file(run, path, path + 1, e, children, &attrs.a, err)
 				: restore_other(run, path + 1, e, &attrs.a, err);
 	}
-	attrs_wipe(&attrs);
+	restore_attrs_wipe(&attrs);
 	return r;
 }
 
