@@ -19,6 +19,8 @@
 #define LIMIT_INDEX_BYTES (256u << 20) /* one index segment */
 #define LIMIT_MANIFEST_BYTES (64u << 20)
 #define LIMIT_TAGREC_BYTES (4u << 20) /* a floor of 1 MiB and 256 tags fit */
+#define LIMIT_DAMAGE_BYTES (32u << 20)
+#define LIMIT_DAMAGE_PLACES 262144u /* of one damage note */
 #define LIMIT_ROSTER_BYTES (16u << 20)
 #define LIMIT_KEY_OBJECT_BYTES (16u << 20) /* anything in keys/ */
 #define LIMIT_CONFIG_BYTES 4096u
