@@ -327,7 +327,7 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	struct session s = {0};
 	struct backup_lists lists = {0};
 	struct backup_own own[2];
-	char host[256], *cache = NULL;
+	char host[256], *cache = NULL, *state = NULL;
 	const struct passwd *pw = getpwuid(geteuid());
 	struct backup_options o = {
 	    .filter =
@@ -354,7 +354,10 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 		r = session_host(w->host, host, err);
 	if (!r)
 		r = paths_cache(&cli->global, &cache, err);
+	if (!r)
+		r = paths_state(&cli->global, &state, err);
 	o.cache_dir = cache;
+	o.state_dir = state;
 	own[1] = (struct backup_own){cache, "is nightjar's cache; left out"};
 	if (!r)
 		r = session_open(cli, &s, err);
@@ -368,6 +371,7 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	lines_free(&lists.excludes);
 	lines_free(&lists.tags);
 	free(cache);
+	free(state);
 	return r;
 }
 

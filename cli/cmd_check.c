@@ -1,7 +1,10 @@
 #include "cli/command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
+#include "cli/paths.h"
 #include "cli/process.h"
 #include "cli/progress.h"
 #include "cli/session.h"
@@ -29,6 +32,14 @@ static void on_damage(void *arg, const char *object, const char *text)
 	struct teller *t = arg;
 
 	out_error(&t->cli->out, "check", object, text);
+}
+
+static void on_healed(void *arg, const char *object, const char *text)
+{
+	struct teller *t = arg;
+
+	out_warning(&t->cli->out, "%s: %s; nothing is lost by it, there is another copy", object,
+		    text);
 }
 
 static void on_touched(void *arg, const struct id *manifest, const char *path, const char *text)
@@ -73,6 +84,8 @@ static void print_json(struct cli *cli, const struct check_result *res)
 	json_u64(&j, "packs", res->packs);
 	json_u64(&j, "index_segments", res->segments);
 	json_u64(&j, "orphaned_packs", res->orphans);
+	json_u64(&j, "damaged_copies", res->healed);
+	json_u64(&j, "noted", res->noted);
 	json_u64(&j, "chunks_read", res->chunks);
 	json_u64(&j, "bytes_read", res->bytes_read);
 	json_close(&j);
@@ -98,6 +111,11 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			     ? "packs that nothing names: %llu"
 			     : "packs that interrupted backups left behind, harmless: %llu",
 			 (unsigned long long)res->orphans);
+	if (res->noted)
+		out_note(&cli->out,
+			 "noted %llu damaged records: the next backup stores them again, as "
+			 "far as the source still has them",
+			 (unsigned long long)res->noted);
 	if (res->damaged)
 		out_line(&cli->out, "DAMAGE was found (findings: %llu)%s",
 			 (unsigned long long)res->damaged,
@@ -108,6 +126,58 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 read_data ? "" : " (structure only; --read-data reads every byte)");
 }
 
+/* The backups that operands name; *out_ids is the caller's. */
+static int choose(struct cli *cli, int count, char **operands, struct id **out_ids, struct err *err)
+{
+	const struct manifest_item *item;
+	const char *sub;
+	struct session s = {0};
+	int r = session_open_manifests(cli, &s, err);
+
+	*out_ids = calloc((size_t)count, sizeof(**out_ids));
+	if (!r && !*out_ids)
+		r = err_nomem(err);
+	for (int i = 0; !r && i < count; i++) {
+		r = session_find(cli, &s, operands[i], NULL, &item, &sub, err);
+		if (!r && sub)
+			r = err_set(err, ERR_USAGE, "'%s': a whole backup is checked, not a path",
+				    operands[i]);
+		if (!r)
+			(*out_ids)[i] = item->name;
+	}
+	session_close(&s);
+	return r;
+}
+
+static int run_check(struct cli *cli, struct check_options *o, int count, char **operands,
+		     struct check_result *res, struct err *err)
+{
+	struct session s = {0};
+	struct id *ids = NULL;
+	char host[256], *state = NULL;
+	struct timespec now;
+	int r = session_host(NULL, host, err);
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	o->host = host;
+	if (!r)
+		r = paths_state(&cli->global, &state, err);
+	o->state_dir = state;
+	if (!r && count)
+		r = choose(cli, count, operands, &ids, err);
+	o->manifests = ids;
+	o->manifest_count = (size_t)count;
+	if (!r)
+		r = session_open(cli, &s, err);
+	if (!r)
+		r = check_run(s.repo, o, res, err);
+	session_close(&s);
+	free(ids);
+	free(state);
+	return r;
+}
+
 enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands)
 {
 	const struct check_words *w = options;
@@ -115,23 +185,19 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	struct check_options o = {
 	    .read_data = w->read_data,
 	    .damage = on_damage,
+	    .healed = on_healed,
 	    .touched = on_touched,
 	    .note = on_note,
 	    .progress = on_progress,
 	    .arg = &teller,
 	};
 	struct check_result res = {0};
-	struct session s = {0};
 	struct err err = {0};
-	int r = session_open(cli, &s, &err);
+	int r;
 
-	(void)count;
-	(void)operands;
 	progress_begin(&teller.progress, &cli->out);
-	if (!r)
-		r = check_run(s.repo, &o, &res, &err);
+	r = run_check(cli, &o, count, operands, &res, &err);
 	progress_end(&teller.progress);
-	session_close(&s);
 	/* A repository too damaged to open is what check is asked about. */
 	if (r == -ERR_DAMAGED) {
 		out_exit_error(&cli->out, EXIT_DAMAGED, err.text);

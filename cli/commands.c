@@ -23,6 +23,11 @@ static const char stats_detail[] =
     "Without MANIFEST: of all. Restore size is what a restore writes; stored is what the\n"
     "repository keeps for it. For each database: its image and what the chunks take that\n"
     "its night was the first to store.";
+static const char check_detail[] =
+    "Without MANIFEST: the whole repository; with: only what those backups rest on. What is\n"
+    "found damaged is noted, and the next backup stores it again, as far as the source still\n"
+    "has it. A damaged copy of what another copy still gives is told, and is no damage.\n"
+    "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named.";
 static const char init_detail[] =
     "With --key-file FILE the key is written to FILE, which must not exist, and there is no "
     "password:\n"
@@ -54,8 +59,8 @@ const struct command commands[] = {
      &cmd_tag_options_bytes, cmd_tag},
     {"stats", NULL, "show what the backups hold and what they take", "[MANIFEST…]", stats_detail, 0,
      COMMAND_ANY, NULL, NULL, cmd_stats},
-    {"check", NULL, "look for damage in the repository", "", NULL, 0, 0, cmd_check_options,
-     &cmd_check_options_bytes, cmd_check},
+    {"check", NULL, "look for damage in the repository", "[MANIFEST…]", check_detail, 0,
+     COMMAND_ANY, cmd_check_options, &cmd_check_options_bytes, cmd_check},
     {"key add", NULL, "add a password", "", NULL, 0, 0, cmd_key_options, &cmd_key_options_bytes,
      cmd_key_add},
     {"key list", NULL, "list the passwords' ids", "", NULL, 0, 0, NULL, NULL, cmd_key_list},

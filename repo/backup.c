@@ -213,6 +213,25 @@ static void save_cache(struct backup_run *run)
 		tell_caches(run);
 }
 
+/* What a check found damaged is stored again: see repo/notes.h. */
+static int apply_notes(struct backup_run *run, struct err *err)
+{
+	struct notes local = {0};
+	struct err why = {0};
+	int r = 0;
+
+	notes_apply(&run->manifests.notes, run->index);
+	if (run->options->state_dir)
+		r = notes_load_local(run->options->state_dir, run->repo->conf.repo, &local, &why);
+	notes_apply(&local, run->index);
+	notes_free(&local);
+	if (r == -ERR_NOMEM)
+		return err_nomem(err);
+	if (r)
+		backup_warning(run, "", why.text);
+	return 0;
+}
+
 static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 {
 	struct repo *repo = run->repo;
@@ -222,6 +241,8 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 		r = manifests_load(repo, on_bad_manifest, run, &run->manifests, err);
 	if (!r)
 		r = index_load(repo, on_bad_segment, run, &run->index, err);
+	if (!r)
+		r = apply_notes(run, err);
 	if (!r)
 		r = manifests_succeed(repo, &run->manifests, m, err);
 	if (!r)

@@ -50,6 +50,7 @@ struct backup_options {
 	const char *host;        /* not empty */
 	const char *user;        /* may be "" */
 	const char *program;     /* "nightjar 0.1.0" */
+	const char *state_dir;   /* where this host remembers damage; NULL = nowhere */
 	const char *cache_dir;   /* for the snapshot spill and the files cache */
 	size_t ram_budget_bytes; /* of all snapshots together; 0 = 96 MiB */
 	unsigned busy_timeout_ms;

@@ -1,45 +1,31 @@
-#include "repo/check.h"
+#include "repo/check_run.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/sha256.h"
 #include "repo/browse.h"
-#include "repo/deltaorder.h"
-#include "repo/idset.h"
 #include "repo/manifests.h"
 #include "repo/tree_read.h"
 
-struct run {
-	struct repo *repo;
-	const struct check_options *options;
-	struct check_result *result;
-	struct index *index;
-	struct reader *reader;
-	uint32_t indexed;          /* packs that segments name; later ones were found by rescue */
-	struct idset clean;        /* lists below which nothing is wrong */
-	struct idset unnamed;      /* rescued packs that were reported */
-	struct idset rested_on;    /* bases whose packs were looked at for that */
-	const struct id *manifest; /* under way */
-	struct id told_manifest;   /* of the last path that was told, so that it is told once */
-	char *told_path;
-};
-
 /* --- telling --- */
 
-static void tell_damage(struct run *run, enum store_type type, const struct id *name,
-			const char *text)
+void check_tell_damage(struct check_run *run, enum store_type type, const struct id *name,
+		       const char *text)
 {
 	char path[STORE_PATH_CHARS];
 
+	if (run->gathering)
+		return;
 	store_path(type, name, path);
 	run->result->damaged++;
 	if (run->options->damage)
 		run->options->damage(run->options->arg, path, text);
 }
 
-static void tell_touched(struct run *run, const char *path, const char *text)
+static void tell_touched(struct check_run *run, const char *path, const char *text)
 {
+	if (run->gathering)
+		return;
 	if (run->told_path && strcmp(run->told_path, path) == 0 &&
 	    id_eq(&run->told_manifest, run->manifest))
 		return;
@@ -51,7 +37,67 @@ static void tell_touched(struct run *run, const char *path, const char *text)
 		run->options->touched(run->options->arg, run->manifest, path, text);
 }
 
-static int tick(struct run *run, uint64_t done, uint64_t total, const char *what, struct err *err)
+bool check_in_scope(const struct check_run *run, const struct id *id)
+{
+	return !run->options->manifests || idset_has(&run->scope, id);
+}
+
+int check_find(struct check_run *run, uint32_t place, const char *text, struct err *err)
+{
+	char *copy = strdup(text);
+
+	if (copy && run->found_count == run->found_cap) {
+		size_t cap = run->found_cap ? run->found_cap * 2 : 16;
+		struct check_found *found = realloc(run->found, cap * sizeof(*found));
+
+		if (found) {
+			run->found = found;
+			run->found_cap = cap;
+		} else {
+			free(copy);
+			copy = NULL;
+		}
+	}
+	if (!copy)
+		return err_nomem(err);
+	run->found[run->found_count++] = (struct check_found){place, copy};
+	index_mark_place(run->index, place);
+	return 0;
+}
+
+static void tell_healed(struct check_run *run, const struct id *pack, const char *text)
+{
+	char path[STORE_PATH_CHARS];
+
+	store_path(STORE_DATA, pack, path);
+	run->result->healed++;
+	if (run->options->healed)
+		run->options->healed(run->options->arg, path, text);
+}
+
+/* Nothing is lost with this copy: the chunk is not asked for, or another copy is whole. */
+static bool place_replaced(const struct check_run *run, uint32_t at)
+{
+	const struct record_info *info = &run->index->places[at].info;
+
+	return index_find_good(run->index, info->kind, &info->id) != INDEX_NONE;
+}
+
+static void tell_found(struct check_run *run)
+{
+	for (size_t i = 0; i < run->found_count; i++) {
+		const struct check_found *f = &run->found[i];
+		const struct id *pack = &run->index->packs[run->index->places[f->place].pack].name;
+
+		if (place_replaced(run, f->place))
+			tell_healed(run, pack, f->text);
+		else
+			check_tell_damage(run, STORE_DATA, pack, f->text);
+	}
+}
+
+int check_tick(struct check_run *run, uint64_t done, uint64_t total, const char *what,
+	       struct err *err)
 {
 	const struct check_options *o = run->options;
 
@@ -62,17 +108,17 @@ static int tick(struct run *run, uint64_t done, uint64_t total, const char *what
 
 static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
 {
-	tell_damage(arg, STORE_INDEX, name, why->text);
+	check_tell_damage(arg, STORE_INDEX, name, why->text);
 }
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
-	tell_damage(arg, STORE_SNAPSHOTS, name, why->text);
+	check_tell_damage(arg, STORE_SNAPSHOTS, name, why->text);
 }
 
 /* --- objects --- */
 
-static int check_keys(struct run *run, struct err *err)
+static int check_keys(struct check_run *run, struct err *err)
 {
 	struct id *names = NULL;
 	size_t count = 0;
@@ -85,7 +131,7 @@ static int check_keys(struct run *run, struct err *err)
 		if (r == -ERR_NOMEM)
 			break;
 		if (r)
-			tell_damage(run, STORE_KEYS, &names[i], err->text);
+			check_tell_damage(run, STORE_KEYS, &names[i], err->text);
 		r = 0;
 	}
 	buf_free(&bytes);
@@ -99,7 +145,7 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* The front of a pack that was cut short is as good as it was. */
-static void mark_beyond(struct run *run, const struct index_pack *pack, uint64_t size)
+static void mark_beyond(struct check_run *run, const struct index_pack *pack, uint64_t size)
 {
 	for (uint32_t i = 0; i < pack->place_count; i++) {
 		uint32_t at = pack->first_place + i;
@@ -110,30 +156,58 @@ static void mark_beyond(struct run *run, const struct index_pack *pack, uint64_t
 	}
 }
 
-/* A pack that a segment names is there, with the length that it says. */
-static void check_presence(struct run *run, const struct id *names, const uint64_t *sizes,
+/* What a pack that a segment names is not: there, with the length that it says. NULL: all is well. */
+static const char *presence_fault(const struct index_pack *pack, const struct id *names,
+				  const uint64_t *sizes, size_t count, uint64_t *out_size)
+{
+	const struct id *found =
+	    count ? bsearch(&pack->name, names, count, sizeof(*names), compare_ids) : NULL;
+
+	*out_size = found ? sizes[found - names] : 0;
+	if (!found)
+		return "missing";
+	if (*out_size == pack->pack_bytes)
+		return NULL;
+	return *out_size < pack->pack_bytes ? "cut short" : "longer than it was written";
+}
+
+static bool pack_replaced(const struct check_run *run, const struct index_pack *pack)
+{
+	for (uint32_t i = 0; i < pack->place_count; i++) {
+		if (!place_replaced(run, pack->first_place + i))
+			return false;
+	}
+	return true;
+}
+
+/* All are marked before the first is told: only then is it known what other copies are worth. */
+static void check_presence(struct check_run *run, const struct id *names, const uint64_t *sizes,
 			   size_t count)
 {
+	uint64_t size;
+
 	for (uint32_t i = 0; i < run->indexed; i++) {
 		const struct index_pack *pack = &run->index->packs[i];
-		const struct id *found =
-		    count ? bsearch(&pack->name, names, count, sizeof(*names), compare_ids) : NULL;
+		const char *fault = presence_fault(pack, names, sizes, count, &size);
 
-		if (found && sizes[found - names] == pack->pack_bytes)
-			continue;
-		if (!found)
+		if (fault && size == 0)
 			index_mark_pack(run->index, i);
-		else
-			mark_beyond(run, pack, sizes[found - names]);
-		tell_damage(run, STORE_DATA, &pack->name,
-			    !found ? "missing"
-			    : sizes[found - names] < pack->pack_bytes
-				? "cut short"
-				: "longer than it was written");
+		else if (fault)
+			mark_beyond(run, pack, size);
+	}
+	for (uint32_t i = 0; i < run->indexed; i++) {
+		const struct index_pack *pack = &run->index->packs[i];
+		const char *fault = presence_fault(pack, names, sizes, count, &size);
+
+		/* With a choice of backups, the paths that they lose are told, and that is all. */
+		if (fault && (run->options->manifests || pack_replaced(run, pack)))
+			tell_healed(run, &pack->name, fault);
+		else if (fault)
+			check_tell_damage(run, STORE_DATA, &pack->name, fault);
 	}
 }
 
-static void note_orphans(struct run *run, const struct id *names, size_t count)
+static void note_orphans(struct check_run *run, const struct id *names, size_t count)
 {
 	char path[STORE_PATH_CHARS];
 
@@ -149,7 +223,7 @@ static void note_orphans(struct run *run, const struct id *names, size_t count)
 	}
 }
 
-static int check_packs(struct run *run, struct err *err)
+static int check_packs(struct check_run *run, struct err *err)
 {
 	struct id *names = NULL;
 	uint64_t *sizes = NULL;
@@ -170,163 +244,16 @@ static int check_packs(struct run *run, struct err *err)
 	return r;
 }
 
-/* --- reading every byte --- */
-
-/* Bytes of one record: they open, and give what its id says. */
-static int open_record(struct run *run, uint32_t at, const void *sealed, size_t len,
-		       struct buf *plain, struct err *err)
-{
-	const struct index_place *place = &run->index->places[at];
-	int r;
-
-	buf_reset(plain);
-	r = reader_open_place(run->reader, place, sealed, len, plain, err);
-	if (r == -ERR_NOMEM || r == -ERR_KEY)
-		return r;
-	run->result->chunks++;
-	if (r) {
-		index_mark_place(run->index, at);
-		tell_damage(run, STORE_DATA, &run->index->packs[place->pack].name, err->text);
-	}
-	return 0;
-}
-
-/* A delta waits until all that is full has been read, see read_deltas. */
-static int read_record(struct run *run, uint32_t at, const struct buf *pack, struct buf *plain,
-		       struct err *err)
-{
-	const struct index_place *place = &run->index->places[at];
-
-	if (place->bad) /* beyond the end of a pack that was cut short, which was told */
-		return 0;
-	if (place->offset > pack->len || place->stored_bytes > pack->len - place->offset) {
-		index_mark_place(run->index, at);
-		tell_damage(run, STORE_DATA, &run->index->packs[place->pack].name,
-			    "a record lies beyond its end");
-		return 0;
-	}
-	if (place->info.base_count)
-		return 0;
-	return open_record(run, at, pack->data + place->offset, place->stored_bytes, plain, err);
-}
-
-/*
- * One that is not whole rests on damage that was told, or on what only an orphan lacks; the paths that it touches are
- * told with their manifests.
- */
-static int read_delta(struct run *run, uint32_t at, struct buf *sealed, struct buf *plain,
-		      struct err *err)
-{
-	const struct index_place *place = &run->index->places[at];
-	const struct id *pack = &run->index->packs[place->pack].name;
-	int r;
-
-	if (!index_place_whole(run->index, at))
-		return 0;
-	buf_reset(sealed);
-	r = store_get_range(run->repo->store, STORE_DATA, pack, place->offset, place->stored_bytes,
-			    sealed, err);
-	if (!r)
-		return open_record(run, at, sealed->data, sealed->len, plain, err);
-	if (r == -ERR_NOMEM)
-		return r;
-	index_mark_place(run->index, at);
-	tell_damage(run, STORE_DATA, pack, err->text);
-	return 0;
-}
-
-/* Not pack by pack, where the bases of each night would be decoded anew: version after version, each from the one before. */
-static int read_deltas(struct run *run, struct buf *sealed, struct buf *plain, struct err *err)
-{
-	uint64_t packs = run->index->pack_count;
-	uint32_t *places = NULL;
-	size_t count = 0;
-	int r = deltaorder_of(run->index, &places, &count, err);
-
-	for (size_t i = 0; !r && i < count; i++) {
-		r = tick(run, packs, packs, "", err);
-		if (!r)
-			r = read_delta(run, places[i], sealed, plain, err);
-	}
-	free(places);
-	return r;
-}
-
-/* The directory is what an index is rebuilt from: it must open, too. */
-static bool front_opens(struct run *run, const struct buf *pack, struct err *err)
-{
-	struct pack_dir dir = {0};
-	struct pack_head head;
-	bool ok = pack_head_get(pack->data, pack->len, &head, err) == 0 &&
-		  pack_front_bytes(&head) <= pack->len &&
-		  pack_front_dec(run->repo->keys, pack->data, (size_t)pack_front_bytes(&head),
-				 pack->len, &dir, err) == 0;
-
-	pack_dir_free(&dir);
-	return ok;
-}
-
-static int read_pack(struct run *run, uint32_t number, struct buf *bytes, struct buf *plain,
-		     struct err *err)
-{
-	const struct index_pack *pack = &run->index->packs[number];
-	uint64_t damaged = run->result->damaged;
-	struct id digest;
-	int r;
-
-	buf_reset(bytes);
-	r = store_get(run->repo->store, STORE_DATA, &pack->name, LIMIT_PACK_BYTES, bytes, err);
-	if (r == -ERR_NOMEM)
-		return r;
-	if (r) {
-		index_mark_pack(run->index, number);
-		tell_damage(run, STORE_DATA, &pack->name, err->text);
-		return 0;
-	}
-	run->result->bytes_read += bytes->len;
-	for (uint32_t i = 0; !r && i < pack->place_count; i++)
-		r = read_record(run, pack->first_place + i, bytes, plain, err);
-	if (!r)
-		r = sha256_of(bytes->data, bytes->len, &digest, err);
-	if (r)
-		return r;
-	if (run->result->damaged != damaged || bytes->len != pack->pack_bytes)
-		return 0;
-	if (!id_eq(&digest, &pack->name))
-		tell_damage(run, STORE_DATA, &pack->name,
-			    "damaged, though every record in it still opens");
-	else if (!front_opens(run, bytes, err))
-		tell_damage(run, STORE_DATA, &pack->name, err->text);
-	return 0;
-}
-
-static int read_packs(struct run *run, struct err *err)
-{
-	struct buf bytes = {0}, plain = {0};
-	int r = 0;
-
-	for (uint32_t i = 0; !r && i < run->index->pack_count; i++) {
-		r = tick(run, i, run->index->pack_count, "", err);
-		if (!r && !run->index->packs[i].bad)
-			r = read_pack(run, i, &bytes, &plain, err);
-	}
-	if (!r)
-		r = read_deltas(run, &bytes, &plain, err);
-	buf_free(&bytes);
-	buf_wipe(&plain);
-	return r;
-}
-
 /* --- what the manifests reach --- */
 
 struct folder {
-	struct run *run;
+	struct check_run *run;
 	const char *path;
 	bool *dirty; /* something below is wrong */
 };
 
 /* A backup needs a pack that only its own directory tells of: restore copes, but an index is missing. */
-static int tell_unnamed(struct run *run, uint32_t place, struct err *err)
+static int tell_unnamed(struct check_run *run, uint32_t place, struct err *err)
 {
 	uint32_t pack = run->index->places[place].pack;
 	const struct id *name = &run->index->packs[pack].name;
@@ -334,13 +261,14 @@ static int tell_unnamed(struct run *run, uint32_t place, struct err *err)
 	if (pack < run->indexed || idset_has(&run->unnamed, name))
 		return 0;
 	run->result->orphans--;
-	tell_damage(run, STORE_DATA, name,
-		    "backups need it but no index segment names it: an index segment is missing");
+	check_tell_damage(
+	    run, STORE_DATA, name,
+	    "backups need it but no index segment names it: an index segment is missing");
 	return idset_add(&run->unnamed, name, err);
 }
 
 /* A whole place, rather one in a pack that a segment names: an orphan may hold copies of what is not missing. */
-static uint32_t find_place(const struct run *run, uint8_t kind, const struct id *id,
+static uint32_t find_place(const struct check_run *run, uint8_t kind, const struct id *id,
 			   unsigned below_depth)
 {
 	const struct index *index = run->index;
@@ -360,7 +288,7 @@ static uint32_t find_place(const struct run *run, uint8_t kind, const struct id 
 }
 
 /* What a backup needs, it needs with all that this rests on: of strictly lower depth at each step. */
-static int tell_all_unnamed(struct run *run, uint32_t place, struct err *err)
+static int tell_all_unnamed(struct check_run *run, uint32_t place, struct err *err)
 {
 	const struct record_info info = run->index->places[place].info;
 	int r = tell_unnamed(run, place, err);
@@ -391,11 +319,31 @@ static const char *what_is_wrong(const struct index *index, const struct chunk_r
 	return "part of it is damaged";
 }
 
+/* Adds a chunk to the scope, and what any copy of it rests on: of strictly lower depth at each step. */
+static int gather(struct check_run *run, uint8_t kind, const struct id *id, unsigned below_depth,
+		  struct err *err)
+{
+	int r = idset_has(&run->scope, id) ? 1 : idset_add(&run->scope, id, err);
+
+	if (r)
+		return r == 1 ? 0 : r;
+	for (uint32_t at = index_find(run->index, kind, id); !r && at != INDEX_NONE;
+	     at = run->index->places[at].next) {
+		const struct record_info info = run->index->places[at].info;
+
+		for (size_t i = 0; !r && info.depth < below_depth && i < info.base_count; i++)
+			r = gather(run, kind, &info.bases[i], info.depth, err);
+	}
+	return r;
+}
+
 static int check_chunk(struct folder *at, const char *path, const struct chunk_ref *ref,
 		       struct err *err)
 {
 	uint32_t place = find_place(at->run, ref->kind, &ref->id, LIMIT_DEPTH + 1);
 
+	if (at->run->gathering)
+		return gather(at->run, ref->kind, &ref->id, LIMIT_DEPTH + 1, err);
 	if (place != INDEX_NONE)
 		return tell_all_unnamed(at->run, place, err);
 	*at->dirty = true;
@@ -449,7 +397,7 @@ static int check_node(struct folder *at, const char *path, const struct id *list
 
 	if (idset_has(&at->run->clean, list))
 		return 0;
-	r = tick(at->run, 0, 0, path, err);
+	r = check_tick(at->run, 0, 0, path, err);
 	if (r)
 		return r;
 	r = tree_node_load(at->run->reader, list, &node, err);
@@ -478,7 +426,7 @@ static int check_node(struct folder *at, const char *path, const struct id *list
 	return r;
 }
 
-static int check_manifest(struct run *run, const struct manifest_item *item, struct err *err)
+static int check_manifest(struct check_run *run, const struct manifest_item *item, struct err *err)
 {
 	bool dirty = false;
 	struct folder top = {run, "/", &dirty};
@@ -489,19 +437,51 @@ static int check_manifest(struct run *run, const struct manifest_item *item, str
 	return absorb(&top, "/", r, err);
 }
 
-static int check_manifests(struct run *run, const struct manifest_list *list, struct err *err)
+static bool is_chosen(const struct check_run *run, const struct manifest_item *item)
+{
+	const struct check_options *o = run->options;
+	bool found = !o->manifests;
+
+	for (size_t i = 0; !found && i < o->manifest_count; i++)
+		found = id_eq(&o->manifests[i], &item->name);
+	return found;
+}
+
+static int check_chosen(struct check_run *run, const struct manifest_list *list, struct err *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; !r && i < list->stray_count; i++)
-		tell_damage(run, STORE_SNAPSHOTS, &list->strays[i],
-			    "tells the tags of a backup that is not there: its manifest is lost");
-	for (size_t i = 0; !r && i < list->count; i++)
-		r = check_manifest(run, &list->items[i], err);
+	for (size_t i = 0; !r && i < list->count; i++) {
+		if (is_chosen(run, &list->items[i]))
+			r = check_manifest(run, &list->items[i], err);
+	}
 	return r;
 }
 
-static int count_segments(struct run *run, struct err *err)
+static int check_manifests(struct check_run *run, const struct manifest_list *list, struct err *err)
+{
+	for (size_t i = 0; !run->options->manifests && i < list->stray_count; i++)
+		check_tell_damage(
+		    run, STORE_SNAPSHOTS, &list->strays[i],
+		    "tells the tags of a backup that is not there: its manifest is lost");
+	return check_chosen(run, list, err);
+}
+
+/* Which chunks the chosen backups rest on. What is wrong with them is told when they are checked. */
+static int find_scope(struct check_run *run, const struct manifest_list *list, struct err *err)
+{
+	int r;
+
+	if (!run->options->manifests)
+		return 0;
+	run->gathering = true;
+	r = check_chosen(run, list, err);
+	run->gathering = false;
+	idset_free(&run->clean);
+	return r;
+}
+
+static int count_segments(struct check_run *run, struct err *err)
 {
 	struct id *names = NULL;
 	size_t count = 0;
@@ -515,7 +495,7 @@ static int count_segments(struct run *run, struct err *err)
 int check_run(struct repo *repo, const struct check_options *options,
 	      struct check_result *out_result, struct err *err)
 {
-	struct run run = {.repo = repo, .options = options, .result = out_result};
+	struct check_run run = {.repo = repo, .options = options, .result = out_result};
 	struct manifest_list list = {0};
 	int r;
 
@@ -538,13 +518,23 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = reader_new(repo, run.index, &run.reader, err);
 	if (!r)
 		r = check_packs(&run, err);
+	if (!r)
+		r = find_scope(&run, &list, err);
 	if (!r && options->read_data)
-		r = read_packs(&run, err);
+		r = check_read_packs(&run, err);
+	if (!r)
+		tell_found(&run);
 	if (!r)
 		r = check_manifests(&run, &list, err);
+	if (!r)
+		r = check_note(&run, &list.notes, err);
 	manifest_list_free(&list);
 	reader_free(run.reader);
 	index_free(run.index);
+	for (size_t i = 0; i < run.found_count; i++)
+		free(run.found[i].text);
+	free(run.found);
+	idset_free(&run.scope);
 	idset_free(&run.clean);
 	idset_free(&run.unnamed);
 	idset_free(&run.rested_on);

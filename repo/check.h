@@ -1,5 +1,6 @@
 /*
- * check: is everything that the manifests promise there and whole? Reads only; writes to no object. One thread.
+ * check: is everything that the manifests promise there and whole? Changes no object; what it finds damaged it notes, so that the next backup
+ * stores it again (repo/notes.h). One thread.
  */
 #ifndef NIGHTJAR_REPO_CHECK_H
 #define NIGHTJAR_REPO_CHECK_H
@@ -7,9 +8,16 @@
 #include "repo/repo.h"
 
 struct check_options {
-	bool read_data; /* every byte: decrypt, decompress, recompute ids */
+	bool read_data;             /* every byte: decrypt, decompress, recompute ids */
+	const struct id *manifests; /* only what these backups rest on; NULL = everything */
+	size_t manifest_count;
+	const char *host;      /* whose writer signs a note of damage; NULL = none is put */
+	const char *state_dir; /* where this host remembers damage; NULL = nowhere */
+	int64_t now_ns;
 	/* One line a damaged thing: object is its path in the repository ("data/3f/3fa9…", "index/…") or "" */
 	void (*damage)(void *arg, const char *object, const char *text);
+	/* A damaged or lost copy of something that another copy still gives: nothing is lost, and it does not count. */
+	void (*healed)(void *arg, const char *object, const char *text);
 	/* One line for each path of each manifest that damage touches. */
 	void (*touched)(void *arg, const struct id *manifest, const char *path, const char *text);
 	/* Orphans and other things that are no damage. */
@@ -21,6 +29,8 @@ struct check_options {
 struct check_result {
 	uint64_t manifests, packs, segments, chunks, bytes_read;
 	uint64_t damaged; /* objects and paths reported; > 0: exit 20 */
+	uint64_t healed;  /* damaged copies of what is still there */
+	uint64_t noted;   /* damaged records that no note named before */
 	uint64_t orphans; /* packs that no index segment names */
 };
 

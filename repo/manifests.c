@@ -11,6 +11,7 @@ void manifest_list_free(struct manifest_list *list)
 		manifest_free(&list->items[i].m);
 	free(list->items);
 	free(list->strays);
+	notes_free(&list->notes);
 	*list = (struct manifest_list){0};
 }
 
@@ -47,9 +48,9 @@ static int writer_known(struct repo *repo, const struct manifest *m, struct err 
 		       "the roster is lost, which the next backup of that host writes again");
 }
 
-/* 1 when the object is another kind of signed record; a tag record goes to tags. */
+/* 1 when the object is another kind of signed record; a tag record goes to tags, a damage note to notes. */
 static int load_one(struct repo *repo, const struct id *name, struct manifest_item *out_item,
-		    struct tags *tags, struct err *err)
+		    struct tags *tags, struct notes *notes, struct err *err)
 {
 	struct buf bytes = {0};
 	struct rd r = {0};
@@ -63,6 +64,8 @@ static int load_one(struct repo *repo, const struct id *name, struct manifest_it
 	if (!result && kind != KIND_MANIFEST) {
 		if (kind == TAGREC_KIND)
 			result = tags_take(repo, name, &bytes, tags, err);
+		else if (kind == DAMAGE_KIND)
+			result = notes_take(repo, &bytes, notes, err);
 		buf_free(&bytes);
 		return result ? result : 1;
 	}
@@ -104,7 +107,7 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 	for (size_t i = 0; !r && i < count; i++) {
 		struct err why = {0};
 
-		r = load_one(repo, &names[i], &list.items[list.count], &tags, &why);
+		r = load_one(repo, &names[i], &list.items[list.count], &tags, &list.notes, &why);
 		if (r == 0)
 			list.count++;
 		else if (r == -ERR_NOMEM)
@@ -121,6 +124,7 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		manifest_list_free(&list);
 		return r;
 	}
+	notes_settle(&list.notes);
 	qsort(list.items, list.count, sizeof(*list.items), compare_items);
 	*out_list = list;
 	return 0;

@@ -5,6 +5,7 @@
 #define NIGHTJAR_REPO_MANIFESTS_H
 
 #include "core/manifest.h"
+#include "repo/notes.h"
 #include "repo/repo.h"
 
 struct manifest_item {
@@ -20,6 +21,7 @@ struct manifest_list {
 	size_t count;
 	struct id *strays; /* tag records of manifests that are not there */
 	size_t stray_count;
+	struct notes notes; /* of damage, settled */
 	size_t bad; /* manifests that could not be used; "latest" may have been one of them */
 };
 void manifest_list_free(struct manifest_list *list); /* {0} is fine */

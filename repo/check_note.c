@@ -1,0 +1,77 @@
+/* What a check found is kept for those who write: in the repository, and on this host. */
+#include "repo/check_run.h"
+
+/* What was found and is in none of the notes. */
+static int new_places(const struct check_run *run, const struct notes *known, struct notes *out,
+		      struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < run->found_count; i++) {
+		const struct index_place *p = &run->index->places[run->found[i].place];
+		const struct damage_place place = {run->index->packs[p->pack].name, p->info.id,
+						   p->info.kind};
+
+		if (!notes_have(known, &place))
+			r = notes_add(out, &place, err);
+	}
+	notes_settle(out);
+	return r;
+}
+
+static int note_in_repository(struct check_run *run, const struct notes *known, struct err *err)
+{
+	struct notes fresh = {0};
+	int r = new_places(run, known, &fresh, err);
+
+	if (!r && fresh.count && run->options->host) {
+		r = repo_use_writer(run->repo, run->options->host, false, err);
+		if (!r)
+			r = notes_put(run->repo, &fresh, known->number, run->options->now_ns, err);
+		if (!r)
+			run->result->noted = fresh.count;
+	}
+	notes_free(&fresh);
+	return r;
+}
+
+static int note_on_host(struct check_run *run, struct err *err)
+{
+	struct notes local = {0}, fresh = {0};
+	const uint8_t *repo = run->repo->conf.repo;
+	int r = 0;
+
+	if (!run->options->state_dir || !run->found_count)
+		return 0;
+	/* A file that does not read is replaced. */
+	if (notes_load_local(run->options->state_dir, repo, &local, err) == -ERR_NOMEM)
+		r = -ERR_NOMEM;
+	notes_settle(&local);
+	if (!r)
+		r = new_places(run, &local, &fresh, err);
+	for (size_t i = 0; !r && i < fresh.count; i++)
+		r = notes_add(&local, &fresh.places[i], err);
+	notes_settle(&local);
+	if (!r && fresh.count)
+		r = notes_save_local(run->options->state_dir, repo, &local, err);
+	notes_free(&local);
+	notes_free(&fresh);
+	return r;
+}
+
+/* The check is made, whether its findings can be kept or not. */
+int check_note(struct check_run *run, const struct notes *known, struct err *err)
+{
+	struct err why = {0};
+
+	if (note_in_repository(run, known, &why) && run->options->note)
+		run->options->note(run->options->arg,
+				   "the damage could not be noted in the repository", why.text);
+	if (why.code == ERR_NOMEM)
+		return err_nomem(err);
+	why = (struct err){0};
+	if (note_on_host(run, &why) && run->options->note)
+		run->options->note(run->options->arg, "the damage could not be noted on this host",
+				   why.text);
+	return why.code == ERR_NOMEM ? err_nomem(err) : 0;
+}

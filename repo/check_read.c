@@ -1,0 +1,162 @@
+/* check --read-data: every byte is read, opened, and compared with its id. */
+#include "repo/check_run.h"
+
+#include "core/sha256.h"
+#include "repo/deltaorder.h"
+
+/* Bytes of one record: they open, and give what its id says. */
+static int open_record(struct check_run *run, uint32_t at, const void *sealed, size_t len,
+		       struct buf *plain, struct err *err)
+{
+	const struct index_place *place = &run->index->places[at];
+	int r;
+
+	buf_reset(plain);
+	r = reader_open_place(run->reader, place, sealed, len, plain, err);
+	if (r == -ERR_NOMEM || r == -ERR_KEY)
+		return r;
+	run->result->chunks++;
+	return r ? check_find(run, at, err->text, err) : 0;
+}
+
+/* A delta waits until all that is full has been read, see read_deltas. */
+static int read_record(struct check_run *run, uint32_t at, const struct buf *pack,
+		       struct buf *plain, struct err *err)
+{
+	const struct index_place *place = &run->index->places[at];
+
+	if (place->bad) /* beyond the end of a pack that was cut short, which was told */
+		return 0;
+	if (!check_in_scope(run, &place->info.id))
+		return 0;
+	if (place->offset > pack->len || place->stored_bytes > pack->len - place->offset)
+		return check_find(run, at, "a record lies beyond its end", err);
+	if (place->info.base_count)
+		return 0;
+	return open_record(run, at, pack->data + place->offset, place->stored_bytes, plain, err);
+}
+
+/*
+ * One that is not whole rests on damage that was told, or on what only an orphan lacks; the paths that it touches are
+ * told with their manifests.
+ */
+static int read_delta(struct check_run *run, uint32_t at, struct buf *sealed, struct buf *plain,
+		      struct err *err)
+{
+	const struct index_place *place = &run->index->places[at];
+	const struct id *pack = &run->index->packs[place->pack].name;
+	int r;
+
+	if (!index_place_whole(run->index, at) || !check_in_scope(run, &place->info.id))
+		return 0;
+	buf_reset(sealed);
+	r = store_get_range(run->repo->store, STORE_DATA, pack, place->offset, place->stored_bytes,
+			    sealed, err);
+	if (!r)
+		return open_record(run, at, sealed->data, sealed->len, plain, err);
+	if (r == -ERR_NOMEM)
+		return r;
+	return check_find(run, at, err->text, err);
+}
+
+/* Not pack by pack, where the bases of each night would be decoded anew: version after version, each from the one before. */
+static int read_deltas(struct check_run *run, struct buf *sealed, struct buf *plain,
+		       struct err *err)
+{
+	uint64_t packs = run->index->pack_count;
+	uint32_t *places = NULL;
+	size_t count = 0;
+	int r = deltaorder_of(run->index, &places, &count, err);
+
+	for (size_t i = 0; !r && i < count; i++) {
+		r = check_tick(run, packs, packs, "", err);
+		if (!r)
+			r = read_delta(run, places[i], sealed, plain, err);
+	}
+	free(places);
+	return r;
+}
+
+/* The directory is what an index is rebuilt from: it must open, too. */
+static bool front_opens(struct check_run *run, const struct buf *pack, struct err *err)
+{
+	struct pack_dir dir = {0};
+	struct pack_head head;
+	bool ok = pack_head_get(pack->data, pack->len, &head, err) == 0 &&
+		  pack_front_bytes(&head) <= pack->len &&
+		  pack_front_dec(run->repo->keys, pack->data, (size_t)pack_front_bytes(&head),
+				 pack->len, &dir, err) == 0;
+
+	pack_dir_free(&dir);
+	return ok;
+}
+
+/* A pack that cannot be read gives none of its chunks. */
+static int find_all(struct check_run *run, uint32_t number, struct err *err)
+{
+	const struct index_pack *pack = &run->index->packs[number];
+	const struct err why = *err;
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < pack->place_count; i++)
+		r = check_find(run, pack->first_place + i, why.text, err);
+	return r;
+}
+
+static bool worth_reading(const struct check_run *run, const struct index_pack *pack)
+{
+	for (uint32_t i = 0; i < pack->place_count; i++) {
+		if (check_in_scope(run, &run->index->places[pack->first_place + i].info.id))
+			return true;
+	}
+	return false;
+}
+
+static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, struct buf *plain,
+		     struct err *err)
+{
+	const struct index_pack *pack = &run->index->packs[number];
+	size_t found = run->found_count;
+	struct id digest;
+	int r;
+
+	buf_reset(bytes);
+	r = store_get(run->repo->store, STORE_DATA, &pack->name, LIMIT_PACK_BYTES, bytes, err);
+	if (r == -ERR_NOMEM)
+		return r;
+	if (r)
+		return find_all(run, number, err);
+	run->result->bytes_read += bytes->len;
+	for (uint32_t i = 0; !r && i < pack->place_count; i++)
+		r = read_record(run, pack->first_place + i, bytes, plain, err);
+	if (!r)
+		r = sha256_of(bytes->data, bytes->len, &digest, err);
+	if (r)
+		return r;
+	/* With a choice of backups, what else lies in the pack is not looked at. */
+	if (run->found_count != found || bytes->len != pack->pack_bytes || run->options->manifests)
+		return 0;
+	if (!id_eq(&digest, &pack->name))
+		check_tell_damage(run, STORE_DATA, &pack->name,
+				  "damaged, though every record in it still opens");
+	else if (!front_opens(run, bytes, err))
+		check_tell_damage(run, STORE_DATA, &pack->name, err->text);
+	return 0;
+}
+
+int check_read_packs(struct check_run *run, struct err *err)
+{
+	struct buf bytes = {0}, plain = {0};
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < run->index->pack_count; i++) {
+		r = check_tick(run, i, run->index->pack_count, "", err);
+		if (!r && !run->index->packs[i].bad && worth_reading(run, &run->index->packs[i]))
+			r = read_pack(run, i, &bytes, &plain, err);
+	}
+	if (!r)
+		r = read_deltas(run, &bytes, &plain, err);
+	buf_free(&bytes);
+	buf_wipe(&plain);
+	return r;
+}
