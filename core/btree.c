@@ -80,6 +80,11 @@ static bool varint_get(struct rd *r, uint64_t *out)
 	size_t before = r->left;
 	uint64_t v = 0;
 
+	/* Nearly all are one byte long. */
+	if (r->left && r->p[0] < 0x80) {
+		*out = *rd_bytes(r, 1);
+		return true;
+	}
 	for (unsigned i = 0; i < VARINT_MAX; i++) {
 		uint8_t byte = rd_u8(r);
 

@@ -57,11 +57,13 @@ void cells_cut_free(struct cells_cut *cut)
 
 static uint64_t hash_of(const uint8_t key[16], const void *bytes, size_t len)
 {
-	uint8_t out[crypto_shorthash_BYTES] = {0};
-	struct rd r = rd_of(out, sizeof(out));
+	uint8_t out[crypto_shorthash_BYTES];
+	uint64_t h = 0;
 
 	crypto_shorthash(out, bytes, len, key);
-	return rd_u64(&r);
+	for (unsigned i = 0; i < 8; i++)
+		h |= (uint64_t)out[i] << (8 * i);
+	return h;
 }
 
 int cells_cut_tree(struct cells_cut *cut, bool table, const struct span *type,
