@@ -26,6 +26,8 @@ struct reader {
 	char *scratch;
 	struct plainpool *pool;
 	unsigned records; /* tried for the chunk under way */
+	bool strict;      /* bases are compared with their ids, too */
+	bool trusted;     /* one was not */
 	size_t held;      /* plaintext of bases that wait for others of theirs */
 };
 
@@ -130,11 +132,16 @@ static bool ends_all(int r)
 	return r == -ERR_NOMEM || r == -ERR_KEY;
 }
 
-static int open_record(struct reader *reader, const struct index_place *place, struct span bases,
-		       const void *sealed, size_t len, struct buf *out, struct err *err)
+/*
+ * verify: the id is recomputed. Of a base it need not be: the id of what rests on it tells whether it was right. Only when that
+ * is wrong, all is read again, strictly, so that another copy of the base may take the place of the one that lied.
+ */
+static int open_record(struct reader *reader, const struct index_place *place, bool verify,
+		       struct span bases, const void *sealed, size_t len, struct buf *out,
+		       struct err *err)
 {
 	const struct index_pack *pack = &reader->index->packs[place->pack];
-	const struct domain_keys *domain;
+	const struct domain_keys *domain = NULL;
 	const uint8_t *key;
 	struct err why = {0};
 	int r = slot_key(reader, place->pack, place->slot, &key, err);
@@ -142,13 +149,31 @@ static int open_record(struct reader *reader, const struct index_place *place, s
 	if (r)
 		return r;
 	/* A maintenance key opens lists without being able to recompute their ids. */
-	domain = keys_domain(reader->repo->keys, pack->slots[place->slot].domain, &why);
+	if (verify)
+		domain = keys_domain(reader->repo->keys, pack->slots[place->slot].domain, &why);
 	return record_open_delta(reader->comp, key, place->counter, reader->repo->conf.repo, domain,
 				 &place->info, bases, sealed, len, out, err);
 }
 
 static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
-		      unsigned below_depth, bool keep, struct buf *out, struct err *why);
+		      unsigned below_depth, bool keep, bool verify, struct buf *out,
+		      struct err *why);
+
+/* In the pool, plaintext whose id was not recomputed goes by another kind. */
+#define UNVERIFIED 0x80
+
+static bool pool_base(struct reader *reader, const struct record_info *info, size_t n,
+		      struct span *out)
+{
+	const struct id *id = &info->bases[n];
+
+	if (plainpool_get(reader->pool, info->kind, id, info->depth, out))
+		return true;
+	if (reader->strict)
+		return false;
+	reader->trusted = true;
+	return plainpool_get(reader->pool, info->kind | UNVERIFIED, id, info->depth, out);
+}
 
 /* Appends one base from wherever it is to be had below that depth. 1 when it is not, and err tells where the damage is. */
 static int get_base(struct reader *reader, const struct record_info *info, size_t n,
@@ -156,8 +181,9 @@ static int get_base(struct reader *reader, const struct record_info *info, size_
 {
 	struct span plain;
 
-	if (!plainpool_get(reader->pool, info->kind, &info->bases[n], info->depth, &plain))
-		return try_places(reader, info->kind, &info->bases[n], info->depth, true, out, err);
+	if (!pool_base(reader, info, n, &plain))
+		return try_places(reader, info->kind, &info->bases[n], info->depth, true,
+				  reader->strict, out, err);
 	buf_put(out, plain.p, plain.len);
 	return buf_check(out, err);
 }
@@ -192,7 +218,7 @@ static int read_sealed(struct reader *reader, const struct index_place *place, s
 			       place->stored_bytes, &reader->sealed, err);
 }
 
-static int read_place(struct reader *reader, uint32_t at, bool keep, struct buf *out,
+static int read_place(struct reader *reader, uint32_t at, bool keep, bool verify, struct buf *out,
 		      struct err *err)
 {
 	/* A copy: what the index is made of may move while bases are looked for. */
@@ -210,12 +236,13 @@ static int read_place(struct reader *reader, uint32_t at, bool keep, struct buf 
 	if (!r)
 		r = read_sealed(reader, &place, err);
 	if (!r)
-		r = open_record(reader, &place, (struct span){bases.data, bases.len},
+		r = open_record(reader, &place, verify, (struct span){bases.data, bases.len},
 				reader->sealed.data, reader->sealed.len, out, err);
 	buf_wipe(&bases);
 	if (!r && keep)
-		plainpool_put(reader->pool, place.info.kind, &place.info.id, place.info.depth,
-			      out->data + before, out->len - before);
+		plainpool_put(reader->pool, place.info.kind | (verify ? 0 : UNVERIFIED),
+			      &place.info.id, place.info.depth, out->data + before,
+			      out->len - before);
 	if (r > 0)
 		return -err->code; /* which names another place */
 	return r ? name_place(reader, &place, err) : 0;
@@ -238,7 +265,8 @@ static int no_place(const struct id *id, struct err *err)
  * whole as far as the index knows come first; the others are still tried.
  */
 static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
-		      unsigned below_depth, bool keep, struct buf *out, struct err *why)
+		      unsigned below_depth, bool keep, bool verify, struct buf *out,
+		      struct err *why)
 {
 	size_t before = out->len;
 	int r = no_place(id, why);
@@ -249,7 +277,7 @@ static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
 			if (reader->index->places[at].info.depth >= below_depth ||
 			    index_place_whole(reader->index, at) != (pass == 0))
 				continue;
-			r = read_place(reader, at, keep, out, why);
+			r = read_place(reader, at, keep, verify, out, why);
 			if (!r || ends_all(r))
 				return r;
 			out->len = before;
@@ -258,17 +286,30 @@ static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
 	return 1;
 }
 
+static void begin(struct reader *reader, bool strict)
+{
+	reader->records = 0;
+	reader->held = 0;
+	reader->strict = strict;
+	reader->trusted = false;
+}
+
 static int get_known(struct reader *reader, uint8_t kind, const struct id *id, bool keep,
 		     struct buf *out, struct err *why)
 {
 	struct span plain;
+	int r;
 
-	reader->records = 0;
-	reader->held = 0;
-	if (!plainpool_get(reader->pool, kind, id, LIMIT_DEPTH + 1, &plain))
-		return try_places(reader, kind, id, LIMIT_DEPTH + 1, keep, out, why);
-	buf_put(out, plain.p, plain.len);
-	return buf_check(out, why);
+	if (plainpool_get(reader->pool, kind, id, LIMIT_DEPTH + 1, &plain)) {
+		buf_put(out, plain.p, plain.len);
+		return buf_check(out, why);
+	}
+	begin(reader, false);
+	r = try_places(reader, kind, id, LIMIT_DEPTH + 1, keep, true, out, why);
+	if (r <= 0 || !reader->trusted)
+		return r;
+	begin(reader, true);
+	return try_places(reader, kind, id, LIMIT_DEPTH + 1, keep, true, out, why);
 }
 
 int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
@@ -298,20 +339,33 @@ int reader_get_base(struct reader *reader, uint8_t kind, const struct id *id, st
 	return r ? -err->code : 0;
 }
 
+/* 1 when bases cannot be had. */
+static int open_place(struct reader *reader, bool strict, const struct index_place *place,
+		      const void *sealed, size_t len, struct buf *out, struct err *err)
+{
+	struct buf bases = {0};
+	int r;
+
+	begin(reader, strict);
+	reader->records = 1; /* this one */
+	r = get_bases(reader, &place->info, &bases, err);
+	if (!r)
+		r = open_record(reader, place, true, (struct span){bases.data, bases.len}, sealed,
+				len, out, err);
+	buf_wipe(&bases);
+	return r;
+}
+
 int reader_open_place(struct reader *reader, const struct index_place *place, const void *sealed,
 		      size_t len, struct buf *out, struct err *err)
 {
-	struct buf bases = {0};
 	size_t before = out->len;
-	int r;
+	int r = open_place(reader, false, place, sealed, len, out, err);
 
-	reader->records = 1; /* this one */
-	reader->held = 0;
-	r = get_bases(reader, &place->info, &bases, err);
-	if (!r)
-		r = open_record(reader, place, (struct span){bases.data, bases.len}, sealed, len,
-				out, err);
-	buf_wipe(&bases);
+	if (r && !ends_all(r) && reader->trusted) {
+		out->len = before;
+		r = open_place(reader, true, place, sealed, len, out, err);
+	}
 	if (!r)
 		plainpool_put(reader->pool, place->info.kind, &place->info.id, place->info.depth,
 			      out->data + before, out->len - before);
