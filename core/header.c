@@ -70,16 +70,23 @@ static unsigned log2_floor(uint64_t n)
 	return e;
 }
 
+uint64_t padme_bytes(uint64_t n)
+{
+	unsigned e = log2_floor(n);
+	uint64_t unit = (uint64_t)1 << (e - (log2_floor(e) + 1));
+
+	return (n + unit - 1) / unit * unit;
+}
+
 uint64_t bucket_bytes(uint64_t n, unsigned floor_log2)
 {
-	uint64_t least = (uint64_t)1 << floor_log2, unit;
+	uint64_t least = (uint64_t)1 << floor_log2;
 	unsigned e;
 
 	if (n <= least)
 		return least;
+	if (n >= (uint64_t)1 << 20)
+		return padme_bytes(n);
 	e = log2_floor(n);
-	if (n < (uint64_t)1 << 20)
-		return n == (uint64_t)1 << e ? n : (uint64_t)2 << e;
-	unit = (uint64_t)1 << (e - (log2_floor(e) + 1));
-	return (n + unit - 1) / unit * unit;
+	return n == (uint64_t)1 << e ? n : (uint64_t)2 << e;
 }

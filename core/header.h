@@ -33,5 +33,7 @@ uint8_t header_type(const void *bytes, size_t len);
 
 /* The bucket of FORMAT.md §2. floor_log2 12…20. n up to 2^40. */
 uint64_t bucket_bytes(uint64_t n, unsigned floor_log2);
+/* Padmé alone (§2), which gives away a little more than buckets do. n 16…2^40. */
+uint64_t padme_bytes(uint64_t n);
 
 #endif

@@ -12,7 +12,6 @@
 #define PACK_TARGET_BYTES (16u << 20)
 #define PACK_HEAD_BYTES 36   /* up to the key table */
 #define PACK_SOURCE_BYTES 40 /* in the directory body */
-#define PACK_ENTRY_BYTES 64  /* in the directory body, without base ids */
 
 struct pack_source {
 	uint8_t writer[32];
@@ -39,12 +38,18 @@ void pack_dir_free(struct pack_dir *dir);
 /* Reads a key table of count slots into an empty dir. */
 int pack_slots_get(struct rd *r, size_t count, struct pack_dir *dir,
 		   struct err *err) ERR_UNUSED_WARN;
-/* The directory body (§5), also used inside index segments (§6). */
-void pack_dir_put(struct buf *b, const struct pack_dir *dir);
 /*
- * Reads sources and entries for the slots already in dir; every rule of §5 is checked, but for the place of the
- * first record, which only the pack's head gives (pack_front_dec checks it). pack_bytes bounds the offsets. After a
- * failure dir may be half filled; free it.
+ * The directory body (§5), also used inside index segments (§6). Entries are such as pack_builder_finish gives or
+ * pack_dir_get accepts; their offsets are not written.
+ */
+void pack_dir_put(struct buf *b, const struct pack_dir *dir);
+/* One entry of it whose slot, source and counter go without saying, as in every pack of a builder. */
+void pack_entry_put(struct buf *b, const struct pack_entry *e);
+/* How long a directory is, sealed, whose body has so many bytes. */
+uint64_t pack_dir_sealed_bytes(uint64_t body_bytes);
+/*
+ * Reads sources and entries for the slots already in dir; every rule of §5 is checked, and offsets follow from the
+ * length of the body. pack_bytes bounds them. After a failure dir may be half filled; free it.
  */
 int pack_dir_get(struct rd *r, uint64_t pack_bytes, struct pack_dir *dir,
 		 struct err *err) ERR_UNUSED_WARN;
@@ -71,10 +76,13 @@ struct pack_builder;
 int pack_builder_new(struct keys *keys, uint64_t sequence, unsigned floor_log2,
 		     struct pack_builder **out_builder, struct err *err) ERR_UNUSED_WARN;
 void pack_builder_free(struct pack_builder *b);
-/* Takes a compressed record (bytes are copied). info's recipient decides the slot: M is 0, R is 1. */
+/*
+ * Takes a compressed record (bytes are copied). info's recipient decides the slot: M is 0, R is 1. lineage and
+ * chain_bytes matter in a delta alone, where chain_bytes include the record itself; a full one is its own chain.
+ */
 int pack_builder_add(struct pack_builder *b, const struct record_info *info, const void *compressed,
 		     size_t len, struct err *err) ERR_UNUSED_WARN;
-size_t pack_builder_bytes(const struct pack_builder *b); /* roughly what finish would give */
+size_t pack_builder_bytes(const struct pack_builder *b); /* what finish would give */
 size_t pack_builder_records(const struct pack_builder *b);
 /*
  * Seals everything: appends the pack object to out, fills out_dir (owned by the caller) and its name. The builder

@@ -19,7 +19,8 @@ struct pack_builder {
 	struct pack_entry *entries;
 	size_t *starts; /* of each entry in data */
 	size_t count, cap;
-	size_t base_count;
+	size_t entry_bytes; /* of all of them in the directory */
+	struct buf scratch; /* for one entry */
 	uint32_t slot_records[SLOT_COUNT_MAX];
 };
 
@@ -49,6 +50,7 @@ void pack_builder_free(struct pack_builder *b)
 	if (!b)
 		return;
 	buf_wipe(&b->data);
+	buf_wipe(&b->scratch);
 	free(b->entries);
 	free(b->starts);
 	free(b);
@@ -59,23 +61,26 @@ static size_t slots_used(const struct pack_builder *b)
 	return b->slot_records[1] ? 2 : 1;
 }
 
-/* Sealed. It depends on the number of records and bases alone, so offsets are known before it is made. */
-static size_t directory_bytes(const struct pack_builder *b)
+/* An entry's length depends on its record alone, so all lengths are known before the directory is made. */
+static size_t directory_bytes(size_t entry_bytes)
 {
-	size_t body =
-	    2 + PACK_SOURCE_BYTES + 4 + b->count * PACK_ENTRY_BYTES + b->base_count * ID_BYTES;
-
-	return (size_t)bucket_bytes(body + SEAL_TAG_BYTES, b->floor_log2);
+	return (size_t)pack_dir_sealed_bytes(2 + PACK_SOURCE_BYTES + 4 + entry_bytes);
 }
 
-static size_t front_bytes(const struct pack_builder *b)
+static size_t front_bytes(size_t slots, size_t entry_bytes)
 {
-	return PACK_HEAD_BYTES + SLOT_BYTES * slots_used(b) + directory_bytes(b);
+	return PACK_HEAD_BYTES + SLOT_BYTES * slots + directory_bytes(entry_bytes);
+}
+
+/* Of the records, sealed. */
+static size_t stored_bytes(const struct pack_builder *b)
+{
+	return b->data.len + b->count * SEAL_TAG_BYTES;
 }
 
 size_t pack_builder_bytes(const struct pack_builder *b)
 {
-	size_t needed = front_bytes(b) + b->data.len + b->count * SEAL_TAG_BYTES;
+	size_t needed = front_bytes(slots_used(b), b->entry_bytes) + stored_bytes(b);
 
 	return (size_t)bucket_bytes(needed, b->floor_log2);
 }
@@ -105,31 +110,61 @@ static int grow(struct pack_builder *b, struct err *err)
 	return 0;
 }
 
-/* Whether the pack stays within what readers accept; the slack covers one more entry and the bucket's rounding. */
-static int check_room(const struct pack_builder *b, size_t len, struct err *err)
+/* Whether the pack, with one more record, stays within what readers accept. */
+static int check_room(const struct pack_builder *b, size_t entry_bytes, size_t len, struct err *err)
 {
-	size_t most = len + SEAL_TAG_BYTES + PACK_ENTRY_BYTES + SLOT_BYTES + LIMIT_BASES * ID_BYTES;
+	size_t needed = front_bytes(SLOT_COUNT_MAX, b->entry_bytes + entry_bytes) +
+			stored_bytes(b) + len + SEAL_TAG_BYTES;
 
-	if (len > LIMIT_RECORD_BYTES - SEAL_TAG_BYTES)
-		return err_set(err, ERR_LIMIT, "a record of %zu bytes is too large", len);
 	if (b->count >= LIMIT_PACK_RECORDS ||
-	    bucket_bytes(pack_builder_bytes(b) + most, b->floor_log2) > LIMIT_PACK_BYTES)
+	    bucket_bytes(needed, b->floor_log2) > LIMIT_PACK_BYTES)
 		return err_set(err, ERR_LIMIT, "a pack is full");
 	return 0;
+}
+
+static const char *record_fault(const struct record_info *info, size_t len)
+{
+	const char *fault = record_info_fault(info);
+
+	if (fault)
+		return fault;
+	if (info->codec == CODEC_RAW && len != info->plain_bytes)
+		return "lengths that do not agree";
+	if (info->codec == CODEC_DELTA && info->chain_bytes < len + SEAL_TAG_BYTES)
+		return "a chain that is shorter than itself";
+	return NULL;
+}
+
+/* Its counter is given when the order is known. */
+static struct pack_entry entry_of(const struct record_info *info, size_t len)
+{
+	struct pack_entry e = {.info = *info, .stored_bytes = (uint32_t)(len + SEAL_TAG_BYTES)};
+
+	e.slot = chunk_kind_recipient(info->kind) == SLOT_M ? 0 : 1;
+	if (info->codec != CODEC_DELTA) {
+		e.info.lineage = 0;
+		e.info.chain_bytes = e.stored_bytes;
+	}
+	return e;
 }
 
 int pack_builder_add(struct pack_builder *b, const struct record_info *info, const void *compressed,
 		     size_t len, struct err *err)
 {
-	const char *fault = record_info_fault(info);
-	struct pack_entry *e;
+	const char *fault = record_fault(info, len);
+	struct pack_entry e;
 	int rc;
 
-	if (!fault && info->codec == CODEC_RAW && len != info->plain_bytes)
-		fault = "lengths that do not agree";
 	if (fault)
 		return err_set(err, ERR_USAGE, "a record to be packed has %s", fault);
-	rc = check_room(b, len, err);
+	if (len > LIMIT_RECORD_BYTES - SEAL_TAG_BYTES)
+		return err_set(err, ERR_LIMIT, "a record of %zu bytes is too large", len);
+	e = entry_of(info, len);
+	buf_reset(&b->scratch);
+	pack_entry_put(&b->scratch, &e);
+	rc = buf_check(&b->scratch, err);
+	if (!rc)
+		rc = check_room(b, b->scratch.len, len, err);
 	if (!rc)
 		rc = grow(b, err);
 	if (rc)
@@ -139,34 +174,25 @@ int pack_builder_add(struct pack_builder *b, const struct record_info *info, con
 	rc = buf_check(&b->data, err);
 	if (rc)
 		return rc;
-	e = &b->entries[b->count++];
-	*e = (struct pack_entry){.info = *info};
-	e->slot = chunk_kind_recipient(info->kind) == SLOT_M ? 0 : 1;
-	e->counter = ++b->slot_records[e->slot];
-	e->stored_bytes = (uint32_t)(len + SEAL_TAG_BYTES);
-	b->base_count += info->base_count;
+	b->entry_bytes += b->scratch.len;
+	b->slot_records[e.slot]++;
+	b->entries[b->count++] = e;
 	return 0;
 }
 
 static void transcript_put(struct buf *t, const struct pack_entry *e, const uint8_t *compressed)
 {
-	size_t len = e->stored_bytes - SEAL_TAG_BYTES;
 	XXH128_canonical_t hash;
 
-	buf_put(t, e->info.id.b, ID_BYTES);
-	buf_put_u8(t, e->info.kind);
-	buf_put_u8(t, e->info.codec);
-	buf_put_u8(t, e->info.base_count);
-	for (size_t i = 0; i < e->info.base_count; i++)
-		buf_put(t, e->info.bases[i].b, ID_BYTES);
-	buf_put_u32(t, (uint32_t)len);
-	XXH128_canonicalFromHash(&hash, XXH3_128bits(compressed, len));
+	pack_entry_put(t, e);
+	XXH128_canonicalFromHash(&hash, XXH3_128bits(compressed, e->stored_bytes - SEAL_TAG_BYTES));
 	buf_put(t, hash.digest, sizeof(hash.digest));
 }
 
 /*
- * Records are still in the order they came, so in that of their counters. Slot 0 also seals the directory,
- * which tells of every record: its transcript covers them all.
+ * The order is that of the directory by now, so the transcript settles what the key will seal under which counter:
+ * were random bytes ever to repeat themselves, equal keys would still only seal equal bytes. Slot 0 also seals the
+ * directory, which tells of every record: its transcript covers them all.
  */
 static int make_slot(const struct pack_builder *b, uint16_t index, struct slot *out_slot,
 		     uint8_t out_key[32], struct err *err)
@@ -206,13 +232,18 @@ static void shuffle(struct pack_builder *b)
 	}
 }
 
+/* Counters run in the order of the directory, which so need not name them. */
 static void place(struct pack_builder *b)
 {
-	size_t at = front_bytes(b);
+	uint32_t counters[SLOT_COUNT_MAX] = {0};
+	size_t at = front_bytes(slots_used(b), b->entry_bytes);
 
 	for (size_t i = 0; i < b->count; i++) {
-		b->entries[i].offset = (uint32_t)at;
-		at += b->entries[i].stored_bytes;
+		struct pack_entry *e = &b->entries[i];
+
+		e->counter = ++counters[e->slot];
+		e->offset = (uint32_t)at;
+		at += e->stored_bytes;
 	}
 }
 
@@ -225,6 +256,8 @@ static int make_dir(struct pack_builder *b, struct pack_dir *dir,
 	if (!dir->slots || !dir->sources || !dir->entries)
 		return err_nomem(err);
 	dir->slot_count = slots_used(b);
+	shuffle(b);
+	place(b);
 	for (uint16_t i = 0; i < dir->slot_count; i++) {
 		int rc = make_slot(b, i, &dir->slots[i], slot_keys[i], err);
 
@@ -234,8 +267,6 @@ static int make_dir(struct pack_builder *b, struct pack_dir *dir,
 	dir->source_count = 1;
 	memcpy(dir->sources[0].writer, b->keys->writer_pub, sizeof(dir->sources[0].writer));
 	dir->sources[0].sequence = b->sequence;
-	shuffle(b);
-	place(b);
 	memcpy(dir->entries, b->entries, b->count * sizeof(*dir->entries));
 	dir->entry_count = b->count;
 	return 0;
@@ -244,7 +275,7 @@ static int make_dir(struct pack_builder *b, struct pack_dir *dir,
 static int put_front(const struct pack_builder *b, const struct pack_dir *dir,
 		     const uint8_t dir_key[32], struct buf *out, struct err *err)
 {
-	size_t start = out->len, sealed_bytes = directory_bytes(b);
+	size_t start = out->len, sealed_bytes = directory_bytes(b->entry_bytes);
 	struct buf body = {0};
 	int rc;
 
@@ -302,7 +333,7 @@ static int put_fill(const struct pack_builder *b, size_t start, struct buf *out,
 static void restart(struct pack_builder *b)
 {
 	buf_reset(&b->data);
-	b->count = b->base_count = 0;
+	b->count = b->entry_bytes = 0;
 	memset(b->slot_records, 0, sizeof(b->slot_records));
 	b->pack_number++;
 }

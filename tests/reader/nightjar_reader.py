@@ -147,8 +147,10 @@ def unzstd(frame, size, prefix=b""):
 def bucket(n, floor):
     """§2: the length that hides n."""
     n = max(n, 1 << floor)
-    if n <= 1 << 20:
-        return 1 << (n - 1).bit_length()
+    return 1 << (n - 1).bit_length() if n <= 1 << 20 else padme(n)
+
+
+def padme(n):
     e = n.bit_length() - 1
     step = 1 << (e - e.bit_length())
     return (n + step - 1) // step * step
@@ -168,6 +170,16 @@ class Fields:
     def unpack(self, layout):
         values = struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
         return values if len(values) > 1 else values[0]
+
+    def varint(self):
+        n = 0
+        for shift in range(0, 70, 7):
+            byte = self.take(1)[0]
+            n |= (byte & 127) << shift
+            if byte < 128:
+                break
+        need(byte < 128 and (byte or not shift) and n < 1 << 64, f"{self.what}: bad varint")
+        return n
 
     def zero(self, n):
         need(not any(self.take(n)), f"{self.what}: a zero byte is not zero")
@@ -325,13 +337,15 @@ class Pack:
     def __init__(self, name, length, slots, floor, body):
         self.name, self.length, self.slots, self.keys = name, length, slots, {}
         start = body.at
+        self.usual = {to: [next((i for i, s in enumerate(slots) if s[32] == to), None), 0, 1]
+                      for to in (TO_R, TO_M)}  # slot, source, counter of what needs no words
         self.sources = body.many("H", lambda: body.unpack("32sQ"))
         self.entries = body.many("I", lambda: self.entry(body))
         self.body = body.data[start:body.at]
-        self.records_at = 36 + 44 * len(slots) + bucket(len(self.body) + 16, floor)
+        self.records_at = 36 + 44 * len(slots) + max(512, padme(len(self.body) + 16))
         end, seen = self.records_at, set()
-        for e in self.entries:
-            need(e.offset == end and e.stored >= 16, f"{body.what}: records not back to back")
+        for i, e in enumerate(self.entries):
+            self.entries[i] = e._replace(offset=end)
             need(e.slot < len(slots) and e.source < len(self.sources) and e.counter >= 1 and
                  1 <= e.kind <= 5 and (e.slot, e.counter) not in seen, f"{body.what}: bad entry")
             need((e.depth == 0) == (not e.bases) and (e.codec == 2) == bool(e.bases) and
@@ -340,10 +354,24 @@ class Pack:
             end += e.stored
         need(length == bucket(end, floor), f"{body.what}: wrong length")
 
-    @staticmethod
-    def entry(f):
-        id_, kind, codec, depth, bases, *rest = f.unpack("32sBBBBHHIIIIII")
-        return Entry(id_, kind, codec, depth, [f.take(32) for _ in range(bases)], *rest)
+    def entry(self, f):
+        """Its offset is known only when all are read."""
+        id_, byte = f.unpack("32sB")
+        kind, form, moved = byte & 7, byte >> 3 & 15, byte >> 7
+        usual = self.usual[TO_M if kind in (TREE, CHUNKS) else TO_R]
+        place = [f.varint() for _ in range(3)] if moved else list(usual)
+        need(moved == (place != usual), f"{f.what}: a place that goes without saying")
+        usual[2] += not moved
+        stored = f.varint() + 16
+        plain, codec, depth, lineage, chain, bases = stored - 16, min(form, 2), 0, 0, stored, []
+        if form:
+            plain = f.varint()
+        if form > 1:
+            depth, lineage, chain = f.unpack("B"), f.varint(), stored + f.varint()
+            bases = [f.take(32) for _ in range(form - 1)]
+        need(form <= 4 and place[0] is not None and max(place[2], lineage, chain) < 1 << 32,
+             f"{f.what}: bad entry")
+        return Entry(id_, kind, codec, depth, bases, *place, None, stored, plain, lineage, chain)
 
     def key(self, keys, slot, recipient):
         if slot not in self.keys:

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
+#include "core/indexseg.h"
 #include "core/pack.h"
 #include "core/sha256.h"
 #include "tests/support/packs.h"
@@ -51,7 +52,7 @@ static struct buf plain_of(size_t n)
 static void add(struct pack_builder *b, size_t n, uint8_t kind)
 {
 	struct buf plain = plain_of(n), packed = {0};
-	struct record_info info = {.kind = kind, .plain_bytes = (uint32_t)plain.len};
+	struct record_info info = {.kind = kind, .plain_bytes = (uint32_t)plain.len, .lineage = 3};
 	struct err err = {0};
 
 	assert_int_equal(record_id(domain, kind, plain.data, plain.len, &info.id, &err), 0);
@@ -119,6 +120,11 @@ static void what_is_built_is_read(void **state)
 
 		assert_true(id_eq(&dir.entries[e].info.id, &built.dir.entries[e].info.id));
 		assert_int_equal(dir.entries[e].offset, built.dir.entries[e].offset);
+		assert_int_equal(dir.entries[e].counter, built.dir.entries[e].counter);
+		assert_int_equal(dir.entries[e].info.chain_bytes, dir.entries[e].stored_bytes);
+		assert_int_equal(built.dir.entries[e].info.chain_bytes,
+				 dir.entries[e].stored_bytes);
+		assert_int_equal(built.dir.entries[e].info.lineage, 0);
 		assert_false(seen[n]);
 		seen[n] = true;
 		shuffled |= n != e;
@@ -173,7 +179,7 @@ static void deltas_are_listed(void **state)
 				   .base_count = 3,
 				   .bases = {{{0, 1}}, {{0, 2}}, {{0, 3}}},
 				   .lineage = 5,
-				   .chain_bytes = 6};
+				   .chain_bytes = 27};
 	struct pack_builder *b = new_builder(12);
 	struct err err = {0};
 	struct built built;
@@ -187,13 +193,57 @@ static void deltas_are_listed(void **state)
 	built = finish(b);
 	dir = packs_dec(keys, &built.bytes);
 	assert_int_equal(dir.entry_count, 60);
-	assert_true(dir.entries[0].offset > 60 * (PACK_ENTRY_BYTES + 3 * ID_BYTES));
+	assert_true(dir.entries[0].offset > 60 * 4 * ID_BYTES);
 	assert_int_equal(dir.entries[59].info.base_count, 3);
 	assert_memory_equal(dir.entries[59].info.bases, info.bases, 3 * ID_BYTES);
-	assert_int_equal(dir.entries[59].info.chain_bytes, 6);
+	assert_int_equal(dir.entries[59].info.lineage, 5);
+	assert_int_equal(dir.entries[59].info.chain_bytes, 27);
 	pack_dir_free(&dir);
 	built_free(&built);
 	pack_builder_free(b);
+}
+
+/* A night's deltas: the sizes of the pack and of the segment that lists it. */
+static void check_night(unsigned records, size_t want_pack, size_t want_segment)
+{
+	const uint8_t compressed[60] = {0};
+	struct record_info info = {.kind = CHUNK_DATA,
+				   .codec = CODEC_DELTA,
+				   .depth = 3,
+				   .base_count = 1,
+				   .plain_bytes = 70000,
+				   .lineage = 11,
+				   .chain_bytes = 30000};
+	struct pack_builder *b = new_builder(12);
+	struct indexseg_pack pack = {0};
+	struct buf segment = {0};
+	struct err err = {0};
+	struct built built;
+
+	for (unsigned i = 0; i < records; i++) {
+		randombytes_buf(&info.id, sizeof(info.id));
+		randombytes_buf(&info.bases[0], sizeof(info.bases[0]));
+		assert_int_equal(pack_builder_add(b, &info, compressed, sizeof(compressed), &err),
+				 0);
+	}
+	built = finish(b);
+	pack = (struct indexseg_pack){built.name, built.bytes.len, built.dir};
+	assert_int_equal(indexseg_enc(keys, 0, &pack, 1, 12, &segment, &err), 0);
+	assert_int_equal(built.bytes.len, want_pack);
+	assert_int_equal(segment.len, want_segment);
+	buf_free(&segment);
+	built_free(&built);
+	pack_builder_free(b);
+}
+
+/* 42 bytes and the base's id for each: what FORMAT.md §5 promises of directories. */
+static void a_quiet_night_is_small(void **state)
+{
+	(void)state;
+	check_night(24, 4096, 4096);
+	check_night(40, 8192, 4096);
+	check_night(48, 8192, 4096);
+	check_night(49, 8192, 8192);
 }
 
 static void a_finished_builder_is_empty(void **state)
@@ -282,14 +332,14 @@ static void a_moved_record_opens(void **state)
 	slots[2] = from.dir.slots[1];
 	entry = from.dir.entries[0];
 	entry.slot = 2;
-	entry.offset = 9000;
 	moved.sources = from.dir.sources;
 	moved.entries = &entry;
 	moved.entry_count = 1;
 	pack_dir_put(&body, &moved);
 	r = rd_of(body.data, body.len);
 	assert_int_equal(pack_dir_get(&r, 16384, &back, &err), 0);
-	buf_put_zeros(&pack, 9000);
+	assert_int_equal(back.entries[0].slot, 2);
+	buf_put_zeros(&pack, back.entries[0].offset);
 	buf_put(&pack, from.bytes.data + from.dir.entries[0].offset, entry.stored_bytes);
 	got = packs_open(keys, comp, &back, 0, &pack);
 	assert_memory_equal(got.data, "plaintext of chunk 4 ", got.len);
@@ -325,7 +375,14 @@ static void the_builder_refuses_nonsense(void **state)
 	info.kind = CHUNK_DATA;
 	info.codec = CODEC_ZSTD;
 	assert_int_equal(pack_builder_add(b, &info, NULL, LIMIT_RECORD_BYTES, &err), -ERR_LIMIT);
+	info.codec = CODEC_DELTA;
+	info.depth = info.base_count = 1;
+	info.bases[0].b[0] = 1;
+	info.chain_bytes = 20;
+	assert_int_equal(pack_builder_add(b, &info, "delta", 5, &err), -ERR_USAGE);
 	assert_int_equal(pack_builder_records(b), 0);
+	info.chain_bytes = 21;
+	assert_int_equal(pack_builder_add(b, &info, "delta", 5, &err), 0);
 	pack_builder_free(b);
 	pack_builder_free(NULL);
 }
@@ -348,8 +405,9 @@ static void a_full_pack_says_so(void **state)
 		rc = pack_builder_add(b, &info, bytes, len, &err);
 	}
 	assert_int_equal(rc, -ERR_LIMIT);
-	assert_int_equal(pack_builder_records(b), 8);
+	assert_int_equal(pack_builder_records(b), 9);
 	built = finish(b);
+	assert_int_equal(built.bytes.len, LIMIT_PACK_BYTES);
 	assert_int_equal(packs_try(keys, built.bytes.data, built.bytes.len, built.bytes.len), 0);
 	built_free(&built);
 	pack_builder_free(b);
@@ -384,6 +442,7 @@ int main(void)
 	    cmocka_unit_test(what_is_built_is_read),
 	    cmocka_unit_test(sizes_are_buckets),
 	    cmocka_unit_test(deltas_are_listed),
+	    cmocka_unit_test(a_quiet_night_is_small),
 	    cmocka_unit_test(a_finished_builder_is_empty),
 	    cmocka_unit_test(without_read_records_there_is_one_slot),
 	    cmocka_unit_test(no_two_packs_are_alike),

@@ -3,7 +3,8 @@
 
 Nothing here shares code with nightjar. BLAKE2b and HMAC come from hashlib; the curve, the stream cipher and
 the AEAD from libsodium by ctypes. zstd frames are put together by hand from RLE blocks (RFC 8878, 3.1.1.2).
-Usage: tests/vectors/gen_pack.py [folder]. Each line of a file is a name, a space and hexadecimal digits.
+Usage: tests/vectors/gen_pack.py [folder]; without a folder it renews the fuzzers' seeds too. Each line of a
+file is a name, a space and hexadecimal digits.
 """
 import ctypes
 import hashlib
@@ -39,6 +40,14 @@ def u32(v):
 
 def u64(v):
     return u(8, v)
+
+
+def varint(v):
+    more = b""
+    while v > 127:
+        more += u8(v & 127 | 128)
+        v >>= 7
+    return more + u8(v)
 
 
 def kdf(key, context, n):
@@ -92,14 +101,19 @@ def signature(tag, data, secret):
     return s.raw
 
 
+def padme(n):
+    e = n.bit_length() - 1
+    unit = 1 << (e - e.bit_length())
+    return -(-n // unit) * unit
+
+
 def bucket(n, floor=12):
     if n <= 1 << floor:
         return 1 << floor
     e = n.bit_length() - 1
     if n < 1 << 20:
         return n if n == 1 << e else 2 << e
-    unit = 1 << (e - e.bit_length())
-    return -(-n // unit) * unit
+    return padme(n)
 
 
 # --- a repository of known keys ---
@@ -155,10 +169,21 @@ class Record:
               u8(len(self.bases)) + b"".join(self.bases))
         return aead(key, counted(self.counter), ad, self.compressed)
 
-    def entry(self, offset):
-        return (self.id + u8(self.kind) + u8(self.codec) + u8(self.depth) + u8(len(self.bases)) +
-                u16(self.slot_number) + u16(self.source) + u32(self.counter) + u32(offset) + u32(self.stored) +
-                u32(len(self.plain)) + u32(self.lineage) + u32(self.chain) + b"".join(self.bases))
+    def entry(self, usual):
+        """usual: by recipient the first slot and the counter that is next in it."""
+        here, mine = [self.slot_number, self.source, self.counter], usual[2 if self.kind in (2, 4) else 1]
+        form = 1 + len(self.bases) if self.codec == 2 else self.codec
+        entry = self.id + u8(self.kind | form << 3 | (here != mine) << 7)
+        if here == mine:
+            mine[2] += 1
+        else:
+            entry += b"".join(map(varint, here))
+        entry += varint(len(self.compressed))
+        if self.codec:
+            entry += varint(len(self.plain))
+        if self.codec == 2:
+            entry += u8(self.depth) + varint(self.lineage) + varint(self.chain - self.stored) + b"".join(self.bases)
+        return entry
 
 
 def make_pack():
@@ -169,18 +194,15 @@ def make_pack():
         Record(2, u32(1) + u8(3) + chunk_id(3, b"b" * 5000), 0, 0, 1),
         base,
         # A delta, which this version can list but not decode: its bytes stand for themselves.
-        Record(1, b"the second plaintext", 2, 1, 7, bases=[base.id], compressed=b"delta", lineage=1, chain=24),
+        Record(1, b"the second plaintext", 2, 1, 7, bases=[base.id], compressed=b"delta", lineage=300, chain=21 + 35),
         Record(1, b"z" * 300000, 1, 1, 4, compressed=rle_frame(b"z", 300000)),
     ]
     table = b"".join(entry for entry, _ in slots)
     sources = [(W_PUBLIC, 9), (bytes([7]) * 32, 3)]
     body = u16(len(sources)) + b"".join(w + u64(s) for w, s in sources) + u32(len(records))
-    need = len(body) + sum(len(r.entry(0)) for r in records) + 16
-    at = 36 + len(table) + bucket(need)
-    for r in records:
-        body += r.entry(at)
-        at += r.stored
-    sealed_bytes = bucket(need)
+    usual = {2: [0, 0, 1], 1: [1, 0, 1]}
+    body += b"".join(r.entry(usual) for r in records)
+    sealed_bytes = max(512, padme(len(body) + 16))
     pack = header(4) + REPO + u32(sealed_bytes) + u16(len(slots)) + u8(0) + u8(0) + u32(0) + table
     pack += aead(slots[0][1], counted(0), pack, body + bytes(sealed_bytes - 16 - len(body)))
     for r in records:
@@ -205,6 +227,25 @@ def make_segment(pack, body, table):
     packs += bytes(bucket(around + len(packs)) - around - len(packs))
     segment += aead(key, counted(0), segment, packs)
     return segment + signature("index", segment, W_SECRET), packs
+
+
+def seeds(folder, pack, body, table):
+    """The vectors and their relatives, for the fuzzers to begin with."""
+    bases, usual = [chunk_id(1, u8(n)) for n in range(3)], {2: [0, 0, 1], 1: [1, 0, 1]}
+    moved = [Record(1, bytes(70000), 2, 1, 1, bases=bases, compressed=bytes(200), lineage=2**32 - 1,
+                    chain=2**32 - 1),
+             Record(4, bytes(5), 0, 0, 2**32 - 1), Record(5, b"", 0, 2, 9, source=1), Record(1, b"base", 0, 1, 2)]
+    three = u16(2) + bytes(80) + u32(4) + b"".join(record.entry(usual) for record in moved)
+    in_segment = u64(len(pack)) + u16(2) + table + body
+    for name, data in {
+            "pack/known": u16(2) + u32(len(pack)) + table + body,
+            "pack/empty": u16(1) + u32(8192) + table[:44] + u16(0) + u32(0),
+            "pack/moved": u16(3) + u32(8192) + table + table[44:] + three,
+            "pack/head": pack[:36],
+            "indexseg/known": u32(1) + bytes(32) + in_segment,
+            "indexseg/two": u32(2) + bytes(32) + in_segment + bytes([1] * 32) + in_segment,
+            "indexseg/padded": bytes(44)}.items():
+        (folder / name).write_bytes(data)
 
 
 # --- the chunker, byte by byte from each chunk's start ---
@@ -253,6 +294,8 @@ def main():
     write(folder / "pack.txt", pairs)
     segment, packs = make_segment(pack, body, table)
     write(folder / "index.txt", [("segment", segment), ("packs", packs)])
+    if len(sys.argv) < 2:
+        seeds(folder.parent.parent / "fuzz/corpus", pack, body, table)
 
 
 main()
