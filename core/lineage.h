@@ -11,11 +11,13 @@
 
 #define LINEAGE_STEP 8 /* every so many versions rest on the one so many before */
 #define LINEAGE_DEPTH 24
+#define LINEAGE_NODE_DEPTH 60 /* of lists and bodies, which are few and small */
 #define LINEAGE_CLOSURE 64
 #define LINEAGE_PLAIN_BYTES (1u << 20) /* of the chunk, and of its bases together */
 
 /* What a delta would rest on. */
 struct lineage_ground {
+	bool node;           /* a list or a body, no data */
 	uint32_t follows;    /* lineage of the version it follows */
 	uint8_t depth;       /* of its deepest base */
 	size_t closure;      /* different records to be decoded for its bases */
@@ -32,12 +34,17 @@ struct lineage_plan {
 	uint8_t depth;
 	uint32_t chain_before; /* the record's chain bytes, less its own */
 	uint32_t extra;        /* bytes that base ids cost beside the record */
-	uint64_t most;         /* stored bytes at most */
-	uint64_t good;         /* no full record need be tried up to so many, extra included */
+	uint64_t
+	    most; /* stored bytes at most, by what the root's length tells of a full record's */
+	unsigned roots; /* full records that a chain may weigh */
+	uint64_t good;  /* no full record need be tried up to so many, extra included */
 };
 
-/* Does the version after this one rest on the version LINEAGE_STEP before itself, of lineage *out_wanted? */
-bool lineage_jumps(uint32_t follows, uint32_t *out_wanted);
+/*
+ * Does the version after this one rest on the version LINEAGE_STEP before itself, of lineage *out_wanted? Not a node: most of what
+ * changes in one are ids, which eight nights change in eight times as many places.
+ */
+bool lineage_jumps(bool node, uint32_t follows, uint32_t *out_wanted);
 
 /* False: to be stored full. plain_bytes is that of the chunk. */
 bool lineage_plan(const struct lineage_ground *ground, uint64_t plain_bytes,

@@ -72,7 +72,7 @@ static void pick(const struct index *index, const struct bases_query *query, str
 	if (p->count == 0)
 		return;
 	p->follows = index->places[p->places[0]].info.lineage;
-	if (lineage_jumps(p->follows, &wanted))
+	if (lineage_jumps(query->kind != CHUNK_DATA, p->follows, &wanted))
 		older = ancestor(index, p->places[0], wanted);
 	if (older != INDEX_NONE && serves(index, query, older) && !has(p->places, p->count, older))
 		p->places[0] = older;
@@ -131,7 +131,8 @@ bool bases_choose(const struct index *index, const struct bases_query *query,
 
 	pick(index, query, &p);
 	for (; p.count > 0; p.count--) {
-		struct lineage_ground ground = {.follows = p.follows};
+		struct lineage_ground ground = {.node = query->kind != CHUNK_DATA,
+						.follows = p.follows};
 
 		survey(index, &p, &ground);
 		if (lineage_plan(&ground, query->plain_bytes, &out_choice->plan))

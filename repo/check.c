@@ -178,8 +178,7 @@ static bool place_elsewhere(const struct check_run *run, uint32_t number)
 
 	for (uint32_t at = index_find(run->index, place->info.kind, &place->info.id);
 	     at != INDEX_NONE; at = run->index->places[at].next) {
-		if (run->index->places[at].pack != place->pack &&
-		    index_place_whole(run->index, at))
+		if (run->index->places[at].pack != place->pack && index_place_whole(run->index, at))
 			return true;
 	}
 	return false;

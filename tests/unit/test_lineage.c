@@ -43,14 +43,15 @@ static void every_eighth_version_jumps(void **state)
 
 	(void)state;
 	for (uint32_t follows = 0; follows < 100; follows++) {
-		bool jumps = lineage_jumps(follows, &wanted);
+		bool jumps = lineage_jumps(false, follows, &wanted);
 
 		assert_int_equal(jumps, follows % 8 == 7);
 		if (jumps)
 			assert_int_equal(wanted, follows - 7);
 	}
-	assert_false(lineage_jumps(UINT32_MAX, &wanted));
-	assert_true(lineage_jumps(UINT32_MAX - 8, &wanted));
+	assert_false(lineage_jumps(false, UINT32_MAX, &wanted));
+	assert_false(lineage_jumps(true, 7, &wanted));
+	assert_true(lineage_jumps(false, UINT32_MAX - 8, &wanted));
 	assert_int_equal(wanted, UINT32_MAX - 15);
 }
 
@@ -59,6 +60,24 @@ static bool planned(struct lineage_ground g, uint64_t plain)
 	struct lineage_plan plan;
 
 	return lineage_plan(&g, plain, &plan);
+}
+
+/* The root was short, as it held something else; what counts is what full would cost now. */
+static void a_chunk_that_has_grown(void **state)
+{
+	struct lineage_ground g = ground;
+	struct lineage_plan plan;
+
+	(void)state;
+	g.chain_bytes = 41000;
+	assert_true(lineage_plan(&g, 65536, &plan));
+	assert_int_equal(plan.most, 0);
+	assert_false(lineage_good(&plan, 1));
+	assert_true(lineage_keeps(&plan, 1000, 21000));
+	assert_false(lineage_keeps(&plan, 1000, 20999));
+	g.node = true;
+	assert_true(lineage_plan(&g, 65536, &plan));
+	assert_int_equal(plan.most, 8 * 20000 - 41000);
 }
 
 static void limits_are_kept(void **state)
@@ -76,9 +95,10 @@ static void limits_are_kept(void **state)
 	g.closure = 64;
 	assert_false(planned(g, 65536));
 	g = ground;
-	g.chain_bytes = 39999;
+	g.node = true;
+	g.depth = 59;
 	assert_true(planned(g, 65536));
-	g.chain_bytes = 40000;
+	g.depth = 60;
 	assert_false(planned(g, 65536));
 	g = ground;
 	g.base_bytes = 1u << 20;
@@ -125,12 +145,12 @@ static void small_deltas_are_kept(void **state)
 	assert_false(lineage_good(&plan, 6001 - 32));
 	assert_true(lineage_keeps(&plan, 14999 - 32, 20000));
 	assert_false(lineage_keeps(&plan, 15000 - 32, 20000));
-	/* Whatever it saves, the chain is not to become longer than that. */
+	/* Beyond what the root lets expect, a full record must be tried; and the chain weighs no more than two of them. */
 	plan.most = 5000;
 	assert_true(lineage_good(&plan, 5000));
-	assert_true(lineage_keeps(&plan, 5000, 20000));
 	assert_false(lineage_good(&plan, 5001));
-	assert_false(lineage_keeps(&plan, 5001, 20000));
+	assert_true(lineage_keeps(&plan, 5001, 13001));
+	assert_false(lineage_keeps(&plan, 5001, 13000));
 	/* A chunk so small that the base's id outweighs it. */
 	assert_false(lineage_keeps(&plan, 20, 60));
 }
@@ -140,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_follows_is_one_more),
 	    cmocka_unit_test(every_eighth_version_jumps),
+	    cmocka_unit_test(a_chunk_that_has_grown),
 	    cmocka_unit_test(limits_are_kept),
 	    cmocka_unit_test(the_largest_numbers_fit),
 	    cmocka_unit_test(small_deltas_are_kept),
