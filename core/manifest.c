@@ -23,6 +23,36 @@ void manifest_db_wipe(struct manifest_db *db)
 	free(db->sqlite_version);
 }
 
+static char *copy_text(const char *text)
+{
+	return strdup(text ? text : "");
+}
+
+int manifest_db_copy(const struct manifest_db *db, struct manifest_db *out_db, struct err *err)
+{
+	struct manifest_db *o = out_db;
+
+	*o = *db;
+	o->table_count = 0;
+	o->path = copy_text(db->path);
+	o->reason = copy_text(db->reason);
+	o->journal_mode = copy_text(db->journal_mode);
+	o->check_text = copy_text(db->check_text);
+	o->sqlite_version = copy_text(db->sqlite_version);
+	o->tables = calloc(db->table_count ? db->table_count : 1, sizeof(*o->tables));
+	if (!o->path || !o->reason || !o->journal_mode || !o->check_text || !o->sqlite_version ||
+	    !o->tables)
+		return err_nomem(err);
+	for (size_t i = 0; i < db->table_count; i++) {
+		o->tables[i].rows = db->tables[i].rows;
+		o->tables[i].name = copy_text(db->tables[i].name);
+		o->table_count = i + 1;
+		if (!o->tables[i].name)
+			return err_nomem(err);
+	}
+	return 0;
+}
+
 static void free_texts(char **texts, size_t count)
 {
 	for (size_t i = 0; texts && i < count; i++)

@@ -75,6 +75,9 @@ struct manifest {
 void manifest_free(struct manifest *m); /* {0} is fine */
 void manifest_db_wipe(
     struct manifest_db *db); /* frees what one database's facts own; {0} is fine */
+/* A copy of it all, NULL texts as empty ones; *out_db is to be wiped in any case. ERR_NOMEM only. */
+int manifest_db_copy(const struct manifest_db *db, struct manifest_db *out_db,
+		     struct err *err) ERR_UNUSED_WARN;
 
 /*
  * Appends the whole object, signed by the keys' writer. Takes clear and reading fields from m; computes group, tag

@@ -108,16 +108,18 @@ static bool same_sources(const struct manifest *m, const struct sources *s)
 	return true;
 }
 
-static const struct manifest *find_parent(const struct backup_run *run)
+static void find_parent(struct backup_run *run)
 {
 	for (size_t i = run->manifests.count; i > 0; i--) {
-		const struct manifest *m = &run->manifests.items[i - 1].m;
+		const struct manifest_item *item = &run->manifests.items[i - 1];
 
-		if (m->host && strcmp(m->host, run->options->host) == 0 &&
-		    same_sources(m, &run->sources))
-			return m;
+		if (!item->m.host || strcmp(item->m.host, run->options->host) != 0 ||
+		    !same_sources(&item->m, &run->sources))
+			continue;
+		run->parent = &item->m;
+		run->parent_name = item->name;
+		return;
 	}
-	return NULL;
 }
 
 /* What was stored last night: from the cache, or from the repository by the reader that has just read the parent's nodes. */
@@ -257,7 +259,7 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 		return r;
 	if (packer_stats(run->packer)->packs_lost)
 		tell_lost_packs(run);
-	run->parent = find_parent(run);
+	find_parent(run);
 	run->names = fs_names_new();
 	run->io = malloc(IO_BYTES);
 	return run->names && run->io ? 0 : err_nomem(err);

@@ -267,10 +267,13 @@ static int on_progress(void *arg, uint64_t done, uint64_t total)
 	return r;
 }
 
-/* integrity_check on the first backup and every 7th night; quick_check between. */
+/* integrity_check on the first backup, every 7th night and when asked for; quick_check between. */
 static bool integrity_due(const struct backup_run *run, const char *path)
 {
 	unsigned nights = 0;
+
+	if (run->options->integrity_full)
+		return true;
 
 	for (size_t i = run->manifests.count; i > 0 && nights < INTEGRITY_EVERY; i--) {
 		const struct manifest *m = &run->manifests.items[i - 1].m;
@@ -300,7 +303,7 @@ static struct snapshot_options snapshot_options_of(struct backup_run *run, const
 	    .cache_dir = run->options->cache_dir,
 	    .ram_budget_bytes = each < RAM_LEAST_BYTES ? RAM_LEAST_BYTES : each,
 	    .busy_timeout_ms = run->options->busy_timeout_ms,
-	    .integrity_full = run->options->integrity_full || integrity_due(run, path),
+	    .integrity_full = integrity_due(run, path),
 	    .progress = on_progress,
 	    .progress_arg = run,
 	};
@@ -437,18 +440,18 @@ static void tell_corrupt(struct backup_run *run, const char *path, const char *d
 
 static void tell_verdict(struct backup_run *run, const struct backup_db *db)
 {
-	const struct snapshot_info *info = snapshot_info(db->snapshot);
+	const struct manifest_db *f = &db->facts;
 
 	run->result->databases++;
-	if (info->method == SNAPSHOT_PAGES)
-		tell(run, db->path, "was copied page by page", info->method_reason);
-	if (info->method == SNAPSHOT_RAW)
-		tell(run, db->path, "was copied as a raw file", info->method_reason);
-	if (info->verdict == SNAPSHOT_FAILED) {
-		tell_corrupt(run, db->path, info->check_text);
-	} else if (info->verdict == SNAPSHOT_UNCHECKED) {
+	if (f->method == SNAPSHOT_PAGES)
+		tell(run, db->path, "was copied page by page", f->reason);
+	if (f->method == SNAPSHOT_RAW)
+		tell(run, db->path, "was copied as a raw file", f->reason);
+	if (f->verdict == SNAPSHOT_FAILED) {
+		tell_corrupt(run, db->path, f->check_text);
+	} else if (f->verdict == SNAPSHOT_UNCHECKED) {
 		run->result->databases_unchecked++;
-		tell(run, db->path, "was kept, but could not be checked here", info->check_text);
+		tell(run, db->path, "was kept, but could not be checked here", f->check_text);
 	}
 }
 
@@ -482,15 +485,30 @@ static int keep_one(struct backup_run *run, struct backup_db *db, struct err *er
 		give_up(run, db, err);
 		return 0;
 	}
+	if (!r)
+		r = facts_of(db, snapshot_info(db->snapshot), &db->facts, err);
 	if (!r) {
 		tell_verdict(run, db);
-		r = facts_of(db, snapshot_info(db->snapshot), &db->facts, err);
-	}
-	if (!r)
 		r = store_image(run, db, err);
+	}
 	snapshot_free(db->snapshot);
 	db->snapshot = NULL;
-	return r;
+	return r ? r : backup_db_note(run, db, err);
+}
+
+/* Before any snapshot is taken, so that those lie close together. */
+static int recognise_one(struct backup_run *run, struct backup_db *db, struct err *err)
+{
+	int r = backup_tick(run, BACKUP_SNAPSHOT, db->path, err);
+
+	if (!r)
+		r = backup_db_known(run, db, integrity_due(run, db->path), err);
+	if (r <= 0)
+		return r;
+	tell_verdict(run, db);
+	backup_db_tell_known(run, db);
+	run->result->bytes += db->facts.image_bytes;
+	return 0;
 }
 
 int backup_databases(struct backup_run *run, struct err *err)
@@ -504,9 +522,11 @@ int backup_databases(struct backup_run *run, struct err *err)
 	if (run->folder_count)
 		qsort(run->folders, run->folder_count, sizeof(*run->folders), compare_folders);
 	for (size_t i = 0; !r && i < run->db_count; i++)
-		r = take_one(run, &run->dbs[i], err);
+		r = recognise_one(run, &run->dbs[i], err);
 	for (size_t i = 0; !r && i < run->db_count; i++)
-		r = run->dbs[i].failed ? 0 : keep_one(run, &run->dbs[i], err);
+		r = run->dbs[i].known ? 0 : take_one(run, &run->dbs[i], err);
+	for (size_t i = 0; !r && i < run->db_count; i++)
+		r = run->dbs[i].snapshot ? keep_one(run, &run->dbs[i], err) : 0;
 	return r;
 }
 

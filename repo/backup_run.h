@@ -1,5 +1,5 @@
 /*
- * backup_run: what the parts of one backup run share (backup.c, backup_db.c, backup_file.c, backup_tree.c). Internal to them.
+ * backup_run: what the parts of one backup run share (backup.c, backup_db.c, backup_known.c, backup_file.c, backup_tree.c). Internal to them.
  */
 #ifndef NIGHTJAR_REPO_BACKUP_RUN_H
 #define NIGHTJAR_REPO_BACKUP_RUN_H
@@ -7,6 +7,7 @@
 #include "core/manifest.h"
 #include "repo/backup.h"
 #include "repo/chunkcache.h"
+#include "repo/dbstate.h"
 #include "repo/filescache.h"
 #include "repo/fsread.h"
 #include "repo/manifests.h"
@@ -20,8 +21,10 @@ struct backup_db {
 	char *real;                /* where it is opened */
 	struct fs_meta meta;       /* before it was opened */
 	struct snapshot *snapshot; /* between taking and storing */
-	bool failed;               /* reported, left out: no image, or no entry in the tree */
-	bool placed;               /* in the tree */
+	struct dbstate state;      /* before it was opened; not known without a cache */
+	bool known;  /* as the parent manifest has it: content and facts are from there */
+	bool failed; /* reported, left out: no image, or no entry in the tree */
+	bool placed; /* in the tree */
 	struct content content;
 	struct manifest_db facts; /* moved into the manifest at the end */
 };
@@ -47,7 +50,8 @@ struct backup_run {
 	struct backup_filter *filter;
 	struct manifest_list manifests;
 	const struct manifest *parent; /* the newest of this group, or NULL */
-	struct backup_db *dbs;         /* ascending by path once scanned */
+	struct id parent_name;
+	struct backup_db *dbs; /* ascending by path once scanned */
 	size_t db_count, db_cap;
 	struct backup_folder *folders; /* ascending by path once scanned */
 	size_t folder_count, folder_cap;
@@ -80,6 +84,16 @@ const struct backup_db *backup_db_find(const struct backup_run *run, const char 
 /* True for "x-wal", "x-shm", "x-journal" beside a database x that was found. */
 bool backup_is_sidecar(const struct backup_run *run, const char *path);
 const struct backup_folder *backup_folder_find(const struct backup_run *run, const char *path);
+/*
+ * Looks at a database's state. 1 when it is the one that its image in the parent manifest was made of, and everything of that is
+ * still stored: then it has content and facts, and needs no snapshot. 0 when not, or check_due.
+ */
+int backup_db_known(struct backup_run *run, struct backup_db *db, bool check_due,
+		    struct err *err) ERR_UNUSED_WARN;
+void backup_db_tell_known(struct backup_run *run, const struct backup_db *db);
+/* Once content and facts are there: notes the state for the next backup, if it was the same all the time. */
+int backup_db_note(struct backup_run *run, const struct backup_db *db,
+		   struct err *err) ERR_UNUSED_WARN;
 void backup_databases_free(struct backup_run *run);
 
 /* 1 and *out_file when the file is as the last backup saw it and everything it became is still stored; 0 when not. */

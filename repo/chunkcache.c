@@ -429,6 +429,16 @@ int chunkcache_get(struct chunkcache *c, uint8_t kind, const struct id *id, stru
 	return err_set(err, ERR_MISSING, "%s", c->note.text);
 }
 
+void chunkcache_touch(struct chunkcache *c, uint8_t kind, const struct id *id)
+{
+	struct held *h = c && c->fd >= 0 && c->size ? place_of(c, kind, id) : NULL;
+
+	if (!h || !h->sealed_bytes || h->bad || h->used)
+		return;
+	h->used = true;
+	c->used_bytes += h->sealed_bytes;
+}
+
 int chunkcache_keep(struct chunkcache *c, uint8_t kind, const struct id *id, const void *plain,
 		    size_t len, struct err *err)
 {
@@ -438,11 +448,10 @@ int chunkcache_keep(struct chunkcache *c, uint8_t kind, const struct id *id, con
 	uint8_t ad[1 + ID_BYTES];
 	int r;
 
-	if (!c || c->fd < 0 || (here && known->used))
+	if (!c || c->fd < 0)
 		return 0;
 	if (here) {
-		known->used = true;
-		c->used_bytes += known->sealed_bytes;
+		chunkcache_touch(c, kind, id);
 		return 0;
 	}
 	if (len > LIMIT_CHUNK_BYTES || c->used_bytes + len + SEAL_BYTES > c->limit_bytes)

@@ -31,6 +31,8 @@ int chunkcache_get(struct chunkcache *c, uint8_t kind, const struct id *id, stru
 /* Keeps a chunk for the next backup; one that is here is marked as used. */
 int chunkcache_keep(struct chunkcache *c, uint8_t kind, const struct id *id, const void *plain,
 		    size_t len, struct err *err) ERR_UNUSED_WARN;
+/* The same for one whose plaintext nobody has at hand: it stays if it is here. NULL c: nothing. */
+void chunkcache_touch(struct chunkcache *c, uint8_t kind, const struct id *id);
 /* Makes what was kept in this run the cache, and drops all else. Call it once, when the backup is made. ERR_NOMEM only. */
 int chunkcache_save(struct chunkcache *c, struct err *err) ERR_UNUSED_WARN;
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,11 +105,32 @@ static int open_uri(struct dbconn *c, const char *uri, int flags)
 	return rc;
 }
 
+static int chown_if_other(int fd, uid_t uid, gid_t gid)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_uid == uid && st.st_gid == gid ? 0
+									   : fchown(fd, uid, gid);
+}
+
+/*
+ * For root, SQLite gives each -wal that it opens to the owner of the database, whosever it is: its ctime moves, and a
+ * database that nobody writes would look changed after each look at it (repo/dbstate.h).
+ */
+static void leave_owners(void)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+
+	if (vfs && vfs->iVersion >= 3 && vfs->xSetSystemCall)
+		(void)vfs->xSetSystemCall(vfs, "fchown", (sqlite3_syscall_ptr)chown_if_other);
+}
+
 int dbconn_open_source(struct dbconn *c, const char *abs_path)
 {
 	char *uri = dbconn_uri(abs_path, "mode=ro");
 	int rc = SQLITE_NOMEM;
 
+	leave_owners();
 	if (uri != NULL)
 		rc = open_uri(c, uri, SQLITE_OPEN_READONLY | NOFOLLOW);
 	free(uri);

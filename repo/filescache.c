@@ -13,6 +13,7 @@
 #include "core/sha256.h"
 #include "repo/bucketdb.h"
 #include "repo/filescache_entry.h"
+#include "repo/fsread.h"
 
 #define SALT_BYTES 32
 #define BUCKET_BYTES (64u << 10) /* a bucket is closed when it is this full */
@@ -202,24 +203,9 @@ static int bucket_new(struct filescache *c, int64_t row, uint32_t *out, struct e
 
 /* --- entries --- */
 
-/*
- * Times beyond what 64 bits of nanoseconds hold (years 1677 to 2262) become the end of the range: of the future, which is
- * never trusted; of the past, where ctime still tells.
- */
-#define SECONDS_MOST INT64_C(9223372035)
-
-static int64_t ns_of(const struct timespec *t)
-{
-	if (t->tv_sec > SECONDS_MOST)
-		return INT64_MAX;
-	if (t->tv_sec < -SECONDS_MOST)
-		return INT64_MIN;
-	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
-}
-
 static bool look_fits(const struct filescache_look *look, const struct stat *st)
 {
-	int64_t mtime = ns_of(&st->st_mtim), ctime_at = ns_of(&st->st_ctim);
+	int64_t mtime = fs_time_ns(&st->st_mtim), ctime_at = fs_time_ns(&st->st_ctim);
 
 	return S_ISREG(st->st_mode) && look->inode == st->st_ino &&
 	       look->size == (uint64_t)st->st_size && look->mtime_ns == mtime &&
@@ -421,28 +407,90 @@ static int filling(struct filescache *c, struct err *err)
 	return bucket_new(c, 0, &c->filling, err);
 }
 
-int filescache_put(struct filescache *c, const char *path, const struct stat *st,
-		   int64_t looked_at_ns, const struct filescache_file *file, struct err *err)
+static int put(struct filescache *c, const uint8_t key[FILESCACHE_KEY_BYTES],
+	       const struct filescache_look *look, const struct filescache_file *file,
+	       struct err *err)
 {
-	const struct filescache_look look = {st->st_ino, (uint64_t)st->st_size, ns_of(&st->st_mtim),
-					     ns_of(&st->st_ctim), looked_at_ns};
-	uint8_t key[FILESCACHE_KEY_BYTES];
 	struct buf *b;
 	size_t at;
 	int r;
 
-	if (!c || c->bytes > MEMORY_BYTES)
+	if (c->bytes > MEMORY_BYTES)
 		return 0;
 	r = filling(c, err);
 	if (r)
 		return r;
-	key_of(c, path, key);
 	b = &c->buckets[c->filling].plain;
 	at = b->len;
-	filescache_entry_put(b, key, &look, file);
+	filescache_entry_put(b, key, look, file);
 	c->bytes += b->len - at;
 	r = buf_check(b, err);
 	return r ? r : cell_set(c, c->filling, at, true, err);
+}
+
+int filescache_put(struct filescache *c, const char *path, const struct stat *st,
+		   int64_t looked_at_ns, const struct filescache_file *file, struct err *err)
+{
+	const struct filescache_look look = {st->st_ino, (uint64_t)st->st_size,
+					     fs_time_ns(&st->st_mtim), fs_time_ns(&st->st_ctim),
+					     looked_at_ns};
+	uint8_t key[FILESCACHE_KEY_BYTES];
+
+	if (!c)
+		return 0;
+	key_of(c, path, key);
+	return put(c, key, &look, file, err);
+}
+
+/* --- marks --- */
+
+/* The zero byte at the end of the path is part of it here, so no file's key is made of the same bytes. */
+static void mark_key_of(const struct filescache *c, const char *path,
+			uint8_t out_key[FILESCACHE_KEY_BYTES])
+{
+	(void)crypto_shorthash_siphashx24(out_key, (const uint8_t *)path, strlen(path) + 1,
+					  c->path_key);
+}
+
+/* An entry of a file that was never looked at, whose only chunk is the mark. */
+bool filescache_get_mark(struct filescache *c, const char *path, struct id *out_mark)
+{
+	uint8_t key[FILESCACHE_KEY_BYTES];
+	struct filescache_file file = {0};
+	struct err ignored = {0};
+	const struct buf *plain;
+	struct cell *cell;
+	bool found;
+
+	if (!c)
+		return false;
+	mark_key_of(c, path, key);
+	cell = cell_of(c, key);
+	if (cell->bucket == NOBODY)
+		return false;
+	plain = &c->buckets[cell->bucket].plain;
+	found = filescache_entry_get(rd_of(plain->data + cell->at, plain->len - cell->at), &file,
+				     &ignored) == 0 &&
+		file.content.child_count == 1;
+	if (found) {
+		*out_mark = file.content.children[0].id;
+		cell->kept = true;
+	}
+	filescache_file_wipe(&file);
+	return found;
+}
+
+int filescache_put_mark(struct filescache *c, const char *path, const struct id *mark,
+			struct err *err)
+{
+	struct chunk_ref child = {.id = *mark};
+	const struct filescache_file file = {.content = {.children = &child, .child_count = 1}};
+	uint8_t key[FILESCACHE_KEY_BYTES];
+
+	if (!c)
+		return 0;
+	mark_key_of(c, path, key);
+	return put(c, key, &(struct filescache_look){0}, &file, err);
 }
 
 /* --- saving --- */

@@ -69,6 +69,15 @@ int filescache_put(struct filescache *c, const char *path, const struct stat *st
 		   int64_t looked_at_ns, const struct filescache_file *file,
 		   struct err *err) ERR_UNUSED_WARN;
 
+/*
+ * Of a path that the caller judges by itself, 32 bytes instead: true and *out_mark when something was put for it, which the
+ * next save keeps. A file's entry is no mark, nor a mark a file's entry. NULL c: false.
+ */
+bool filescache_get_mark(struct filescache *c, const char *path, struct id *out_mark);
+/* Replaces the mark of path. NULL c: nothing. */
+int filescache_put_mark(struct filescache *c, const char *path, const struct id *mark,
+			struct err *err) ERR_UNUSED_WARN;
+
 /* Writes what changed, and marks the file as used today. Call it once, when the backup is made. ERR_NOMEM only. */
 int filescache_save(struct filescache *c, struct err *err) ERR_UNUSED_WARN;
 

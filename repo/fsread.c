@@ -453,3 +453,16 @@ int fs_extents(int fd, uint64_t size_bytes, const char *path, struct fs_extent *
 	*out_extents = fitted ? fitted : list;
 	return 0;
 }
+
+/* --- times --- */
+
+#define SECONDS_MOST INT64_C(9223372035)
+
+int64_t fs_time_ns(const struct timespec *t)
+{
+	if (t->tv_sec > SECONDS_MOST)
+		return INT64_MAX;
+	if (t->tv_sec < -SECONDS_MOST)
+		return INT64_MIN;
+	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+}

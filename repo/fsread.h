@@ -19,6 +19,12 @@ struct fs_xattr {
 	size_t value_len;
 };
 
+/*
+ * A file's time in nanoseconds since 1970. One beyond what 64 bits hold (years 1677 to 2262) becomes the end of the
+ * range: of the future, which nothing that compares times may trust; of the past, where ctime still tells.
+ */
+int64_t fs_time_ns(const struct timespec *t);
+
 /* One entry's metadata. {0} is valid for fs_meta_wipe. */
 struct fs_meta {
 	struct stat st;

@@ -1,7 +1,6 @@
 #include "repo/walfile.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #define WAL_MAGIC 0x377f0682u /* lowest bit: checksums are big-endian */
 #define WAL_VERSION 3007000u
 #define FRAMES_PER_TICK 256u
+#define UNCOMMITTED_MOST 100000u /* frame headers that walfile_mark reads back for a commit */
 
 struct wal {
 	int fd;
@@ -170,4 +170,64 @@ int walfile_apply(int fd, struct pageimage *image, int (*tick)(void *arg), void 
 		rc = apply(&w, image, tick, tick_arg, err);
 	free(w.frame);
 	return rc;
+}
+
+/* --- marks --- */
+
+static bool frame_head(const struct wal *w, uint64_t number, uint8_t out[FRAME_HEADER_BYTES])
+{
+	uint64_t at = WAL_HEADER_BYTES + number * (FRAME_HEADER_BYTES + (uint64_t)w->page_size);
+
+	return read_at(w->fd, out, FRAME_HEADER_BYTES, at) == FRAME_HEADER_BYTES;
+}
+
+/*
+ * How many of the frames are of this generation. A log that began anew keeps its size: new frames stand in front, and after
+ * them what is left of older generations, whose salts differ.
+ */
+static bool own_frames(const struct wal *w, uint64_t count, uint64_t *out_own)
+{
+	uint64_t low = 0, high = count;
+	uint8_t head[FRAME_HEADER_BYTES];
+
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+
+		if (!frame_head(w, mid, head))
+			return false;
+		if (memcmp(head + 8, w->salt, sizeof(w->salt)) == 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*out_own = low;
+	return true;
+}
+
+bool walfile_mark(int fd, uint64_t size_bytes, struct walfile_mark *out_mark)
+{
+	struct wal w = {.fd = fd};
+	uint8_t head[FRAME_HEADER_BYTES];
+	struct err ignored = {0};
+	bool valid = false;
+	uint64_t own, i;
+
+	*out_mark = (struct walfile_mark){0};
+	if (read_header(&w, &valid, &ignored) != 0 || !valid)
+		return false;
+	memcpy(out_mark->salts, w.salt, sizeof(w.salt));
+	if (!own_frames(
+		&w, (size_bytes - WAL_HEADER_BYTES) / (FRAME_HEADER_BYTES + (uint64_t)w.page_size),
+		&own))
+		return false;
+	for (i = own; i > 0 && own - i < UNCOMMITTED_MOST; i--) {
+		if (!frame_head(&w, i - 1, head))
+			return false;
+		if (be32(head + 4) == 0)
+			continue;
+		memcpy(out_mark->commit_sum, head + 16, sizeof(out_mark->commit_sum));
+		out_mark->commit_frames = i;
+		return true;
+	}
+	return i == 0;
 }

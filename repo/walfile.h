@@ -4,6 +4,9 @@
 #ifndef NIGHTJAR_REPO_WALFILE_H
 #define NIGHTJAR_REPO_WALFILE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "core/err.h"
 #include "repo/pageimage.h"
 
@@ -16,5 +19,18 @@
  */
 int walfile_apply(int fd, struct pageimage *image, int (*tick)(void *arg), void *tick_arg,
 		  struct err *err) ERR_UNUSED_WARN;
+
+/* What tells one state of a log from another. */
+struct walfile_mark {
+	uint8_t salts[8]; /* of its header: new each time the log begins anew */
+	uint8_t commit_sum
+	    [8]; /* checksum of the last commit frame, which runs on from the first; zero: there is none */
+	uint64_t commit_frames; /* up to and with the last commit */
+};
+/*
+ * Of a log of size_bytes, by its frame headers alone: few of them are read, and no page. False: it has no valid
+ * header, cannot be read, or ends in more uncommitted frames than are looked at.
+ */
+bool walfile_mark(int fd, uint64_t size_bytes, struct walfile_mark *out_mark);
 
 #endif

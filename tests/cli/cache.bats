@@ -62,6 +62,25 @@ cache_file() {
 	[ ! -e "$file" ]
 }
 
+@test "a database that did not change is not read, and -v says so; --force reads it" {
+	sqlite3 src/app.db "PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)"
+	sleep 2.1 # what is newer than that is not trusted
+	nightjar -q backup src
+	id=$(nightjar manifests --json | grep -o '"id":"[0-9a-f]*"' | tail -n 1 | cut -c 7-14)
+	run nightjar -v backup src
+	assert_status 0
+	assert_output "*/src/app.db: unchanged since manifest $id, not read*2 unmodified*"
+	run nightjar -v backup --force src
+	assert_status 0
+	[[ $output != *"not read"* && $output == *"2 unmodified"* ]]
+	sqlite3 src/app.db "INSERT INTO t VALUES (2)"
+	run nightjar -v backup src
+	assert_status 0
+	[[ $output != *"not read"* ]]
+	nightjar -q restore latest --target back
+	[ "$(sqlite3 "$(find back -name app.db)" "SELECT sum(x) FROM t")" = 3 ]
+}
+
 @test "an operand is a usage error" {
 	run --separate-stderr nightjar cache now
 	assert_status 2

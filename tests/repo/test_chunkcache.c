@@ -185,6 +185,32 @@ static void test_drops_what_was_not_used(void **state)
 	free(data);
 }
 
+/* What nobody has the plaintext of can still be kept. */
+static void test_touched_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct chunkcache *c = open_cache(f);
+	struct id here = id_of(1), nowhere = id_of(9);
+
+	keep(f, c, 1);
+	keep(f, c, 2);
+	save(f, c);
+	c = open_cache(f);
+	chunkcache_touch(c, KIND, &here);
+	chunkcache_touch(c, KIND, &here);
+	chunkcache_touch(c, KIND + 1, &here);
+	chunkcache_touch(c, KIND, &nowhere);
+	chunkcache_touch(NULL, KIND, &here);
+	keep(f, c, 3);
+	save(f, c);
+	c = open_cache(f);
+	assert_true(has(f, c, 1));
+	assert_false(has(f, c, 2));
+	assert_true(has(f, c, 3));
+	assert_false(has(f, c, 9));
+	chunkcache_close(c);
+}
+
 /* A run that ends without a save leaves the cache as it was. */
 static void test_without_a_save(void **state)
 {
@@ -367,6 +393,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_gives_what_was_kept, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_drops_what_was_not_used, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_touched_stays, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_without_a_save, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_damaged_chunk, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_damaged_files, setup, teardown),

@@ -358,6 +358,42 @@ static void shows_nothing(void **state)
 	free(path);
 }
 
+/* Marks live and are forgotten as files are, and the two are not taken for each other. */
+static void marks(void **state)
+{
+	struct cache_box *b = *state;
+	struct filescache *c = cache_box_open(b);
+	const struct stat st = cache_box_stat(7), never = {.st_mode = S_IFREG};
+	struct id one, two, got;
+
+	memset(one.b, 1, sizeof(one.b));
+	memset(two.b, 2, sizeof(two.b));
+	assert_false(filescache_get_mark(c, "/app.db", &got));
+	MUST(filescache_put_mark(c, "/app.db", &two, &b->err), &b->err);
+	MUST(filescache_put_mark(c, "/app.db", &one, &b->err), &b->err);
+	MUST(filescache_put_mark(c, "/other.db", &two, &b->err), &b->err);
+	cache_box_put(b, c, "/file", 7, 42);
+	cache_box_save(b, c);
+
+	c = cache_box_open(b);
+	assert_true(filescache_get_mark(c, "/app.db", &got));
+	assert_memory_equal(got.b, one.b, ID_BYTES);
+	assert_false(filescache_get_mark(c, "/file", &got));
+	assert_false(filescache_knows(c, "/app.db", &never));
+	assert_int_equal(cache_box_found(b, c, "/file", &st), 42);
+	cache_box_put(b, c, "/app.db", 7, 43); /* it is no database any more, and then again */
+	assert_true(filescache_get_mark(c, "/app.db", &got));
+	assert_int_equal(cache_box_found(b, c, "/app.db", &st), 43);
+	cache_box_save(b, c);
+
+	c = cache_box_open(b); /* nobody asked for it in the last run */
+	assert_false(filescache_get_mark(c, "/other.db", &got));
+	assert_true(filescache_get_mark(c, "/app.db", &got));
+	filescache_close(c);
+	assert_false(filescache_get_mark(NULL, "/app.db", &got));
+	MUST(filescache_put_mark(NULL, "/app.db", &one, &b->err), &b->err);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,6 +415,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(belongs_to_one, cache_box_setup, cache_box_teardown),
 	    cmocka_unit_test_setup_teardown(anothers_file_is_no_use, cache_box_setup,
 					    cache_box_teardown),
+	    cmocka_unit_test_setup_teardown(marks, cache_box_setup, cache_box_teardown),
 	    cmocka_unit_test_setup_teardown(shows_nothing, cache_box_setup, cache_box_teardown),
 	};
 

@@ -312,13 +312,37 @@ static void test_two_roots(void **state)
 	buf_free(&b);
 }
 
+static void test_a_copy_of_the_facts(void **state)
+{
+	struct manifest m = manifest_kit_sample(), copy = manifest_kit_sample();
+	struct buf want = {0}, got = {0};
+	struct err err = {0};
+
+	(void)state;
+	assert_true(m.db_count > 0);
+	for (size_t i = 0; i < m.db_count; i++) {
+		manifest_db_wipe(&copy.dbs[i]);
+		assert_int_equal(manifest_db_copy(&m.dbs[i], &copy.dbs[i], &err), 0);
+	}
+	manifest_part_sort(&m);
+	manifest_part_put_read(&want, &m);
+	manifest_free(&m); /* it owes nothing to the original */
+	manifest_part_sort(&copy);
+	manifest_part_put_read(&got, &copy);
+	assert_int_equal(got.len, want.len);
+	assert_memory_equal(got.data, want.data, want.len);
+	manifest_free(&copy);
+	buf_free(&want);
+	buf_free(&got);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_part_vectors),       cmocka_unit_test(test_part_hostile_counts),
 	    cmocka_unit_test(test_read_vector_fields), cmocka_unit_test(test_repeat_vector),
 	    cmocka_unit_test(test_part_rules),         cmocka_unit_test(test_zero_byte_in_a_text),
-	    cmocka_unit_test(test_two_roots),
+	    cmocka_unit_test(test_two_roots),          cmocka_unit_test(test_a_copy_of_the_facts),
 	};
 
 	return cmocka_run_group_tests(tests, manifest_kit_ring_setup, manifest_kit_ring_teardown);
