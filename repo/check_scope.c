@@ -12,10 +12,11 @@ bool check_in_scope(const struct check_run *run, const struct id *id)
 	return !run->options->manifests || idset_has(&run->scope, id);
 }
 
-/* Not what only this user, or this moment, could not read. */
+/* Not what only this user or this moment could not read, nor what is wrong with another record or whole pack. */
 static bool is_lasting(const struct err *why)
 {
-	return why->sys_errno == 0 || why->sys_errno == EIO || why->sys_errno == ENOENT;
+	return why->code == ERR_DAMAGED || why->code == ERR_LIMIT ||
+	       (why->code == ERR_IO && why->sys_errno == EIO);
 }
 
 int check_find(struct check_run *run, uint32_t place, const struct err *why, struct err *err)
