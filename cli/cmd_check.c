@@ -59,6 +59,13 @@ static void on_note(void *arg, const char *object, const char *text)
 	out_detail(&t->cli->out, "%s: %s", object, text);
 }
 
+static void on_unkept(void *arg, const char *where, const char *text)
+{
+	struct teller *t = arg;
+
+	out_warning(&t->cli->out, "the damage could not be noted %s: %s", where, text);
+}
+
 static int on_progress(void *arg, uint64_t done, uint64_t total, const char *what)
 {
 	struct teller *t = arg;
@@ -126,27 +133,44 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 read_data ? "" : " (structure only; --read-data reads every byte)");
 }
 
-/* The backups that operands name; *out_ids is the caller's. */
-static int choose(struct cli *cli, int count, char **operands, struct id **out_ids, struct err *err)
+/* The backups that operands name; *out_ids is the caller's. What cannot be read the check itself tells. */
+static int choose(struct session *s, int count, char **operands, struct id **out_ids,
+		  struct err *err)
 {
 	const struct manifest_item *item;
 	const char *sub;
-	struct session s = {0};
-	int r = session_open_manifests(cli, &s, err);
+	int r = manifests_load(s->repo, NULL, NULL, &s->manifests, err);
 
 	*out_ids = calloc((size_t)count, sizeof(**out_ids));
 	if (!r && !*out_ids)
 		r = err_nomem(err);
 	for (int i = 0; !r && i < count; i++) {
-		r = session_find(cli, &s, operands[i], NULL, &item, &sub, err);
+		r = manifests_find(&s->manifests, operands[i], NULL, &item, &sub, err);
 		if (!r && sub)
 			r = err_set(err, ERR_USAGE, "'%s': a whole backup is checked, not a path",
 				    operands[i]);
 		if (!r)
 			(*out_ids)[i] = item->name;
 	}
-	session_close(&s);
 	return r;
+}
+
+/* Where damage is kept in mind. A check is made, too, where that cannot be. */
+static int find_memory(struct cli *cli, char host[256], char **out_state, struct check_options *o,
+		       struct err *err)
+{
+	struct err why = {0};
+	int r = paths_state(&cli->global, out_state, &why);
+
+	if (r == -ERR_NOMEM)
+		return err_nomem(err);
+	if (r)
+		out_detail(&cli->out, "%s", why.text);
+	else
+		o->state_dir = *out_state;
+	if (session_host(NULL, host, &why) == 0)
+		o->host = host;
+	return 0;
 }
 
 static int run_check(struct cli *cli, struct check_options *o, int count, char **operands,
@@ -156,20 +180,16 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 	struct id *ids = NULL;
 	char host[256], *state = NULL;
 	struct timespec now;
-	int r = session_host(NULL, host, err);
+	int r = find_memory(cli, host, &state, o, err);
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-	o->host = host;
-	if (!r)
-		r = paths_state(&cli->global, &state, err);
-	o->state_dir = state;
-	if (!r && count)
-		r = choose(cli, count, operands, &ids, err);
-	o->manifests = ids;
-	o->manifest_count = (size_t)count;
 	if (!r)
 		r = session_open(cli, &s, err);
+	if (!r && count)
+		r = choose(&s, count, operands, &ids, err);
+	o->manifests = ids;
+	o->manifest_count = (size_t)count;
 	if (!r)
 		r = check_run(s.repo, o, res, err);
 	session_close(&s);
@@ -188,6 +208,7 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	    .healed = on_healed,
 	    .touched = on_touched,
 	    .note = on_note,
+	    .unkept = on_unkept,
 	    .progress = on_progress,
 	    .arg = &teller,
 	};

@@ -37,34 +37,6 @@ static void tell_touched(struct check_run *run, const char *path, const char *te
 		run->options->touched(run->options->arg, run->manifest, path, text);
 }
 
-bool check_in_scope(const struct check_run *run, const struct id *id)
-{
-	return !run->options->manifests || idset_has(&run->scope, id);
-}
-
-int check_find(struct check_run *run, uint32_t place, const char *text, struct err *err)
-{
-	char *copy = strdup(text);
-
-	if (copy && run->found_count == run->found_cap) {
-		size_t cap = run->found_cap ? run->found_cap * 2 : 16;
-		struct check_found *found = realloc(run->found, cap * sizeof(*found));
-
-		if (found) {
-			run->found = found;
-			run->found_cap = cap;
-		} else {
-			free(copy);
-			copy = NULL;
-		}
-	}
-	if (!copy)
-		return err_nomem(err);
-	run->found[run->found_count++] = (struct check_found){place, copy};
-	index_mark_place(run->index, place);
-	return 0;
-}
-
 static void tell_healed(struct check_run *run, const struct id *pack, const char *text)
 {
 	char path[STORE_PATH_CHARS];
@@ -91,7 +63,7 @@ static void tell_found(struct check_run *run)
 
 		if (place_replaced(run, f->place))
 			tell_healed(run, pack, f->text);
-		else
+		else if (check_in_scope(run, &run->index->places[f->place].info.id))
 			check_tell_damage(run, STORE_DATA, pack, f->text);
 	}
 }
@@ -213,10 +185,10 @@ static void check_presence(struct check_run *run, const struct id *names, const 
 		const struct index_pack *pack = &run->index->packs[i];
 		const char *fault = presence_fault(pack, names, sizes, count, &size);
 
-		/* With a choice of backups, the paths that they lose are told, and that is all. */
-		if (fault && (run->options->manifests || pack_replaced(run, pack)))
+		/* With a choice of backups, of what is lost only the paths that they lose are told. */
+		if (fault && pack_replaced(run, pack))
 			tell_healed(run, &pack->name, fault);
-		else if (fault)
+		else if (fault && !run->options->manifests)
 			check_tell_damage(run, STORE_DATA, &pack->name, fault);
 	}
 }
@@ -263,7 +235,8 @@ static int check_packs(struct check_run *run, struct err *err)
 struct folder {
 	struct check_run *run;
 	const char *path;
-	bool *dirty; /* something below is wrong */
+	bool *dirty;           /* something below is wrong */
+	struct chunk_ref list; /* the last chunk list that was come by, or kind 0 */
 };
 
 /* A backup needs a pack that only its own directory tells of: restore copes, but an index is missing. */
@@ -333,31 +306,13 @@ static const char *what_is_wrong(const struct index *index, const struct chunk_r
 	return "part of it is damaged";
 }
 
-/* Adds a chunk to the scope, and what any copy of it rests on: of strictly lower depth at each step. */
-static int gather(struct check_run *run, uint8_t kind, const struct id *id, unsigned below_depth,
-		  struct err *err)
-{
-	int r = idset_has(&run->scope, id) ? 1 : idset_add(&run->scope, id, err);
-
-	if (r)
-		return r == 1 ? 0 : r;
-	for (uint32_t at = index_find(run->index, kind, id); !r && at != INDEX_NONE;
-	     at = run->index->places[at].next) {
-		const struct record_info info = run->index->places[at].info;
-
-		for (size_t i = 0; !r && info.depth < below_depth && i < info.base_count; i++)
-			r = gather(run, kind, &info.bases[i], info.depth, err);
-	}
-	return r;
-}
-
 static int check_chunk(struct folder *at, const char *path, const struct chunk_ref *ref,
 		       struct err *err)
 {
 	uint32_t place = find_place(at->run, ref->kind, &ref->id, LIMIT_DEPTH + 1);
 
 	if (at->run->gathering)
-		return gather(at->run, ref->kind, &ref->id, LIMIT_DEPTH + 1, err);
+		return check_gather(at->run, ref, err);
 	if (place != INDEX_NONE)
 		return tell_all_unnamed(at->run, place, err);
 	*at->dirty = true;
@@ -368,7 +323,11 @@ static int check_chunk(struct folder *at, const char *path, const struct chunk_r
 static int check_file_chunk(void *arg, const struct chunk_ref *ref, const char *path,
 			    struct err *err)
 {
-	return check_chunk(arg, path, ref, err);
+	struct folder *at = arg;
+
+	if (ref->kind == CHUNK_LIST)
+		at->list = *ref;
+	return check_chunk(at, path, ref, err);
 }
 
 /* Turns what is wrong with one path into a line; only what ends the run stays an error. */
@@ -393,8 +352,12 @@ static int check_entry(void *arg, const struct entry *e, const struct chunk_ref 
 
 	if (!r && e->type == ENTRY_DIR)
 		r = check_node(at, path, &children[0].id, LIMIT_NODE_LEVELS, err);
-	else if (!r)
+	else if (!r) {
+		at->list.kind = 0;
 		r = content_refs(at->run->reader, e, children, path, check_file_chunk, at, err);
+		if (r && at->list.kind)
+			r = check_probe(at->run, &at->list, err);
+	}
 	r = absorb(at, path ? path : at->path, r, err);
 	free(path);
 	return r;
@@ -405,7 +368,8 @@ static int check_node(struct folder *at, const char *path, const struct id *list
 		      unsigned max_level, struct err *err)
 {
 	bool dirty = false;
-	struct folder below = {at->run, path, &dirty};
+	struct folder below = {.run = at->run, .path = path, .dirty = &dirty};
+	const struct chunk_ref list_ref = {CHUNK_TREE_LIST, *list};
 	struct tree_node node;
 	int r = 0;
 
@@ -414,16 +378,17 @@ static int check_node(struct folder *at, const char *path, const struct id *list
 	r = check_tick(at->run, 0, 0, path, err);
 	if (r)
 		return r;
-	r = tree_node_load(at->run->reader, list, &node, err);
+	if (at->run->gathering) /* also when it does not load: that is what is looked for */
+		r = check_gather(at->run, &list_ref, err);
 	if (r)
 		return r;
+	r = tree_node_load(at->run->reader, list, &node, err);
+	if (r)
+		return check_probe(at->run, &list_ref, err);
 	if (node.body.level > max_level)
 		r = err_set(err, ERR_DAMAGED, "a tree node lists nodes of its own level");
-	for (size_t i = 0; !r && i < 2; i++) {
-		struct chunk_ref list_ref = {CHUNK_TREE_LIST, *list};
-
+	for (size_t i = 0; !r && i < 2; i++)
 		r = check_chunk(&below, path, i ? &node.children[0] : &list_ref, err);
-	}
 	for (size_t i = 0; !r && i < node.body.count; i++) {
 		const struct entry *e = node.body.level ? NULL : &node.body.entries[i];
 
@@ -443,7 +408,7 @@ static int check_node(struct folder *at, const char *path, const struct id *list
 static int check_manifest(struct check_run *run, const struct manifest_item *item, struct err *err)
 {
 	bool dirty = false;
-	struct folder top = {run, "/", &dirty};
+	struct folder top = {.run = run, .path = "/", .dirty = &dirty};
 	int r;
 
 	run->manifest = &item->name;
@@ -481,13 +446,38 @@ static int check_manifests(struct check_run *run, const struct manifest_list *li
 	return check_chosen(run, list, err);
 }
 
-/* Which chunks the chosen backups rest on. What is wrong with them is told when they are checked. */
-static int find_scope(struct check_run *run, const struct manifest_list *list, struct err *err)
+static int need_chosen(const struct check_run *run, const struct manifest_list *list,
+		       struct err *err)
+{
+	const struct check_options *o = run->options;
+	char hex[ID_HEX_CHARS + 1];
+
+	for (size_t i = 0; o->manifests && i < o->manifest_count; i++) {
+		size_t k = 0;
+
+		while (k < list->count && !id_eq(&o->manifests[i], &list->items[k].name))
+			k++;
+		id_hex(&o->manifests[i], hex);
+		if (k == list->count)
+			return err_set(err, ERR_MISSING, "manifest %.*s is not there any more",
+				       ID_SHORT_CHARS, hex);
+	}
+	return 0;
+}
+
+/*
+ * Which chunks the chosen backups rest on; what is wrong with them is told when they are checked. lost: those of them of which no copy
+ * is whole, and what these rest on.
+ */
+static int find_scope(struct check_run *run, const struct manifest_list *list, bool lost,
+		      struct err *err)
 {
 	int r;
 
 	if (!run->options->manifests)
 		return 0;
+	idset_free(&run->scope);
+	run->lost_only = lost;
 	run->gathering = true;
 	r = check_chosen(run, list, err);
 	run->gathering = false;
@@ -523,6 +513,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = manifests_load(repo, on_bad_manifest, &run, &list, err);
 	out_result->manifests = list.count;
 	if (!r)
+		r = need_chosen(&run, &list, err);
+	if (!r)
 		r = check_keys(&run, err);
 	if (!r)
 		r = count_segments(&run, err);
@@ -533,9 +525,11 @@ int check_run(struct repo *repo, const struct check_options *options,
 	if (!r)
 		r = check_packs(&run, err);
 	if (!r)
-		r = find_scope(&run, &list, err);
+		r = find_scope(&run, &list, false, err);
 	if (!r && options->read_data)
 		r = check_read_packs(&run, err);
+	if (!r && run.found_count)
+		r = find_scope(&run, &list, true, err);
 	if (!r)
 		tell_found(&run);
 	if (!r)

@@ -22,6 +22,8 @@ struct check_options {
 	void (*touched)(void *arg, const struct id *manifest, const char *path, const char *text);
 	/* Orphans and other things that are no damage. */
 	void (*note)(void *arg, const char *object, const char *text);
+	/* What was found could not be noted where ("in the repository", "on this host"). No error. */
+	void (*unkept)(void *arg, const char *where, const char *text);
 	int (*progress)(void *arg, uint64_t done, uint64_t total, const char *what);
 	void *arg;
 }; /* callbacks may be NULL */
@@ -34,7 +36,7 @@ struct check_result {
 	uint64_t orphans; /* packs that no index segment names */
 };
 
-/* ERR_KEY, ERR_IO, ERR_CANCELLED. Damage is not an error: it is in the result. */
+/* ERR_KEY, ERR_IO, ERR_CANCELLED; ERR_MISSING a chosen manifest is not there. Damage is not an error: it is in the result. */
 int check_run(struct repo *repo, const struct check_options *options,
 	      struct check_result *out_result, struct err *err) ERR_UNUSED_WARN;
 

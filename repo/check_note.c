@@ -12,7 +12,7 @@ static int new_places(const struct check_run *run, const struct notes *known, st
 		const struct damage_place place = {run->index->packs[p->pack].name, p->info.id,
 						   p->info.kind};
 
-		if (!notes_have(known, &place))
+		if (run->found[i].lasting && !notes_have(known, &place))
 			r = notes_add(out, &place, err);
 	}
 	notes_settle(out);
@@ -22,12 +22,13 @@ static int new_places(const struct check_run *run, const struct notes *known, st
 static int note_in_repository(struct check_run *run, const struct notes *known, struct err *err)
 {
 	struct notes fresh = {0};
+	uint64_t number = known->number;
 	int r = new_places(run, known, &fresh, err);
 
 	if (!r && fresh.count && run->options->host) {
 		r = repo_use_writer(run->repo, run->options->host, false, err);
 		if (!r)
-			r = notes_put(run->repo, &fresh, known->number, run->options->now_ns, err);
+			r = notes_put(run->repo, &fresh, run->options->now_ns, &number, err);
 		if (!r)
 			run->result->noted = fresh.count;
 	}
@@ -59,19 +60,23 @@ static int note_on_host(struct check_run *run, struct err *err)
 	return r;
 }
 
+static void tell_unkept(const struct check_run *run, const char *where, const char *text)
+{
+	if (run->options->unkept)
+		run->options->unkept(run->options->arg, where, text);
+}
+
 /* The check is made, whether its findings can be kept or not. */
 int check_note(struct check_run *run, const struct notes *known, struct err *err)
 {
 	struct err why = {0};
 
-	if (note_in_repository(run, known, &why) && run->options->note)
-		run->options->note(run->options->arg,
-				   "the damage could not be noted in the repository", why.text);
+	if (note_in_repository(run, known, &why))
+		tell_unkept(run, "in the repository", why.text);
 	if (why.code == ERR_NOMEM)
 		return err_nomem(err);
 	why = (struct err){0};
-	if (note_on_host(run, &why) && run->options->note)
-		run->options->note(run->options->arg, "the damage could not be noted on this host",
-				   why.text);
+	if (note_on_host(run, &why))
+		tell_unkept(run, "on this host", why.text);
 	return why.code == ERR_NOMEM ? err_nomem(err) : 0;
 }

@@ -9,14 +9,17 @@ static int open_record(struct check_run *run, uint32_t at, const void *sealed, s
 		       struct buf *plain, struct err *err)
 {
 	const struct index_place *place = &run->index->places[at];
+	struct err why = {0};
 	int r;
 
 	buf_reset(plain);
-	r = reader_open_place(run->reader, place, sealed, len, plain, err);
-	if (r == -ERR_NOMEM || r == -ERR_KEY)
+	r = reader_open_place(run->reader, place, sealed, len, plain, &why);
+	if (r == -ERR_NOMEM || r == -ERR_KEY) {
+		*err = why;
 		return r;
+	}
 	run->result->chunks++;
-	return r ? check_find(run, at, err->text, err) : 0;
+	return r ? check_find(run, at, &why, err) : 0;
 }
 
 /* A delta waits until all that is full has been read, see read_deltas. */
@@ -30,7 +33,8 @@ static int read_record(struct check_run *run, uint32_t at, const struct buf *pac
 	if (!check_in_scope(run, &place->info.id))
 		return 0;
 	if (place->offset > pack->len || place->stored_bytes > pack->len - place->offset)
-		return check_find(run, at, "a record lies beyond its end", err);
+		return check_find(
+		    run, at, &(struct err){ERR_DAMAGED, 0, "a record lies beyond its end"}, err);
 	if (place->info.base_count)
 		return 0;
 	return open_record(run, at, pack->data + place->offset, place->stored_bytes, plain, err);
@@ -40,23 +44,35 @@ static int read_record(struct check_run *run, uint32_t at, const struct buf *pac
  * One that is not whole rests on damage that was told, or on what only an orphan lacks; the paths that it touches are
  * told with their manifests.
  */
-static int read_delta(struct check_run *run, uint32_t at, struct buf *sealed, struct buf *plain,
-		      struct err *err)
+static int read_one(struct check_run *run, uint32_t at, struct buf *sealed, struct buf *plain,
+		    struct err *err)
 {
 	const struct index_place *place = &run->index->places[at];
 	const struct id *pack = &run->index->packs[place->pack].name;
+	struct err why = {0};
 	int r;
 
 	if (!index_place_whole(run->index, at) || !check_in_scope(run, &place->info.id))
 		return 0;
 	buf_reset(sealed);
 	r = store_get_range(run->repo->store, STORE_DATA, pack, place->offset, place->stored_bytes,
-			    sealed, err);
+			    sealed, &why);
 	if (!r)
 		return open_record(run, at, sealed->data, sealed->len, plain, err);
-	if (r == -ERR_NOMEM)
-		return r;
-	return check_find(run, at, err->text, err);
+	return r == -ERR_NOMEM ? err_nomem(err) : check_find(run, at, &why, err);
+}
+
+int check_read_chunk(struct check_run *run, uint8_t kind, const struct id *id, struct err *err)
+{
+	struct buf sealed = {0}, plain = {0};
+	int r = 0;
+
+	for (uint32_t at = index_find(run->index, kind, id); !r && at != INDEX_NONE;
+	     at = run->index->places[at].next)
+		r = read_one(run, at, &sealed, &plain, err);
+	buf_free(&sealed);
+	buf_wipe(&plain);
+	return r;
 }
 
 /* Not pack by pack, where the bases of each night would be decoded anew: version after version, each from the one before. */
@@ -71,7 +87,7 @@ static int read_deltas(struct check_run *run, struct buf *sealed, struct buf *pl
 	for (size_t i = 0; !r && i < count; i++) {
 		r = check_tick(run, packs, packs, "", err);
 		if (!r)
-			r = read_delta(run, places[i], sealed, plain, err);
+			r = read_one(run, places[i], sealed, plain, err);
 	}
 	free(places);
 	return r;
@@ -99,7 +115,7 @@ static int find_all(struct check_run *run, uint32_t number, struct err *err)
 	int r = 0;
 
 	for (uint32_t i = 0; !r && i < pack->place_count; i++)
-		r = check_find(run, pack->first_place + i, why.text, err);
+		r = check_find(run, pack->first_place + i, &why, err);
 	return r;
 }
 

@@ -1,9 +1,10 @@
 /*
- * check_run: what the parts of a check share (check.c, check_read.c). Internal to them.
+ * check_run: what the parts of a check share (check.c, check_scope.c, check_read.c, check_note.c). Internal to them.
  */
 #ifndef NIGHTJAR_REPO_CHECK_RUN_H
 #define NIGHTJAR_REPO_CHECK_RUN_H
 
+#include "core/node.h"
 #include "repo/check.h"
 #include "repo/idset.h"
 #include "repo/notes.h"
@@ -12,6 +13,7 @@
 /* A copy that does not give its chunk. */
 struct check_found {
 	uint32_t place; /* of the index */
+	bool lasting;   /* worth a note */
 	char *text;
 };
 
@@ -29,6 +31,7 @@ struct check_run {
 	size_t found_count, found_cap;
 	struct idset scope;        /* what the chosen backups rest on */
 	bool gathering;            /* the scope is being found: nothing is told */
+	bool lost_only;            /* only of what has no whole copy any more */
 	const struct id *manifest; /* under way */
 	struct id told_manifest;   /* of the last path that was told, so that it is told once */
 	char *told_path;
@@ -40,9 +43,21 @@ int check_tick(struct check_run *run, uint64_t done, uint64_t total, const char 
 	       struct err *err) ERR_UNUSED_WARN;
 /* Is the chunk one that the chosen backups rest on? Without a choice: yes. */
 bool check_in_scope(const struct check_run *run, const struct id *id);
-/* Marks a copy as damaged and remembers it. */
-int check_find(struct check_run *run, uint32_t place, const char *text,
+/* Adds to the scope a chunk and what it rests on. */
+int check_gather(struct check_run *run, const struct chunk_ref *ref,
+		 struct err *err) ERR_UNUSED_WARN;
+/* Marks a copy as damaged and remembers it with the error that says why. */
+int check_find(struct check_run *run, uint32_t place, const struct err *why,
 	       struct err *err) ERR_UNUSED_WARN;
+/*
+ * Finds the copies to blame when a node did not load, or what hangs on this list, with err. Gives -err->code again, unless this ends the
+ * check.
+ */
+int check_probe(struct check_run *run, const struct chunk_ref *list,
+		struct err *err) ERR_UNUSED_WARN;
+/* Reads every copy of a chunk that is whole as far as is known. */
+int check_read_chunk(struct check_run *run, uint8_t kind, const struct id *id,
+		     struct err *err) ERR_UNUSED_WARN;
 
 /* Notes what was found and is in none of the notes. What cannot be noted is told, and no error. */
 int check_note(struct check_run *run, const struct notes *known, struct err *err) ERR_UNUSED_WARN;

@@ -10,6 +10,7 @@
 
 #include <sodium.h>
 
+#define LOCAL_PLACES ((size_t)1 << 20)
 #define LINE_CHARS (ID_HEX_CHARS + 3 + ID_HEX_CHARS + 1) /* pack, kind, chunk, line end */
 
 void notes_free(struct notes *n)
@@ -60,9 +61,9 @@ bool notes_have(const struct notes *n, const struct damage_place *place)
 /* --- in the repository --- */
 
 /* A writer whose range of sequences has ended may still have noted damage before. */
-static int signer_known(const struct repo *repo, const struct damage *d, struct err *err)
+static int signer_known(struct repo *repo, const struct damage *d, struct err *err)
 {
-	if (roster_find(&repo->roster, d->signer) ||
+	if (repo_find_writer(repo, d->signer) ||
 	    memcmp(d->signer, repo->conf.gc_pub, sizeof(d->signer)) == 0)
 		return 0;
 	return err_set(err, ERR_DAMAGED,
@@ -97,24 +98,38 @@ void notes_apply(const struct notes *n, struct index *index)
 	}
 }
 
-int notes_put(struct repo *repo, const struct notes *found, uint64_t number, int64_t now_ns,
-	      struct err *err)
+static int put_one(struct repo *repo, struct damage *d, struct err *err)
 {
-	struct damage d = {
-	    .number = number + 1,
-	    .time_ns = now_ns,
-	    .domain = repo->keys->writer_domain,
-	    .places = found->places,
-	    .count = found->count < LIMIT_DAMAGE_PLACES ? found->count : LIMIT_DAMAGE_PLACES,
-	};
 	struct buf bytes = {0};
 	struct id name;
-	int r = d.number ? damage_enc(repo->keys, &d, repo->conf.floor_log2, &bytes, err)
-			 : err_set(err, ERR_LIMIT, "no more damage notes fit behind the last one");
+	int r = d->number ? damage_enc(repo->keys, d, repo->conf.floor_log2, &bytes, err)
+			  : err_set(err, ERR_LIMIT, "no more damage notes fit behind the last one");
 
 	if (!r)
 		r = repo_put(repo, STORE_SNAPSHOTS, &bytes, &name, err);
 	buf_free(&bytes);
+	return r;
+}
+
+int notes_put(struct repo *repo, const struct notes *found, int64_t now_ns, uint64_t *number,
+	      struct err *err)
+{
+	int r = 0;
+
+	for (size_t done = 0, count; !r && done < found->count; done += count) {
+		struct damage d = {
+		    .number = *number + 1,
+		    .time_ns = now_ns,
+		    .domain = repo->keys->writer_domain,
+		    .places = found->places + done,
+		};
+
+		count = found->count - done;
+		count = count < LIMIT_DAMAGE_PLACES ? count : LIMIT_DAMAGE_PLACES;
+		d.count = count;
+		r = put_one(repo, &d, err);
+		*number += !r;
+	}
 	return r;
 }
 
@@ -135,12 +150,13 @@ static int local_path(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], 
 
 static bool parse_line(char *line, struct damage_place *p)
 {
-	if (strlen(line) != LINE_CHARS || line[LINE_CHARS - 1] != '\n')
+	if (strlen(line) != LINE_CHARS || line[LINE_CHARS - 1] != '\n' ||
+	    line[ID_HEX_CHARS] != ' ' || line[ID_HEX_CHARS + 2] != ' ')
 		return false;
 	line[ID_HEX_CHARS] = line[LINE_CHARS - 1] = '\0';
 	p->kind = (uint8_t)(line[ID_HEX_CHARS + 1] - '0');
-	return p->kind >= 1 && p->kind <= 5 && line[ID_HEX_CHARS + 2] == ' ' &&
-	       id_from_hex(line, &p->pack) && id_from_hex(line + ID_HEX_CHARS + 3, &p->chunk);
+	return chunk_kind_valid(p->kind) && id_from_hex(line, &p->pack) &&
+	       id_from_hex(line + ID_HEX_CHARS + 3, &p->chunk);
 }
 
 static int read_lines(FILE *f, const char *path, struct notes *n, struct err *err)
@@ -151,12 +167,14 @@ static int read_lines(FILE *f, const char *path, struct notes *n, struct err *er
 	while (!r && fgets(line, sizeof(line), f)) {
 		struct damage_place p;
 
-		if (n->count >= LIMIT_DAMAGE_PLACES)
+		if (n->count >= LOCAL_PLACES)
 			return err_set(err, ERR_LIMIT, "%s: more places than can be", path);
 		r = parse_line(line, &p)
 			? notes_add(n, &p, err)
 			: err_set(err, ERR_DAMAGED, "%s: does not read as notes of damage", path);
 	}
+	if (!r && ferror(f)) /* such as a folder of that name */
+		r = err_sys(err, errno, "%s", path);
 	return r;
 }
 
@@ -193,7 +211,7 @@ static int write_lines(int fd, const struct notes *n, const char *path, struct e
 	FILE *f = fdopen(fd, "w");
 	bool ok = f != NULL;
 
-	for (size_t i = 0; ok && i < n->count; i++) {
+	for (size_t i = 0; ok && i < n->count && i < LOCAL_PLACES; i++) {
 		char pack[ID_HEX_CHARS + 1], chunk[ID_HEX_CHARS + 1];
 
 		id_hex(&n->places[i].pack, pack);
@@ -229,6 +247,8 @@ int notes_save_local(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 	}
 	if (!r && rename(temp, path) != 0)
 		r = err_sys(err, errno, "%s", path);
+	if (r && temp)
+		(void)unlink(temp);
 	free(folder);
 	free(path);
 	free(temp);

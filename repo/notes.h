@@ -28,13 +28,16 @@ bool notes_have(const struct notes *n, const struct damage_place *place);
 /* Marks every noted place that the index knows: they are not rested on, nor counted as stored. */
 void notes_apply(const struct notes *n, struct index *index);
 
-/* Publishes a note; needs repo_use_writer before. number: the highest that was seen. found: settled, not empty. */
-int notes_put(struct repo *repo, const struct notes *found, uint64_t number, int64_t now_ns,
+/*
+ * Publishes notes, several where one cannot take all; needs repo_use_writer before. found: settled. *number: the highest that was seen,
+ * then the last one's.
+ */
+int notes_put(struct repo *repo, const struct notes *found, int64_t now_ns, uint64_t *number,
 	      struct err *err) ERR_UNUSED_WARN;
 
 /*
  * The same on this host: <state_dir>/<repository id>/damage, a line a place. A file that is not there holds none; a damaged one is
- * ERR_DAMAGED, and what could be read of it was added.
+ * ERR_DAMAGED, and what could be read of it was added. At most 2^20 places are kept.
  */
 int notes_load_local(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], struct notes *n,
 		     struct err *err) ERR_UNUSED_WARN;

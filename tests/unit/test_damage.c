@@ -1,0 +1,344 @@
+/* damage: round trips by role, and everything that a reader or a writer must refuse (FORMAT.md §8). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/damage.h"
+#include "core/parts.h"
+#include "core/record.h"
+#include "core/sign.h"
+#include "core/tagrec.h"
+#include "tests/support/bytes.h"
+#include "tests/support/manifest_kit.h"
+
+#define CLEAR_BYTES (8 + 16 + 32 + 8 + 8)
+#define PLACES 3
+
+/* Ascending: by pack, then kind, then chunk. */
+static const struct {
+	unsigned pack;
+	uint8_t kind;
+	unsigned chunk;
+} sample[PLACES] = {{3, 1, 200}, {3, 5, 7}, {90, 2, 7}};
+
+static struct damage note(size_t count)
+{
+	struct damage d = {.number = 7, .time_ns = INT64_MIN, .count = count};
+
+	d.places = calloc(count + 1, sizeof(*d.places));
+	assert_non_null(d.places);
+	for (size_t i = 0; i < count; i++)
+		d.places[i] = (struct damage_place){bytes_id(sample[i % PLACES].pack),
+						    bytes_id(sample[i % PLACES].chunk),
+						    sample[i % PLACES].kind};
+	return d;
+}
+
+static int enc(struct keys *keys, struct damage *d, unsigned floor, struct buf *object)
+{
+	struct err err = {0};
+	int rc = damage_enc(keys, d, floor, object, &err);
+
+	assert_int_equal(rc, -err.code);
+	return rc;
+}
+
+static void enc_sample(const struct manifest_kit_ring *ring, struct buf *object)
+{
+	struct damage d = note(PLACES);
+
+	assert_int_equal(enc(ring->write, &d, 12, object), 0);
+	damage_free(&d);
+}
+
+static int dec(struct keys *keys, const void *bytes, size_t len)
+{
+	struct damage d = {0};
+	struct err err = {0};
+	int rc = damage_dec(keys, bytes, len, &d, &err);
+
+	assert_int_equal(rc, -err.code);
+	damage_free(&d);
+	return rc;
+}
+
+static void test_roles(void **state)
+{
+	struct manifest_kit_ring *ring = *state;
+	struct keys *who[] = {ring->full, ring->read, ring->maintain, ring->write};
+	struct damage want = note(PLACES);
+	struct buf object = {0};
+
+	enc_sample(ring, &object);
+	assert_int_equal(object.len, 4096);
+	for (size_t i = 0; i < 4; i++) {
+		struct damage d = {0};
+		struct err err = {0};
+
+		assert_int_equal(damage_dec(who[i], object.data, object.len, &d, &err), 0);
+		assert_memory_equal(d.signer, ring->write->writer_pub, 32);
+		assert_memory_equal(d.repo, ring->write->repo, REPO_ID_BYTES);
+		assert_true(d.number == 7 && d.time_ns == INT64_MIN);
+		assert_int_equal(d.has_maint, i < 3);
+		assert_int_equal(d.count, i < 3 ? PLACES : 0);
+		for (size_t k = 0; k < d.count; k++)
+			assert_int_equal(damage_place_cmp(&d.places[k], &want.places[k]), 0);
+		damage_free(&d);
+	}
+	damage_free(&want);
+	buf_free(&object);
+}
+
+/* The bytes as FORMAT.md says them, made here by hand. */
+static void test_known_bytes(void **state)
+{
+	struct damage d = note(1);
+	struct buf got = {0}, want = {0};
+
+	(void)state;
+	d.number = 0x0102;
+	d.time_ns = -2;
+	memset(d.repo, 0xaa, sizeof(d.repo));
+	memset(d.signer, 0xbb, sizeof(d.signer));
+	damage_put_clear(&got, &d);
+	damage_put_places(&got, &d);
+	bytes_put_hex(&want, "6e6a617201060500");
+	bytes_put_hex(&want, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+	for (size_t i = 0; i < 32; i++)
+		buf_put_u8(&want, 0xbb);
+	bytes_put_hex(&want, "0201000000000000feffffffffffffff01000000");
+	for (size_t i = 0; i < ID_BYTES; i++)
+		buf_put_u8(&want, (uint8_t)(3 + i));
+	buf_put_u8(&want, 1);
+	for (size_t i = 0; i < ID_BYTES; i++)
+		buf_put_u8(&want, (uint8_t)(200 + i));
+	assert_int_equal(got.len, want.len);
+	assert_memory_equal(got.data, want.data, want.len);
+	damage_free(&d);
+	buf_free(&got);
+	buf_free(&want);
+}
+
+/* As many as can be fit whatever the floor, and not one more is taken. */
+static void test_most_places(void **state)
+{
+	struct manifest_kit_ring *ring = *state;
+	struct damage d = note(0), again = {0};
+	struct buf object = {0};
+	struct err err = {0};
+	struct rd r;
+
+	free(d.places);
+	d.count = LIMIT_DAMAGE_PLACES + 1;
+	d.number = UINT64_MAX;
+	d.places = calloc(d.count, sizeof(*d.places));
+	assert_non_null(d.places);
+	for (size_t i = 0; i < d.count; i++) {
+		d.places[i].kind = 1;
+		for (size_t k = 0; k < 4; k++)
+			d.places[i].chunk.b[k] = (uint8_t)(i >> (24 - 8 * k));
+	}
+	assert_int_equal(enc(ring->full, &d, 12, &object), -ERR_LIMIT);
+	damage_put_places(&object, &d);
+	r = rd_of(object.data, object.len);
+	assert_int_equal(damage_get_places(&r, &again, &err), -ERR_LIMIT);
+	damage_free(&again);
+	d.count--;
+	for (unsigned floor = 12; floor <= 20; floor += 8) {
+		buf_reset(&object);
+		assert_int_equal(enc(ring->full, &d, floor, &object), 0);
+		assert_true(object.len <= LIMIT_DAMAGE_BYTES);
+		assert_int_equal(damage_dec(ring->full, object.data, object.len, &again, &err), 0);
+		assert_int_equal(again.count, LIMIT_DAMAGE_PLACES);
+		assert_true(again.number == UINT64_MAX);
+		damage_free(&again);
+	}
+	damage_free(&d);
+	buf_free(&object);
+}
+
+static void test_too_long(void **state)
+{
+	struct manifest_kit_ring *ring = *state;
+	uint8_t *bytes = calloc(1, LIMIT_DAMAGE_BYTES + 1);
+
+	assert_non_null(bytes);
+	assert_int_equal(dec(ring->full, bytes, LIMIT_DAMAGE_BYTES + 1), -ERR_LIMIT);
+	assert_int_equal(dec(ring->full, bytes, LIMIT_DAMAGE_BYTES), -ERR_DAMAGED);
+	free(bytes);
+}
+
+static void test_every_cut_and_flip(void **state)
+{
+	struct manifest_kit_ring *ring = *state;
+	struct buf object = {0};
+
+	enc_sample(ring, &object);
+	assert_int_equal(dec(ring->full, object.data, object.len), 0);
+	for (size_t len = 0; len < object.len; len += len < 256 ? 1 : 61)
+		assert_true(dec(ring->full, object.data, len) < 0);
+	for (size_t i = 0; i < object.len * 8; i += i < 120 * 8 ? 1 : 37) {
+		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
+		assert_true(dec(ring->write, object.data, object.len) < 0);
+		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
+	}
+	buf_put_u8(&object, 0);
+	assert_true(dec(ring->full, object.data, object.len) < 0);
+	buf_free(&object);
+}
+
+/* --- signed by a rightful writer, and still wrong --- */
+
+static int change_and_sign(struct manifest_kit_ring *ring, struct keys *reader, size_t at,
+			   uint8_t to, const char *tag)
+{
+	struct buf object = {0};
+	struct err err = {0};
+	int rc;
+
+	enc_sample(ring, &object);
+	object.data[at] = to;
+	object.len -= SIGN_BYTES;
+	assert_int_equal(sign_append(&object, tag, ring->full->writer_secret, &err), 0);
+	rc = dec(reader, object.data, object.len);
+	buf_free(&object);
+	return rc;
+}
+
+static void test_signed_but_wrong(void **state)
+{
+	struct manifest_kit_ring *ring = *state;
+	const uint8_t other = (uint8_t)(ring->full->repo[15] ^ 1);
+
+	assert_int_equal(change_and_sign(ring, ring->full, 56, 7, "damage"), 0); /* as it was */
+	assert_int_equal(change_and_sign(ring, ring->full, 56, 7, "tag"), -ERR_DAMAGED);
+	assert_int_equal(change_and_sign(ring, ring->write, 4, 2, "damage"), -ERR_VERSION);
+	assert_int_equal(change_and_sign(ring, ring->write, 6, 2, "damage"), -ERR_DAMAGED);
+	assert_int_equal(change_and_sign(ring, ring->write, 23, other, "damage"), -ERR_DAMAGED);
+	assert_int_equal(change_and_sign(ring, ring->write, 56, 0, "damage"), -ERR_DAMAGED);
+	/* the clear bytes are authenticated with the parts, too */
+	assert_int_equal(change_and_sign(ring, ring->write, 64, 9, "damage"), 0);
+	assert_int_equal(change_and_sign(ring, ring->maintain, 64, 9, "damage"), -ERR_DAMAGED);
+	assert_int_equal(change_and_sign(ring, ring->write, CLEAR_BYTES + 32, SLOT_R, "damage"),
+			 -ERR_DAMAGED);
+}
+
+static void test_other_kinds(void **state)
+{
+	struct manifest_kit_ring *ring = *state;
+	struct manifest m = manifest_kit_sample(), none = {0};
+	struct buf object = {0}, damage = {0};
+	struct tagrec tag = {0};
+	struct err err = {0};
+
+	assert_int_equal(manifest_enc(ring->full, &m, 12, &object, &err), 0);
+	assert_int_equal(dec(ring->full, object.data, object.len), -ERR_DAMAGED);
+	enc_sample(ring, &damage);
+	assert_int_equal(manifest_dec(ring->full, damage.data, damage.len, &none, &err),
+			 -ERR_DAMAGED);
+	assert_int_equal(tagrec_dec(ring->full, damage.data, damage.len, &tag, &err), -ERR_DAMAGED);
+	manifest_free(&m);
+	buf_free(&object);
+	buf_free(&damage);
+}
+
+/* --- rightly sealed and signed, and still wrong --- */
+
+static int craft(struct manifest_kit_ring *ring, const struct damage *d, uint32_t count,
+		 const char *more, const char *read_part)
+{
+	struct parts_form form = {.name = "damage note",
+				  .tag = "damage",
+				  .limit_bytes = 1u << 20,
+				  .sequence = 7,
+				  .floor_log2 = 12};
+	struct buf sound = {0}, object = {0}, maint = {0}, read = {0};
+	struct err err = {0};
+	int rc;
+
+	enc_sample(ring, &sound);
+	buf_put(&object, sound.data, CLEAR_BYTES);
+	damage_put_places(&maint, d);
+	maint.data[0] = (uint8_t)count;
+	buf_put(&maint, more, strlen(more));
+	buf_put(&read, read_part, strlen(read_part));
+	assert_int_equal(parts_put(ring->full, &form, &maint, &read, &object, &err), 0);
+	rc = dec(ring->full, object.data, object.len);
+	if (rc)
+		assert_int_equal(dec(ring->write, object.data, object.len),
+				 0); /* sees none of it */
+	buf_free(&sound);
+	buf_free(&object);
+	buf_free(&maint);
+	buf_free(&read);
+	return rc;
+}
+
+static void test_places_refused(void **state)
+{
+	struct manifest_kit_ring *ring = *state;
+	struct damage d = note(PLACES), twice = note(PLACES), turned = note(PLACES);
+
+	twice.places[1] = twice.places[0];
+	turned.places[0] = d.places[2];
+	turned.places[2] = d.places[0];
+	assert_int_equal(craft(ring, &d, PLACES, "", ""), 0);
+	assert_int_equal(craft(ring, &d, PLACES, "x", ""), -ERR_DAMAGED);
+	assert_int_equal(craft(ring, &d, PLACES, "", "x"), -ERR_DAMAGED);
+	assert_int_equal(craft(ring, &d, PLACES - 1, "", ""), -ERR_DAMAGED); /* one left over */
+	assert_int_equal(craft(ring, &d, PLACES + 1, "", ""), -ERR_DAMAGED);
+	assert_int_equal(craft(ring, &d, 255, "", ""), -ERR_DAMAGED); /* more than there are */
+	assert_int_equal(craft(ring, &twice, PLACES, "", ""), -ERR_DAMAGED);
+	assert_int_equal(craft(ring, &turned, PLACES, "", ""), -ERR_DAMAGED);
+	d.places[1].kind = 6;
+	assert_int_equal(craft(ring, &d, PLACES, "", ""), -ERR_DAMAGED);
+	d.count = 0;
+	assert_int_equal(craft(ring, &d, 0, "", ""), -ERR_DAMAGED);
+	damage_free(&d);
+	damage_free(&twice);
+	damage_free(&turned);
+}
+
+static void test_enc_refuses(void **state)
+{
+	struct manifest_kit_ring *ring = *state;
+	struct damage d = note(PLACES);
+	struct buf object = {0};
+
+	assert_int_equal(enc(ring->read, &d, 12, &object), -ERR_KEY);
+	assert_int_equal(enc(ring->maintain, &d, 12, &object), -ERR_KEY);
+	d.number = 0;
+	assert_int_equal(enc(ring->full, &d, 12, &object), -ERR_USAGE);
+	d.number = 1;
+	d.places[1].kind = 0;
+	assert_int_equal(enc(ring->full, &d, 12, &object), -ERR_USAGE);
+	d.places[1] = d.places[0];
+	assert_int_equal(enc(ring->full, &d, 12, &object), -ERR_USAGE);
+	d.count = 0;
+	assert_int_equal(enc(ring->full, &d, 12, &object), -ERR_USAGE);
+	assert_int_equal(object.len, 0);
+	damage_free(&d);
+	buf_free(&object);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_roles),
+	    cmocka_unit_test(test_known_bytes),
+	    cmocka_unit_test(test_most_places),
+	    cmocka_unit_test(test_too_long),
+	    cmocka_unit_test(test_every_cut_and_flip),
+	    cmocka_unit_test(test_signed_but_wrong),
+	    cmocka_unit_test(test_other_kinds),
+	    cmocka_unit_test(test_places_refused),
+	    cmocka_unit_test(test_enc_refuses),
+	};
+
+	return cmocka_run_group_tests(tests, manifest_kit_ring_setup, manifest_kit_ring_teardown);
+}
