@@ -1,6 +1,7 @@
 #include "cli/command.h"
 
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@ struct backup_words {
 	struct option_list tags, excludes, exclude_files, if_present;
 	struct option_list from, from_verbatim, from_raw;
 	struct option_number largest;
-	const char *host, *time, *integrity;
+	const char *host, *time, *integrity, *parent;
 	bool dry_run, force, one_file_system;
 };
 
@@ -54,6 +55,9 @@ const struct option_spec cmd_backup_options[] = {
      "record TIME, as 2024-05-01 03:04:05, instead of now"},
     {"host", 0, OPTION_STRING, offsetof(struct backup_words, host), "NAME",
      "record NAME instead of this machine's host name"},
+    {"parent", 0, OPTION_STRING, offsetof(struct backup_words, parent), "MANIFEST",
+     "compare with MANIFEST and store what changed since it, instead of the newest backup of the "
+     "same host and paths"},
     {"dry-run", 'n', OPTION_FLAG, offsetof(struct backup_words, dry_run), NULL,
      "do everything but store anything"},
     {"force", 'f', OPTION_FLAG, offsetof(struct backup_words, force), NULL,
@@ -67,6 +71,8 @@ const size_t cmd_backup_options_bytes = sizeof(struct backup_words);
 struct teller {
 	struct cli *cli;
 	struct progress progress;
+	uint64_t databases;
+	struct json json; /* the summary, begun at the first database */
 };
 
 static void on_unreadable(void *arg, const char *path, const char *text)
@@ -83,6 +89,31 @@ static void on_corrupt(void *arg, const char *path, const char *text)
 
 	out_error(&t->cli->out, "integrity", path, text);
 	exit_add(&t->cli->codes, EXIT_INTEGRITY);
+}
+
+static void json_begin(struct json *j)
+{
+	json_object(j, NULL);
+	json_str(j, "message_type", "summary");
+	json_array(j, "per_database");
+}
+
+static void on_database(void *arg, const struct manifest_db *db)
+{
+	struct teller *t = arg;
+	struct json *j = &t->json;
+
+	if (t->databases++ == 0)
+		json_begin(j);
+	json_object(j, NULL);
+	json_str(j, "path", db->path);
+	json_u64(j, "bytes", db->image_bytes);
+	json_u64(j, "cells", db->cells);
+	json_u64(j, "cells_changed", db->cells_changed);
+	json_u64(j, "bytes_stored", db->bytes_stored);
+	json_double(j, "plain_copy_ratio",
+		    db->bytes_stored ? (double)db->image_bytes / (double)db->bytes_stored : 0);
+	json_close(j);
 }
 
 static void on_warning(void *arg, const char *path, const char *text)
@@ -238,48 +269,73 @@ static int gather_excludes(const struct backup_words *w, struct lines *excludes,
 	return r;
 }
 
-static void print_json(struct cli *cli, const struct backup_result *res, double seconds)
+static void print_json(struct teller *t, const struct backup_result *res)
 {
-	struct json j = {0};
+	struct json *j = &t->json;
 	char hex[ID_HEX_CHARS + 1];
 
-	json_object(&j, NULL);
-	json_str(&j, "message_type", "summary");
-	json_bool(&j, "dry_run", !res->committed);
-	json_u64(&j, "files_new", res->files_new);
-	json_u64(&j, "files_changed", res->files_changed);
-	json_u64(&j, "files_unmodified", res->files_unmodified);
-	json_u64(&j, "total_files_processed", res->files);
-	json_u64(&j, "total_bytes_processed", res->bytes);
-	json_u64(&j, "data_added", res->bytes_added);
-	json_u64(&j, "data_added_packed", res->bytes_packed);
-	json_u64(&j, "data_stored", res->bytes_stored);
-	json_u64(&j, "databases", res->databases);
-	json_u64(&j, "databases_failed", res->databases_failed);
-	json_u64(&j, "databases_unchecked", res->databases_unchecked);
-	json_u64(&j, "unreadable", res->unreadable);
-	json_double(&j, "total_duration", seconds);
+	if (t->databases == 0)
+		json_begin(j);
+	json_close(j);
+	json_bool(j, "dry_run", !res->committed);
+	json_u64(j, "files_new", res->files_new);
+	json_u64(j, "files_changed", res->files_changed);
+	json_u64(j, "files_unmodified", res->files_unmodified);
+	json_u64(j, "total_files_processed", res->files);
+	json_u64(j, "total_bytes_processed", res->bytes);
+	json_u64(j, "data_added", res->bytes_added);
+	json_u64(j, "data_added_packed", res->bytes_packed);
+	json_u64(j, "data_stored", res->bytes_stored);
+	json_u64(j, "databases", res->databases);
+	json_u64(j, "databases_failed", res->databases_failed);
+	json_u64(j, "databases_unchecked", res->databases_unchecked);
+	json_u64(j, "unreadable", res->unreadable);
+	json_double(j, "total_duration", progress_seconds(&t->progress));
 	if (res->committed) {
 		id_hex(&res->manifest, hex);
-		json_str(&j, "manifest_id", hex);
+		json_str(j, "manifest_id", hex);
 	}
-	json_close(&j);
-	out_json(&cli->out, &j);
-	json_free(&j);
+	json_close(j);
+	out_json(&t->cli->out, j);
 }
 
-static void print_people(struct cli *cli, const struct backup_result *res, double seconds)
+/* "2 databases of 1.203 GiB: 3,412 of 12,000,000 cells new or changed, stored in 1.400 MiB, 1/880 of a plain copy" */
+static void print_databases(struct cli *cli, uint64_t databases, const struct backup_result *res)
 {
+	char count[TEXT_SIZE_CHARS], size[TEXT_SIZE_CHARS], changed[TEXT_SIZE_CHARS];
+	char cells[TEXT_SIZE_CHARS], packed[TEXT_SIZE_CHARS], part[TEXT_SIZE_CHARS];
+	char stored[256] = "nothing to store";
+
+	if (databases == 0)
+		return;
+	text_count(databases, count);
+	text_size(res->image_bytes, size);
+	text_count(res->cells_changed, changed);
+	text_count(res->cells, cells);
+	text_size(res->image_packed, packed);
+	text_part(res->image_packed, res->image_bytes, part);
+	if (res->image_packed)
+		(void)snprintf(stored, sizeof(stored), "%sstored in %s, %s of a plain copy",
+			       res->committed ? "" : "to be ", packed, part);
+	out_note(&cli->out, "%s database%s of %s: %s of %s cell%s new or changed, %s", count,
+		 databases == 1 ? "" : "s", size, changed, cells, res->cells == 1 ? "" : "s",
+		 stored);
+}
+
+static void print_people(struct teller *t, const struct backup_result *res)
+{
+	struct cli *cli = t->cli;
 	char processed[TEXT_SIZE_CHARS], added[TEXT_SIZE_CHARS], stored[TEXT_SIZE_CHARS];
 	char took[TEXT_SIZE_CHARS], hex[ID_HEX_CHARS + 1];
 
 	text_size(res->bytes, processed);
 	text_size(res->bytes_added, added);
 	text_size(res->bytes_stored, stored);
-	text_duration((uint64_t)(seconds + 0.5), took);
+	text_duration((uint64_t)(progress_seconds(&t->progress) + 0.5), took);
 	out_note(&cli->out, "files: %llu new, %llu changed, %llu unmodified; databases: %llu",
 		 (unsigned long long)res->files_new, (unsigned long long)res->files_changed,
 		 (unsigned long long)res->files_unmodified, (unsigned long long)res->databases);
+	print_databases(cli, t->databases, res);
 	out_note(&cli->out, "processed %s in %s; new data %s, the repository grew by %s", processed,
 		 took, added, stored);
 	if (res->databases_failed)
@@ -320,6 +376,22 @@ static int prepare(struct cli *cli, const struct backup_words *w, int count, cha
 	return r;
 }
 
+static int find_parent(struct session *s, const struct backup_words *w, struct id *out_parent,
+		       struct err *err)
+{
+	const struct manifest_item *item;
+	const char *sub;
+	int r = manifests_load(s->repo, NULL, NULL, &s->manifests, err); /* the run says bad ones */
+
+	if (!r)
+		r = manifests_find(&s->manifests, w->parent, w->host, &item, &sub, err);
+	if (!r && sub)
+		r = err_set(err, ERR_USAGE, "--parent takes a whole backup, not '%s'", w->parent);
+	if (!r)
+		*out_parent = item->name;
+	return r;
+}
+
 static int run_backup(struct teller *t, const struct backup_words *w, int count, char **operands,
 		      struct backup_result *res, struct err *err)
 {
@@ -328,6 +400,7 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	struct backup_lists lists = {0};
 	struct backup_own own[2];
 	char host[256], *cache = NULL, *state = NULL;
+	struct id parent;
 	const struct passwd *pw = getpwuid(geteuid());
 	struct backup_options o = {
 	    .filter =
@@ -346,7 +419,18 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	    .dry_run = w->dry_run,
 	    .force = w->force,
 	    .integrity_full = w->integrity != NULL,
-	    .cb = {on_unreadable, on_corrupt, on_warning, on_detail, on_kept, on_progress, t},
+	    .parent = w->parent ? &parent : NULL,
+	    .cb =
+		{
+		    .unreadable = on_unreadable,
+		    .corrupt = on_corrupt,
+		    .database = on_database,
+		    .warning = on_warning,
+		    .detail = on_detail,
+		    .kept = on_kept,
+		    .progress = on_progress,
+		    .arg = t,
+		},
 	};
 	int r = prepare(cli, w, count, operands, &lists, &o, err);
 
@@ -364,6 +448,8 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	if (!r)
 		own[0] = (struct backup_own){s.repo->store->location,
 					     "is the repository of this backup; left out"};
+	if (!r && w->parent)
+		r = find_parent(&s, w, &parent, err);
 	if (!r)
 		r = backup_run(s.repo, &o, res, err);
 	session_close(&s);
@@ -385,11 +471,10 @@ enum exit_code cmd_backup(struct cli *cli, const void *options, int count, char 
 	progress_begin(&teller.progress, &cli->out);
 	r = run_backup(&teller, options, count, operands, &res, &err);
 	progress_end(&teller.progress);
-	if (r)
-		return command_fail(cli, &err);
-	if (cli->out.json)
-		print_json(cli, &res, progress_seconds(&teller.progress));
-	else
-		print_people(cli, &res, progress_seconds(&teller.progress));
-	return EXIT_OK;
+	if (!r && cli->out.json)
+		print_json(&teller, &res);
+	else if (!r)
+		print_people(&teller, &res);
+	json_free(&teller.json);
+	return r ? command_fail(cli, &err) : EXIT_OK;
 }

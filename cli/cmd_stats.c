@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/process.h"
 #include "cli/session.h"
@@ -9,6 +10,18 @@
 #include "repo/stats.h"
 
 #define NS_PER_S 1000000000
+#define NIGHTS 14 /* shown to people who do not say how many */
+
+struct stats_words {
+	struct option_number latest;
+};
+
+const struct option_spec cmd_stats_options[] = {
+    {"latest", 0, OPTION_NUMBER, offsetof(struct stats_words, latest), "N",
+     "show only the last N backups of each host and paths; 0 = all"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
+};
+const size_t cmd_stats_options_bytes = sizeof(struct stats_words);
 
 static void on_bad(void *arg, const struct id *name, const struct err *why)
 {
@@ -74,6 +87,11 @@ static void json_night(struct json *j, const struct manifest_item *item,
 		json_object(j, NULL);
 		json_str(j, "path", m->dbs[i].path);
 		json_u64(j, "bytes", m->dbs[i].image_bytes);
+		json_u64(j, "cells", m->dbs[i].cells);
+		json_u64(j, "cells_changed", m->dbs[i].cells_changed);
+		json_u64(j, "bytes_stored", m->dbs[i].bytes_stored);
+		json_double(j, "plain_copy_ratio",
+			    ratio(m->dbs[i].image_bytes, m->dbs[i].bytes_stored));
 		json_u64(j, "data_added_packed", night->db_stored[i]);
 		json_close(j);
 	}
@@ -131,7 +149,7 @@ static void print_night(struct cli *cli, const struct manifest_item *item,
 			const struct stats_night *night)
 {
 	const struct manifest *m = &item->m;
-	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS], shown[4096];
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS];
 	char size[TEXT_SIZE_CHARS], stored[TEXT_SIZE_CHARS];
 
 	id_hex(&item->name, hex);
@@ -140,11 +158,90 @@ static void print_night(struct cli *cli, const struct manifest_item *item,
 	text_size(night->stored_bytes, stored);
 	out_line(&cli->out, "%.*s  %-19s  %12s  %12s  %llu files", ID_SHORT_CHARS, hex, time, size,
 		 stored, llu(m->files));
-	for (size_t i = 0; i < m->db_count; i++) {
-		text_size(m->dbs[i].image_bytes, size);
-		text_size(night->db_stored[i], stored);
-		(void)text_printable(m->dbs[i].path, shown, sizeof(shown));
-		out_line(&cli->out, "%29s  %12s  %12s  %s", "", size, stored, shown);
+}
+
+static void print_db_night(struct cli *cli, const struct manifest_item *item,
+			   const struct manifest_db *db)
+{
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS], size[TEXT_SIZE_CHARS];
+	char cells[TEXT_SIZE_CHARS], changed[TEXT_SIZE_CHARS], stored[TEXT_SIZE_CHARS];
+	char part[TEXT_SIZE_CHARS];
+
+	id_hex(&item->name, hex);
+	text_time_local(item->m.time_ns / NS_PER_S, time);
+	text_size(db->image_bytes, size);
+	text_count(db->cells, cells);
+	text_count(db->cells_changed, changed);
+	text_size(db->bytes_stored, stored);
+	text_part(db->bytes_stored, db->image_bytes, part);
+	out_line(&cli->out, "%.*s  %-19s  %12s  %13s  %13s  %12s  %13s", ID_SHORT_CHARS, hex, time,
+		 size, cells, changed, stored, part);
+}
+
+/* --- database by database --- */
+
+static const struct manifest_db *find_db(const struct manifest *m, const char *host,
+					 const char *path)
+{
+	size_t low = 0, high = m->db_count;
+
+	if (!m->host || strcmp(m->host, host) != 0)
+		return NULL;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int order = strcmp(path, m->dbs[mid].path);
+
+		if (order == 0)
+			return &m->dbs[mid];
+		if (order < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return NULL;
+}
+
+/* Its nights from the first-th manifest on. */
+static void print_db(struct cli *cli, const struct manifest_list *list, const bool *chosen,
+		     size_t first, const char *path)
+{
+	const char *host = list->items[first].m.host;
+	char shown[4096], shown_host[1024];
+
+	(void)text_printable(path, shown, sizeof(shown));
+	(void)text_printable(host, shown_host, sizeof(shown_host));
+	out_line(&cli->out, "%s", "");
+	out_line(&cli->out, "%s (%s)", shown, shown_host);
+	out_note(&cli->out, "%-8s  %-19s  %12s  %13s  %13s  %12s  %13s", "ID", "Time", "Image",
+		 "Cells", "Changed", "Stored", "Of plain copy");
+	for (size_t i = first; i < list->count; i++) {
+		const struct manifest_db *db =
+		    chosen[i] ? find_db(&list->items[i].m, host, path) : NULL;
+
+		if (db)
+			print_db_night(cli, &list->items[i], db);
+	}
+}
+
+static bool told_before(const struct manifest_list *list, const bool *chosen, size_t at,
+			const char *path)
+{
+	for (size_t i = 0; i < at; i++) {
+		if (chosen[i] && find_db(&list->items[i].m, list->items[at].m.host, path))
+			return true;
+	}
+	return false;
+}
+
+static void print_dbs(struct cli *cli, const struct manifest_list *list, const bool *chosen)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct manifest *m = &list->items[i].m;
+
+		for (size_t k = 0; chosen[i] && k < m->db_count; k++) {
+			if (!told_before(list, chosen, i, m->dbs[k].path))
+				print_db(cli, list, chosen, i, m->dbs[k].path);
+		}
 	}
 }
 
@@ -172,6 +269,30 @@ static int choose(struct cli *cli, const struct session *s, int count, char **op
 	return r;
 }
 
+/* Leaves the last few chosen ones of each group, and gives how many it drops. */
+static size_t keep_latest(const struct manifest_list *list, uint64_t most, bool *chosen)
+{
+	size_t dropped = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		uint64_t later = 0;
+
+		for (size_t k = i + 1; chosen[i] && k < list->count && later < most; k++)
+			later +=
+			    chosen[k] && id_eq(&list->items[i].m.group, &list->items[k].m.group);
+		dropped += chosen[i] && later >= most;
+		chosen[i] = chosen[i] && later < most;
+	}
+	return dropped;
+}
+
+static uint64_t latest(const struct cli *cli, const struct stats_words *w, int operands)
+{
+	if (w->latest.given)
+		return w->latest.value ? w->latest.value : UINT64_MAX;
+	return cli->out.json || operands ? UINT64_MAX : NIGHTS;
+}
+
 static void print_json(struct cli *cli, const struct manifest_list *list, const bool *chosen,
 		       const struct stats *s)
 {
@@ -192,7 +313,7 @@ static void print_json(struct cli *cli, const struct manifest_list *list, const 
 }
 
 static void print_people(struct cli *cli, const struct manifest_list *list, const bool *chosen,
-			 const struct stats *s)
+			 size_t dropped, const struct stats *s)
 {
 	print_totals(cli, s);
 	out_note(&cli->out, "%-8s  %-19s  %12s  %12s", "ID", "Time", "Restore size", "Stored new");
@@ -200,6 +321,10 @@ static void print_people(struct cli *cli, const struct manifest_list *list, cons
 		if (chosen[i])
 			print_night(cli, &list->items[i], &s->nights[i]);
 	}
+	print_dbs(cli, list, chosen);
+	if (dropped)
+		out_note(&cli->out, "\n%zu older backup%s not shown; --latest 0 shows all", dropped,
+			 dropped == 1 ? " is" : "s are");
 }
 
 enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char **operands)
@@ -208,10 +333,10 @@ enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char *
 	struct session s = {0};
 	struct stats stats = {0};
 	struct err err = {0};
+	size_t dropped = 0;
 	bool *chosen = NULL;
 	int r = session_open_reader(cli, &s, &err);
 
-	(void)options;
 	if (!r) {
 		chosen = calloc(s.manifests.count + 1, sizeof(*chosen));
 		r = chosen ? choose(cli, &s, count, operands, chosen, &err) : err_nomem(&err);
@@ -219,11 +344,13 @@ enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char *
 	if (!r && s.manifests.bad && count == 0)
 		exit_add(&cli->codes, EXIT_FAILED);
 	if (!r)
+		dropped = keep_latest(&s.manifests, latest(cli, options, count), chosen);
+	if (!r)
 		r = stats_run(s.reader, &s.manifests, &cb, &stats, &err);
 	if (!r && cli->out.json)
 		print_json(cli, &s.manifests, chosen, &stats);
 	else if (!r)
-		print_people(cli, &s.manifests, chosen, &stats);
+		print_people(cli, &s.manifests, chosen, dropped, &stats);
 	stats_free(&stats);
 	free(chosen);
 	session_close(&s);

@@ -103,6 +103,8 @@ extern const struct option_spec cmd_tag_options[];
 extern const size_t cmd_tag_options_bytes;
 extern const struct option_spec cmd_find_options[];
 extern const size_t cmd_find_options_bytes;
+extern const struct option_spec cmd_stats_options[];
+extern const size_t cmd_stats_options_bytes;
 extern const struct option_spec cmd_check_options[];
 extern const size_t cmd_check_options_bytes;
 extern const struct option_spec cmd_cache_options[];

@@ -20,9 +20,11 @@ static const char find_detail[] =
     "where\n"
     "'**' stands for any folders: '*.jpg', '/srv/app/**/a.db'. Finding nothing is no error.";
 static const char stats_detail[] =
-    "Without MANIFEST: of all. Restore size is what a restore writes; stored is what the\n"
-    "repository keeps for it. For each database: its image and what the chunks take that\n"
-    "its night was the first to store.";
+    "The totals are of all backups. Restore size is what a restore writes; stored new is what the\n"
+    "repository keeps that no earlier backup needs. Then each database, night by night: the size\n"
+    "of its image; its cells (rows and index entries), and how many of them were new or changed;\n"
+    "what that night stored for it, and which part of a plain copy that is. Shown are the last 14\n"
+    "backups of each host and paths, or those that are named; with --json all.";
 static const char check_detail[] =
     "Without MANIFEST: the whole repository; with: only what those backups rest on. What is\n"
     "found damaged is noted, and the next backup stores it again, as far as the source still\n"
@@ -58,7 +60,7 @@ const struct command commands[] = {
     {"tag", NULL, "change the tags of backups", "MANIFEST…", NULL, 1, COMMAND_ANY, cmd_tag_options,
      &cmd_tag_options_bytes, cmd_tag},
     {"stats", NULL, "show what the backups hold and what they take", "[MANIFEST…]", stats_detail, 0,
-     COMMAND_ANY, NULL, NULL, cmd_stats},
+     COMMAND_ANY, cmd_stats_options, &cmd_stats_options_bytes, cmd_stats},
     {"check", NULL, "look for damage in the repository", "[MANIFEST…]", check_detail, 0,
      COMMAND_ANY, cmd_check_options, &cmd_check_options_bytes, cmd_check},
     {"key add", NULL, "add a password", "", NULL, 0, 0, cmd_key_options, &cmd_key_options_bytes,

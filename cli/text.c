@@ -26,6 +26,33 @@ void text_size(uint64_t bytes, char out[TEXT_SIZE_CHARS])
 		       thousandths, units[i]);
 }
 
+void text_count(uint64_t count, char out[TEXT_SIZE_CHARS])
+{
+	char digits[24];
+	size_t len, to = 0;
+
+	(void)snprintf(digits, sizeof(digits), "%" PRIu64, count);
+	len = strlen(digits);
+	for (size_t i = 0; i < len; i++) {
+		if (i > 0 && (len - i) % 3 == 0)
+			out[to++] = ',';
+		out[to++] = digits[i];
+	}
+	out[to] = '\0';
+}
+
+void text_part(uint64_t part, uint64_t whole, char out[TEXT_SIZE_CHARS])
+{
+	double times = part ? (double)whole / (double)part : 0;
+
+	if (times <= 0)
+		(void)snprintf(out, TEXT_SIZE_CHARS, "-");
+	else if (times < 9.95)
+		(void)snprintf(out, TEXT_SIZE_CHARS, "1/%.1f", times);
+	else
+		(void)snprintf(out, TEXT_SIZE_CHARS, "1/%.0f", times);
+}
+
 void text_duration(uint64_t seconds, char out[TEXT_SIZE_CHARS])
 {
 	uint64_t hours = seconds / 3600, minutes = seconds / 60 % 60;

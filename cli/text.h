@@ -12,6 +12,12 @@
 /* "0 B", "1023 B", "1.000 KiB", "1.234 MiB", … "15.999 EiB". Cut, not rounded. */
 void text_size(uint64_t bytes, char out[TEXT_SIZE_CHARS]);
 
+/* "0", "999", "1,000", "12,000,000". */
+void text_count(uint64_t count, char out[TEXT_SIZE_CHARS]);
+
+/* What part is of whole: "1/870", below ten "1/2.7"; "-" when there is no part or no whole. */
+void text_part(uint64_t part, uint64_t whole, char out[TEXT_SIZE_CHARS]);
+
 /* "0:07", "3:15", "1:02:03": minutes and seconds, hours when there are any. */
 void text_duration(uint64_t seconds, char out[TEXT_SIZE_CHARS]);
 

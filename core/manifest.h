@@ -32,7 +32,9 @@ struct manifest_db {
 	uint32_t user_version, application_id;
 	uint8_t schema_hash[32], image_sha256[32];
 	uint64_t image_bytes;
-	uint8_t check, verdict; /* 1 quick 2 integrity; 1 clean 2 failed 3 unchecked */
+	uint64_t cells, cells_changed; /* of the image; those that this backup stored anew */
+	uint64_t bytes_stored;         /* of its chunks, as this backup packed them */
+	uint8_t check, verdict;        /* 1 quick 2 integrity; 1 clean 2 failed 3 unchecked */
 	char *check_text;
 	char *sqlite_version;
 	int64_t started_ns, finished_ns;

@@ -6,7 +6,7 @@
 #include "core/sha256.h"
 
 /* The least that each takes, to doubt a count before memory is taken for it. */
-#define DB_MIN_BYTES 128
+#define DB_MIN_BYTES 152
 #define TABLE_MIN_BYTES 10
 #define STR_MIN_BYTES 2
 
@@ -122,6 +122,9 @@ static void put_db(struct buf *b, const struct manifest_db *db)
 	buf_put(b, db->schema_hash, sizeof(db->schema_hash));
 	buf_put(b, db->image_sha256, sizeof(db->image_sha256));
 	buf_put_u64(b, db->image_bytes);
+	buf_put_u64(b, db->cells);
+	buf_put_u64(b, db->cells_changed);
+	buf_put_u64(b, db->bytes_stored);
 	buf_put_u8(b, db->check);
 	buf_put_u8(b, db->verdict);
 	put_text(b, db->check_text);
@@ -347,6 +350,9 @@ static int get_db(struct rd *r, struct manifest_db *db, struct err *err)
 		return rc;
 	rd_copy(r, db->image_sha256, sizeof(db->image_sha256));
 	db->image_bytes = rd_u64(r);
+	db->cells = rd_u64(r);
+	db->cells_changed = rd_u64(r);
+	db->bytes_stored = rd_u64(r);
 	db->check = rd_u8(r);
 	db->verdict = rd_u8(r);
 	rc = get_text(r, 0, UINT16_MAX, &db->check_text, err);

@@ -108,7 +108,8 @@ static bool same_sources(const struct manifest *m, const struct sources *s)
 	return true;
 }
 
-static void find_parent(struct backup_run *run)
+/* The newest of the same host and paths; NULL: there is none. */
+static const struct manifest_item *newest_alike(const struct backup_run *run)
 {
 	for (size_t i = run->manifests.count; i > 0; i--) {
 		const struct manifest_item *item = &run->manifests.items[i - 1];
@@ -116,10 +117,41 @@ static void find_parent(struct backup_run *run)
 		if (!item->m.host || strcmp(item->m.host, run->options->host) != 0 ||
 		    !same_sources(&item->m, &run->sources))
 			continue;
-		run->parent = &item->m;
-		run->parent_name = item->name;
-		return;
+		return item;
 	}
+	return NULL;
+}
+
+static void use_parent(struct backup_run *run, const struct manifest_item *item)
+{
+	run->parent = &item->m;
+	run->parent_name = item->name;
+}
+
+static int find_parent(struct backup_run *run, struct err *err)
+{
+	const struct id *wanted = run->options->parent;
+	char hex[ID_HEX_CHARS + 1];
+
+	if (!wanted) {
+		const struct manifest_item *item = newest_alike(run);
+
+		if (item)
+			use_parent(run, item);
+		return 0;
+	}
+	for (size_t i = 0; !run->parent && i < run->manifests.count; i++) {
+		if (id_eq(&run->manifests.items[i].name, wanted))
+			use_parent(run, &run->manifests.items[i]);
+	}
+	id_hex(wanted, hex);
+	if (!run->parent)
+		return err_set(err, ERR_MISSING, "the parent manifest %.*s is not there",
+			       ID_SHORT_CHARS, hex);
+	if (!run->parent->has_read)
+		return err_set(err, ERR_KEY, "this key cannot read the parent manifest %.*s",
+			       ID_SHORT_CHARS, hex);
+	return 0;
 }
 
 /* What was stored last night: from the cache, or from the repository by the reader that has just read the parent's nodes. */
@@ -259,7 +291,9 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 		return r;
 	if (packer_stats(run->packer)->packs_lost)
 		tell_lost_packs(run);
-	find_parent(run);
+	r = find_parent(run, err);
+	if (r)
+		return r;
 	run->names = fs_names_new();
 	run->io = malloc(IO_BYTES);
 	return run->names && run->io ? 0 : err_nomem(err);
@@ -312,6 +346,21 @@ static int copy_sources(const struct sources *s, struct manifest *m, struct err 
 	return 0;
 }
 
+/* What the workers made of a database is known when they are done. */
+static void complete(struct backup_run *run, const struct backup_db *db, struct manifest_db *f)
+{
+	struct backup_result *res = run->result;
+
+	f->cells_changed = db->tally.cells_new;
+	f->bytes_stored = db->tally.bytes_packed;
+	res->image_bytes += f->image_bytes;
+	res->cells += f->cells;
+	res->cells_changed += f->cells_changed;
+	res->image_packed += f->bytes_stored;
+	if (run->options->cb.database)
+		run->options->cb.database(run->options->cb.arg, f);
+}
+
 /* Moves the facts of each database that has an image into the manifest. */
 static int move_databases(struct backup_run *run, struct manifest *m, struct err *err)
 {
@@ -321,6 +370,7 @@ static int move_databases(struct backup_run *run, struct manifest *m, struct err
 	for (size_t i = 0; i < run->db_count; i++) {
 		if (run->dbs[i].failed)
 			continue;
+		complete(run, &run->dbs[i], &run->dbs[i].facts);
 		m->dbs[m->db_count++] = run->dbs[i].facts;
 		run->dbs[i].facts = (struct manifest_db){0};
 	}

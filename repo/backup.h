@@ -10,6 +10,8 @@
 #include "repo/backup_filter.h"
 #include "repo/repo.h"
 
+struct manifest_db;
+
 enum backup_phase { BACKUP_SCAN, BACKUP_SNAPSHOT, BACKUP_FILES, BACKUP_PUBLISH };
 
 struct backup_progress {
@@ -29,6 +31,8 @@ struct backup_callbacks {
 	void (*unreadable)(void *arg, const char *path, const char *text);
 	/* A database that failed its integrity check and was kept as it is: exit 21. */
 	void (*corrupt)(void *arg, const char *path, const char *text);
+	/* Each database that is in the backup, once all is known of it: just before the manifest. */
+	void (*database)(void *arg, const struct manifest_db *db);
 	/* Something to know; the exit code stays. */
 	void (*warning)(void *arg, const char *path, const char *text);
 	/* Only worth saying to who asks for details. */
@@ -58,8 +62,9 @@ struct backup_options {
 	bool integrity_full; /* integrity_check each database even when it is not due */
 	bool force;          /* read every file, also those that the files cache knows */
 	bool dry_run;
-	int64_t now_ns;         /* 0 = the clock */
-	const int64_t *time_ns; /* the manifest's time; NULL = now */
+	const struct id *parent; /* NULL: the newest manifest of the same host and paths */
+	int64_t now_ns;          /* 0 = the clock */
+	const int64_t *time_ns;  /* the manifest's time; NULL = now */
 	struct backup_callbacks cb;
 };
 
@@ -73,11 +78,14 @@ struct backup_result {
 	uint64_t bytes_packed; /* the same, compressed and sealed */
 	uint64_t bytes_stored; /* objects written, padding included */
 	uint64_t databases, databases_failed, databases_unchecked;
-	uint64_t unreadable; /* > 0: exit 3 */
+	uint64_t image_bytes, cells, cells_changed; /* of all databases; as in the manifest */
+	uint64_t image_packed;                      /* what they came to of bytes_packed */
+	uint64_t unreadable;                        /* > 0: exit 3 */
 };
 
 /*
- * Errors: ERR_MISSING a path operand that does not exist (nothing is stored); ERR_USAGE no paths; ERR_CANCELLED;
+ * Errors: ERR_MISSING a path operand that does not exist, or no such parent (nothing is stored); ERR_KEY a parent that
+ * this key cannot read; ERR_USAGE no paths; ERR_CANCELLED;
  * ERR_FULL, ERR_IO the store. On failure no manifest appeared; what was packed before is an orphan that the next
  * run or prune deals with. Only a cancelled run puts the index of it, too: the next one need not store it again. The
  * result is filled as far as it got.

@@ -400,8 +400,9 @@ static int store_image(struct backup_run *run, struct backup_db *db, struct err 
 	struct image_source source = {run, db, 0};
 	uint64_t size = snapshot_info(db->snapshot)->image_bytes;
 	struct before before = {.reader = run->reader};
-	struct image_write_options options = {.source = {&source, size, read_image}};
-	struct cells_stats stats;
+	struct image_write_options options = {.source = {&source, size, read_image},
+					      .tally = &db->tally};
+	struct cells_stats stats = {0};
 	struct err ignored = {0};
 	int r;
 
@@ -414,6 +415,7 @@ static int store_image(struct backup_run *run, struct backup_db *db, struct err 
 	content_writer_follow(run->writer, NULL);
 	image_map_free(&before.map);
 	former_free(&before.lists);
+	db->facts.cells = stats.cells;
 	run->result->bytes += size;
 	return r;
 }

@@ -120,7 +120,6 @@ static int take_facts(struct backup_db *db, const struct manifest_db *facts, str
 	 * is what the next one is due after.
 	 */
 	db->facts.check = SNAPSHOT_CHECK_QUICK;
-	/* Whatever the facts count of one night's change is to be zeroed here. */
 	return r;
 }
 

@@ -26,7 +26,8 @@ struct backup_db {
 	bool failed; /* reported, left out: no image, or no entry in the tree */
 	bool placed; /* in the tree */
 	struct content content;
-	struct manifest_db facts; /* moved into the manifest at the end */
+	struct packer_tally tally; /* complete after packer_finish */
+	struct manifest_db facts;  /* moved into the manifest at the end */
 };
 
 /* A folder that holds databases, as it was before one was opened. */
@@ -49,7 +50,7 @@ struct backup_run {
 	struct sources sources;
 	struct backup_filter *filter;
 	struct manifest_list manifests;
-	const struct manifest *parent; /* the newest of this group, or NULL */
+	const struct manifest *parent; /* what is compared with and rested on, or NULL */
 	struct id parent_name;
 	struct backup_db *dbs; /* ascending by path once scanned */
 	size_t db_count, db_cap;

@@ -21,6 +21,7 @@ struct image_writer {
 	struct packer *packer;
 	struct content_writer *writer;
 	const struct image_map *before;
+	struct packer_tally *tally;
 	struct known *known; /* ascending by key; of the cells' chunks */
 	struct buf held; /* the chunk of cells that waits until it is known where the next begins */
 	bool holding;
@@ -181,7 +182,9 @@ static int store_layout(struct image_writer *w, uint64_t key, const void *bytes,
 
 	if (w->before)
 		add_base(w->before, w->before->data_count + w->layout_count, w->before->count, &b);
+	packer_count_in(w->packer, w->tally, false);
 	r = store(w, &b, bytes, len, &c.id, err);
+	packer_count_in(w->packer, w->tally, true);
 	return r ? r : keep_layout(w, &c, err);
 }
 
@@ -212,17 +215,22 @@ int image_write(struct packer *packer, struct content_writer *writer,
 		const struct image_write_options *options, struct content *out_content,
 		struct cells_stats *out_stats, struct err *err)
 {
-	struct image_writer w = {
-	    .packer = packer, .writer = writer, .before = options->before, .held_at = NO_CHUNK};
+	struct image_writer w = {.packer = packer,
+				 .writer = writer,
+				 .before = options->before,
+				 .tally = options->tally,
+				 .held_at = NO_CHUNK};
 	const struct cells_sink sink = {&w, take_chunk};
 	int r = know(&w, err);
 
+	packer_count_in(packer, w.tally, true);
 	if (!r)
 		r = cells_encode(&options->source, packer_chunker(packer), &sink, out_stats, err);
 	if (!r)
 		r = release(&w, w.before ? w.before->data_count : NO_CHUNK, err);
 	if (!r)
 		r = finish(&w, out_content, err);
+	packer_count_in(packer, NULL, false);
 	buf_wipe(&w.held);
 	free(w.known);
 	free(w.layout);

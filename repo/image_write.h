@@ -11,6 +11,7 @@
 struct image_write_options {
 	struct cells_source source;
 	const struct image_map *before; /* of the same database, or NULL */
+	struct packer_tally *tally;     /* of its new chunks, until packer_finish; or NULL */
 };
 
 /* The writer must be fresh. Errors are those of source and packer. */

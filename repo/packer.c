@@ -41,6 +41,8 @@ struct packer {
 	struct idset pending;     /* ids on their way to a pack, or that a dry run would store */
 	struct buf object;
 	struct packer_stats stats;
+	struct packer_tally *tally; /* of chunks that are added now */
+	bool tally_cells;
 	struct err failed; /* the first failure: what was gathered until then may be lost */
 };
 
@@ -190,6 +192,12 @@ const struct chunker *packer_chunker(const struct packer *p)
 	return p->chunker;
 }
 
+void packer_count_in(struct packer *p, struct packer_tally *tally, bool cells)
+{
+	p->tally = tally;
+	p->tally_cells = cells;
+}
+
 static int packs_push(struct packer *p, struct indexseg_pack *pack, struct err *err)
 {
 	if (p->pack_count == p->pack_cap) {
@@ -279,6 +287,19 @@ static int flush(struct packer *p, struct err *err)
 	return r;
 }
 
+static void count(struct packer *p, const struct packjob *job)
+{
+	uint64_t bytes = packjob_result(job)->len + SEAL_TAG_BYTES;
+
+	p->stats.bytes_packed += bytes;
+	p->stats.deltas += job->is_delta;
+	p->stats.bytes_deltas += job->is_delta ? bytes : 0;
+	if (!job->tally)
+		return;
+	job->tally->cells_new += job->cells_new;
+	job->tally->bytes_packed += bytes;
+}
+
 static int pack_job(struct packer *p, const struct packjob *job, struct err *err)
 {
 	const struct buf *bytes = packjob_result(job);
@@ -288,9 +309,7 @@ static int pack_job(struct packer *p, const struct packjob *job, struct err *err
 		*err = job->err;
 		return job->result;
 	}
-	p->stats.bytes_packed += bytes->len + SEAL_TAG_BYTES;
-	p->stats.deltas += job->is_delta;
-	p->stats.bytes_deltas += job->is_delta ? bytes->len + SEAL_TAG_BYTES : 0;
+	count(p, job);
 	if (p->dry_run)
 		return 0;
 	r = pack_builder_add(p->builder, &job->info, bytes->data, bytes->len, err);
@@ -343,8 +362,10 @@ static int read_bases(struct packer *p, struct packjob *job, struct err *err)
 	int r = 0;
 
 	buf_reset(&job->bases);
-	for (size_t i = 0; !r && i < choice->count; i++)
+	for (size_t i = 0; !r && i < choice->count; i++) {
 		r = p->bases.get(p->bases.arg, job->info.kind, &choice->ids[i], &job->bases, &why);
+		job->base_ends[i] = job->bases.len;
+	}
 	if (r == -ERR_NOMEM || job->bases.failed)
 		return err_nomem(err);
 	if (r)
@@ -404,6 +425,8 @@ static int store_new(struct packer *p, const struct record_info *info, const voi
 	job = &p->jobs[p->next_job++ % p->job_count];
 	job->info = *info;
 	job->result = 0;
+	job->tally = p->tally;
+	job->count_cells = p->tally && p->tally_cells && info->kind == CHUNK_DATA;
 	buf_reset(&job->plain);
 	buf_put(&job->plain, plain, len);
 	r = buf_check(&job->plain, err);

@@ -74,6 +74,18 @@ int packer_add_delta(struct packer *p, uint8_t kind, const void *plain, size_t l
 		     const struct id *bases, size_t base_count, struct id *out_id,
 		     struct err *err) ERR_UNUSED_WARN;
 
+/* What the new chunks of one thing, a database say, came to. */
+struct packer_tally {
+	uint64_t cells_new; /* cells that are not in the bases of their chunk; without bases all */
+	uint64_t bytes_packed; /* as in packer_stats */
+};
+
+/*
+ * New chunks that are added from now on count in tally, too; NULL: in none. It must stay until packer_finish or packer_free:
+ * workers know late what a chunk comes to. cells: chunks of CHUNK_DATA are data chunks of FORMAT.md §11, whose cells are counted.
+ */
+void packer_count_in(struct packer *p, struct packer_tally *tally, bool cells);
+
 /* Puts the last pack and the index segment. Afterwards everything that was added can be read by others. */
 int packer_finish(struct packer *p, struct err *err) ERR_UNUSED_WARN;
 

@@ -1,5 +1,6 @@
 #include "repo/packjob.h"
 
+#include "core/cells_diff.h"
 #include "core/seal.h"
 
 const struct buf *packjob_result(const struct packjob *job)
@@ -65,10 +66,26 @@ static int run(struct comp *comp, struct packjob *job)
 	return 0;
 }
 
+static int count_cells(struct packjob *job)
+{
+	const struct span plain = {job->plain.data, job->plain.len};
+	struct span bases[LIMIT_BASES];
+	size_t from = 0;
+
+	for (size_t i = 0; i < job->choice.count; i++) {
+		bases[i] = (struct span){job->bases.data + from, job->base_ends[i] - from};
+		from = job->base_ends[i];
+	}
+	return cells_diff(&plain, bases, job->choice.count, &job->cells_new, &job->err);
+}
+
 void packjob_run(struct comp *comp, struct packjob *job)
 {
 	job->is_delta = false;
+	job->cells_new = 0;
 	job->result = run(comp, job);
+	if (!job->result && job->count_cells)
+		job->result = count_cells(job);
 }
 
 void packjob_wipe(struct packjob *job)

@@ -103,6 +103,93 @@ found() { # ARG…: the paths that find shows below src, sorted, joined by blank
 	assert_status 2
 }
 
+three_nights() { # all, two rows, none
+	sqlite3 src/app.db "UPDATE t SET x = 'new' WHERE rowid IN (5, 2000)"
+	nightjar backup -q --time "2024-01-03 00:00:00" --host b src
+	nightjar backup -q --time "2024-01-04 00:00:00" --host b src
+}
+
+@test "stats: each database, night by night" {
+	three_nights
+	run nightjar stats
+	assert_status 0
+	# The table of a host's database; the columns say what they are.
+	table=$(sed -n "\\|^$WORK/src/app.db (b)\$|,/^$/p" <<<"$output")
+	[ "$(wc -l <<<"$table")" -eq 5 ]
+	[[ $table == *"ID "*"Time "*"Image "*"Cells "*"Changed "*"Stored "*"Of plain copy"* ]]
+	[[ $(sed -n 3p <<<"$table") =~ ^${second:0:8}\ \ 2024-01-02\ 00:00:00\ +[0-9.]+\ KiB\ +3,001\ +0\ +0\ B\ +-$ ]]
+	[[ $(sed -n 4p <<<"$table") =~ 2024-01-03\ 00:00:00\ .*\ 3,001\ +2\ +[0-9.]+\ K?i?B\ +1/[0-9]+$ ]]
+	[[ $(sed -n 5p <<<"$table") =~ 2024-01-04\ 00:00:00\ .*\ 3,001\ +0\ +0\ B\ +-$ ]]
+	[[ $output == *"$WORK/src/app.db (a)"*"3,001          3,001"* ]]
+}
+
+@test "stats --latest: so many of each host and paths, and it says what it leaves out" {
+	three_nights
+	run nightjar stats --latest 1
+	assert_status 0
+	[[ $output == *"${first:0:8}"* && $output != *"${second:0:8}"* ]]
+	[[ $output == *"2 older backups are not shown; --latest 0 shows all" ]]
+	run nightjar stats --latest 2
+	[[ $output == *"1 older backup is not shown;"* ]]
+	run nightjar stats --latest 0
+	[[ $output != *"not shown"* && $output == *"${second:0:8}"* ]]
+	[ "$(nightjar stats --json --latest 1 | jq -c '[.snapshots_count, (.snapshots | length)]')" = "[4,2]" ]
+	for i in $(seq 15); do nightjar backup -q --time "2024-02-01 00:00:$((i + 10))" --host b src; done
+	run nightjar stats
+	[[ $output == *"4 older backups are not shown"* ]]
+	[ "$(nightjar stats --json | jq '.snapshots | length')" -eq 19 ]
+	run nightjar stats "$first" "$second"
+	[[ $output != *"not shown"* && $output == *"${first:0:8}"* && $output == *"${second:0:8}"* ]]
+}
+
+@test "backup and stats give the same numbers of each database" {
+	sqlite3 src/app.db "UPDATE t SET x = 'new' WHERE rowid = 7"
+	sqlite3 src/b.db 'CREATE TABLE u (x); INSERT INTO u VALUES (1)'
+	run nightjar backup --json --host b src
+	assert_status 0
+	said=$(tail -n 1 <<<"$output" | jq -c '.per_database')
+	[ "$(jq -c 'map([.path, .cells, .cells_changed])' <<<"$said")" = \
+		"[[\"$WORK/src/app.db\",3001,1],[\"$WORK/src/b.db\",2,2]]" ]
+	[ "$(jq 'all(.bytes_stored > 0 and (.plain_copy_ratio * .bytes_stored - .bytes | fabs) < 1)' <<<"$said")" = true ]
+	[ "$(nightjar stats --json latest | jq -c '.snapshots[0].databases | map(del(.data_added_packed))')" = "$said" ]
+}
+
+@test "backup says in a line what its databases came to" {
+	run nightjar backup --host c src
+	[[ $output == *"1 database of "*" KiB: 0 of 3,001 cells new or changed, nothing to store"* ]]
+	sqlite3 src/app.db "UPDATE t SET x = 'new' WHERE rowid = 7"
+	run nightjar backup --host b -n src
+	[[ $output == *"1 database of "*": 1 of 3,001 cells new or changed, to be stored in "*", 1/"*" of a plain copy"* ]]
+	run nightjar backup --host b src
+	[[ $output == *": 1 of 3,001 cells new or changed, stored in "*", 1/"*" of a plain copy"* ]]
+	sqlite3 src/b.db 'CREATE TABLE u (x); INSERT INTO u VALUES (1)'
+	run nightjar backup --host b src
+	[[ $output == *"2 databases of "*": 2 of 3,003 cells new or changed, stored in "* ]]
+	run nightjar backup src/Sub
+	[[ $output != *cells* ]]
+}
+
+@test "backup --parent: compared with and rested on the backup that is named" {
+	sqlite3 src/app.db "UPDATE t SET x = 'new' WHERE rowid = 7"
+	run nightjar backup -n --json --host new src
+	[ "$(tail -n 1 <<<"$output" | jq -c '[.files_new, .files_unmodified, .per_database[0].cells_changed > 100]')" = "[3,0,true]" ]
+	run nightjar backup -n --json --host new --parent "${first:0:8}" src
+	[ "$(tail -n 1 <<<"$output" | jq -c '[.files_new, .files_changed, .files_unmodified, .per_database[0].cells_changed]')" = "[0,1,2,1]" ]
+	run nightjar backup --json --parent latest src
+	assert_status 0
+	[ "$(tail -n 1 <<<"$output" | jq -c '[.files_new, .files_changed]')" = "[0,1]" ]
+	run --separate-stderr nightjar backup --parent 00000000 src
+	assert_status 1
+	[[ $stderr == *"there is no backup whose id begins with"* ]]
+	run nightjar backup --parent latest --host nobody src
+	assert_status 1
+	run nightjar backup --parent nonsense src
+	assert_status 2
+	run nightjar backup --parent "latest:$WORK/src" src
+	assert_status 2
+	[ "$(nightjar manifests --json | jq length)" -eq 3 ]
+}
+
 @test "stats: what cannot be read is said, the rest is counted" {
 	rm -rf repo/data repo/index
 	mkdir repo/data repo/index

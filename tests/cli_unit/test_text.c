@@ -39,6 +39,44 @@ static void sizes(void **state)
 	}
 }
 
+static void counts(void **state)
+{
+	char out[TEXT_SIZE_CHARS];
+
+	(void)state;
+	text_count(0, out);
+	assert_string_equal(out, "0");
+	text_count(999, out);
+	assert_string_equal(out, "999");
+	text_count(1000, out);
+	assert_string_equal(out, "1,000");
+	text_count(12000345, out);
+	assert_string_equal(out, "12,000,345");
+	text_count(UINT64_MAX, out);
+	assert_string_equal(out, "18,446,744,073,709,551,615");
+}
+
+static void parts(void **state)
+{
+	static const struct {
+		uint64_t part, whole;
+		const char *text;
+	} table[] = {
+	    {1, 870, "1/870"},  {100, 270, "1/2.7"},   {100, 994, "1/9.9"},      {100, 996, "1/10"},
+	    {2, 1741, "1/870"}, {300, 300, "1/1.0"},   {3, 2, "1/0.7"},          {0, 7, "-"},
+	    {7, 0, "-"},        {1, UINT64_MAX, NULL}, {UINT64_MAX, 1, "1/0.0"},
+	};
+	char out[TEXT_SIZE_CHARS];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		text_part(table[i].part, table[i].whole, out);
+		if (table[i].text)
+			assert_string_equal(out, table[i].text);
+		assert_true(strlen(out) < TEXT_SIZE_CHARS);
+	}
+}
+
 static void durations(void **state)
 {
 	static const struct {
@@ -178,6 +216,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(times_as_typed),
 	    cmocka_unit_test(sizes),
+	    cmocka_unit_test(counts),
+	    cmocka_unit_test(parts),
 	    cmocka_unit_test(durations),
 	    cmocka_unit_test(times_for_json),
 	    cmocka_unit_test(times_for_people),

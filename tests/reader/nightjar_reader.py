@@ -432,8 +432,8 @@ def packs_from_index(data, what, keys, writers, floor):
 # ---- §8 manifest ---------------------------------------------------------------------------------
 
 Database = collections.namedtuple("Database", "path method reason page_size pages encoding journal "
-                                  "vacuum user_version application schema sha256 size check "
-                                  "verdict text sqlite started finished tables")
+                                  "vacuum user_version application schema sha256 size cells "
+                                  "changed stored check verdict text sqlite started finished tables")
 
 
 class Manifest:
@@ -489,7 +489,7 @@ class Manifest:
         def database():
             path, method, reason = f.text(), f.unpack("B"), f.text()
             page_size, pages, encoding, journal = *f.unpack("IQB"), f.text()
-            numbers = f.unpack("BII32s32sQBB")
+            numbers = f.unpack("BII32s32sQQQQBB")
             text, sqlite, times = f.text(), f.text(), f.unpack("qq")
             tables = f.many("I", lambda: (f.text(), f.unpack("Q")), lambda table: table[0])
             return Database(path, method, reason, page_size, pages, encoding, journal, *numbers,

@@ -300,6 +300,78 @@ static void test_two_bases(void **state)
 	buf_free(&got);
 }
 
+/* --- what is counted --- */
+
+/* A data chunk of a table (FORMAT.md §11): rows from first on, 40 bytes each, of which every one is its own. */
+static struct buf rows_make(uint32_t first, uint32_t count)
+{
+	struct buf b = {0};
+
+	buf_put_u8(&b, 1);
+	buf_put_varint(&b, (uint64_t)count << 1 | 1);
+	for (uint32_t i = 0; i < count; i++)
+		buf_put_zigzag(&b, i ? 1 : first);
+	for (uint32_t i = 0; i < count; i++)
+		buf_put_varint(&b, 40);
+	for (uint32_t i = first; i < first + count; i++) {
+		buf_put_u32(&b, i * 2654435761u);
+		buf_put_u32(&b, i * 3266489917u);
+		buf_put_zeros(&b, 32);
+	}
+	return b;
+}
+
+static struct id add_rows(struct night *n, uint32_t first, uint32_t count, const struct id *bases,
+			  size_t base_count)
+{
+	struct buf rows = rows_make(first, count);
+	struct id id;
+
+	MUST(packer_add_delta(n->packer, CHUNK_DATA, rows.data, rows.len, bases, base_count, &id,
+			      &n->c->err),
+	     &n->c->err);
+	buf_free(&rows);
+	return id;
+}
+
+/* Chunks count where they were added, be they done then or later; each base knows its own cells. */
+static void test_tally(void **state)
+{
+	struct repo_case *c = *state;
+	struct packer_tally first = {0}, second = {0}, bytes = {0};
+	struct night n = night_begin(c, &(struct packer_options){.workers = 3});
+	struct packer_stats stats;
+	struct id ids[3], id;
+
+	packer_count_in(n.packer, &first, true);
+	ids[0] = add_rows(&n, 100, 300, NULL, 0);
+	packer_count_in(n.packer, &second, true);
+	ids[1] = add_rows(&n, 400, 300, NULL, 0);
+	MUST(packer_add(n.packer, CHUNK_LIST, ids, sizeof(ids), &id, &c->err), &c->err);
+	packer_count_in(n.packer, &bytes, false);
+	ids[2] = add_rows(&n, 9000, 300, NULL, 0);
+	packer_count_in(n.packer, NULL, true);
+	(void)add_rows(&n, 19000, 300, NULL, 0);
+	stats = night_end(&n);
+	assert_int_equal(first.cells_new, 300);
+	assert_int_equal(second.cells_new, 300);
+	assert_int_equal(bytes.cells_new, 0);
+	assert_true(first.bytes_packed > 1000 && bytes.bytes_packed > 1000);
+	assert_true(second.bytes_packed > first.bytes_packed + sizeof(ids));
+	assert_true(first.bytes_packed + second.bytes_packed + bytes.bytes_packed <
+		    stats.bytes_packed);
+
+	first = (struct packer_tally){0};
+	n = night_begin(c, &(struct packer_options){.workers = 3});
+	packer_count_in(n.packer, &first, true);
+	(void)add_rows(&n, 100, 300, NULL, 0); /* is there */
+	(void)add_rows(&n, 98, 604, ids, 2);   /* both, and a few at either end */
+	stats = night_end(&n);
+	assert_int_equal(stats.deltas, 1);
+	assert_int_equal(first.cells_new, 4);
+	assert_int_equal(first.bytes_packed, stats.bytes_packed);
+}
+
 /* --- damage --- */
 
 /* The base's pack is lost: the base and what rests on it are stored again, full; and then it is all there. */
@@ -450,6 +522,7 @@ int main(void)
 	    CASE(test_a_version_of_this_run_is_no_base),
 	    CASE(test_what_is_unlike_is_stored_full),
 	    CASE(test_two_bases),
+	    CASE(test_tally),
 	    CASE(test_lost_base_heals),
 	    CASE(test_unreadable_base),
 	    CASE(test_base_source),

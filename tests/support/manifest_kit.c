@@ -81,6 +81,9 @@ void manifest_kit_fill_db(struct manifest_db *db, const char *path, uint8_t verd
 	db->user_version = db->application_id = UINT32_MAX;
 	memset(db->schema_hash, 0xff, sizeof(db->schema_hash));
 	db->image_bytes = UINT64_MAX;
+	db->cells = 5;
+	db->cells_changed = UINT64_MAX;
+	db->bytes_stored = 7;
 	db->check = 2;
 	db->verdict = verdict;
 	db->started_ns = INT64_MIN;

@@ -74,6 +74,8 @@ static void check_read(const struct manifest *m)
 	assert_string_equal(m->dbs[1].path, "/var/z.db");
 	assert_string_equal(m->dbs[0].check_text, "");
 	assert_true(m->dbs[0].page_count == UINT64_MAX && m->dbs[0].started_ns == INT64_MIN);
+	assert_true(m->dbs[0].cells == 5 && m->dbs[0].cells_changed == UINT64_MAX);
+	assert_int_equal(m->dbs[0].bytes_stored, 7);
 	assert_string_equal(m->dbs[0].tables[0].name, "");
 	assert_string_equal(m->dbs[0].tables[1].name, "b");
 	assert_true(m->dbs[0].tables[1].rows == UINT64_MAX);

@@ -119,6 +119,9 @@ static void test_read_vector_fields(void **state)
 	assert_string_equal(m.dbs[0].tables[1].name, "users");
 	assert_true(m.dbs[0].tables[1].rows == 1ull << 63);
 	assert_string_equal(m.dbs[1].reason, "no such module: fts9");
+	assert_int_equal(m.dbs[1].cells, 2600);
+	assert_true(m.dbs[1].cells_changed == 1ull << 40);
+	assert_int_equal(m.dbs[1].bytes_stored, 777);
 	assert_int_equal(m.dbs[1].verdict, 3);
 	assert_int_equal(m.dbs[1].page_count, 25);
 	assert_true(m.dbs[1].started_ns == -5);

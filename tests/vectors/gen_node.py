@@ -95,7 +95,8 @@ maint += u32(len(verdicts)) + bytes(verdicts) + u64(12) + u64(34567) + u64(890)
 
 def database(path, method, reason, verdict, text, tables):
     out = str16(path) + u8(method) + str16(reason) + u32(4096) + u64(25) + u8(1) + str16(b"wal") + u8(2)
-    out += u32(7) + u32(0xFFFFFFFF) + an_id(3) + an_id(4) + u64(102400) + u8(1) + u8(verdict) + str16(text)
+    out += u32(7) + u32(0xFFFFFFFF) + an_id(3) + an_id(4) + u64(102400)
+    out += u64(2600) + u64(1 << 40) + u64(777) + u8(1) + u8(verdict) + str16(text)
     out += str16(b"3.40.1") + i64(-5) + i64(6) + u32(len(tables))
     return out + b"".join(str16(n) + u64(r) for n, r in tables)
 
