@@ -6,7 +6,8 @@
 struct picks {
 	uint32_t places[LIMIT_BASES];
 	size_t count;
-	uint32_t follows; /* lineage of the version that the chunk follows, be it a base or not */
+	uint32_t last;    /* the version that the chunk follows, be it a base or not */
+	uint32_t follows; /* its lineage */
 };
 
 static bool serves(const struct index *index, const struct bases_query *query, uint32_t at)
@@ -71,7 +72,8 @@ static void pick(const struct index *index, const struct bases_query *query, str
 	}
 	if (p->count == 0)
 		return;
-	p->follows = index->places[p->places[0]].info.lineage;
+	p->last = p->places[0];
+	p->follows = index->places[p->last].info.lineage;
 	if (lineage_jumps(query->kind != CHUNK_DATA, p->follows, &wanted))
 		older = ancestor(index, p->places[0], wanted);
 	if (older != INDEX_NONE && serves(index, query, older) && !has(p->places, p->count, older))
@@ -130,6 +132,9 @@ bool bases_choose(const struct index *index, const struct bases_query *query,
 	struct picks p = {0};
 
 	pick(index, query, &p);
+	out_choice->follows = p.count > 0;
+	if (p.count > 0)
+		out_choice->last = index->places[p.last].info.id;
 	for (; p.count > 0; p.count--) {
 		struct lineage_ground ground = {.node = query->kind != CHUNK_DATA,
 						.follows = p.follows};

@@ -22,6 +22,9 @@ struct bases_choice {
 	struct id ids[LIMIT_BASES];
 	size_t count;
 	struct lineage_plan plan;
+	bool
+	    follows; /* there is a version that the chunk follows: last, which may be none of ids */
+	struct id last;
 };
 
 /* False: it is stored full. */

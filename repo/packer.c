@@ -325,7 +325,7 @@ static void trim(struct packer *p, struct packjob *job)
 
 	for (size_t i = 0; i < p->job_count; i++) {
 		/* Of the jobs under way what comes out is a worker's, and about as long as the first. */
-		held += 2 * p->jobs[i].plain.cap + p->jobs[i].bases.cap;
+		held += 2 * p->jobs[i].plain.cap + p->jobs[i].bases.cap + p->jobs[i].last.cap;
 	}
 	if (held > p->stats.held_most)
 		p->stats.held_most = held;
@@ -374,6 +374,27 @@ static int read_bases(struct packer *p, struct packjob *job, struct err *err)
 }
 
 /*
+ * A version that rests on an older one than the last, or on none, is stored so to keep chains short; what changed is what it has
+ * and the last one has not. That one is in the cache, as a rule. Nothing depends on it but a number.
+ */
+static int read_last(struct packer *p, struct packjob *job, struct err *err)
+{
+	const struct bases_choice *choice = &job->choice;
+	struct err why = {0};
+	int r;
+
+	if (!job->count_cells || !choice->follows ||
+	    (choice->count && id_eq(&choice->ids[0], &choice->last)))
+		return 0;
+	r = p->bases.get(p->bases.arg, job->info.kind, &choice->last, &job->last, &why);
+	if (r == -ERR_NOMEM || job->last.failed)
+		return err_nomem(err);
+	if (r)
+		buf_reset(&job->last);
+	return 0;
+}
+
+/*
  * An id that is known is stored again because its copies are damaged or lost, and then only full: what rests on it must
  * not become what it rests on.
  */
@@ -388,15 +409,20 @@ static int choose_bases(struct packer *p, struct packjob *job, const struct id *
 	    .ids = ids,
 	    .count = count,
 	};
+	int r = 0;
 
 	job->choice.count = 0;
+	job->choice.follows = false;
+	buf_reset(&job->last);
 	job->level = p->thorough ? COMP_DELTA_SMALL : COMP_DELTA_FAST;
 	if (!count || !p->bases.get ||
-	    index_find(p->index, job->info.kind, &job->info.id) != INDEX_NONE ||
-	    !bases_choose(p->index, &query, &job->choice))
+	    index_find(p->index, job->info.kind, &job->info.id) != INDEX_NONE)
 		return 0;
-	p->thorough -= p->thorough > 0;
-	return read_bases(p, job, err);
+	if (bases_choose(p->index, &query, &job->choice)) {
+		p->thorough -= p->thorough > 0;
+		r = read_bases(p, job, err);
+	}
+	return r ? r : read_last(p, job, err);
 }
 
 /* Waits until one more chunk of len bytes may be under way; one always may. */

@@ -76,7 +76,7 @@ int packer_add_delta(struct packer *p, uint8_t kind, const void *plain, size_t l
 
 /* What the new chunks of one thing, a database say, came to. */
 struct packer_tally {
-	uint64_t cells_new; /* cells that are not in the bases of their chunk; without bases all */
+	uint64_t cells_new;    /* cells that the version before, or another base, has not */
 	uint64_t bytes_packed; /* as in packer_stats */
 };
 

@@ -70,13 +70,17 @@ static int count_cells(struct packjob *job)
 {
 	const struct span plain = {job->plain.data, job->plain.len};
 	struct span bases[LIMIT_BASES];
-	size_t from = 0;
+	size_t from = 0, count = job->choice.count;
 
 	for (size_t i = 0; i < job->choice.count; i++) {
 		bases[i] = (struct span){job->bases.data + from, job->base_ends[i] - from};
 		from = job->base_ends[i];
 	}
-	return cells_diff(&plain, bases, job->choice.count, &job->cells_new, &job->err);
+	if (job->last.len) {
+		bases[0] = (struct span){job->last.data, job->last.len};
+		count += count == 0;
+	}
+	return cells_diff(&plain, bases, count, &job->cells_new, &job->err);
 }
 
 void packjob_run(struct comp *comp, struct packjob *job)
@@ -92,6 +96,7 @@ void packjob_wipe(struct packjob *job)
 {
 	buf_wipe(&job->plain);
 	buf_wipe(&job->bases);
+	buf_wipe(&job->last);
 	buf_free(&job->compressed);
 	buf_free(&job->delta);
 }

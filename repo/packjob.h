@@ -18,8 +18,11 @@ struct packjob {
 	size_t base_ends[LIMIT_BASES]; /* where each ends in it */
 	struct packer_tally *tally;    /* for the packer; NULL: none */
 	bool count_cells;              /* plain is a data chunk of FORMAT.md §11 */
-	uint64_t cells_new;            /* run counts them: those that no base has */
-	struct buf compressed, delta;  /* what run made; result() tells which one counts */
+	struct buf
+	    last; /* what it was in the backup before, when an older version, or nothing, is the first base; else empty */
+	uint64_t
+	    cells_new; /* run counts them: those that are not in last, or else the first base, nor in the others */
+	struct buf compressed, delta; /* what run made; result() tells which one counts */
 	bool is_delta;
 	int result;
 	struct err err;

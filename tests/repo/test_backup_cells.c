@@ -196,6 +196,23 @@ static void test_changes_without_a_cache(void **state)
 	changes_of(b);
 }
 
+/* Some nights rest on an older one than the last, or on none: what changed since the last is counted all the same. */
+static void test_many_nights(void **state)
+{
+	struct box *b = *state;
+
+	back_up(b);
+	for (unsigned night = 1; night <= 20; night++) {
+		char sql[100];
+
+		(void)snprintf(sql, sizeof(sql), "UPDATE t SET v = v || 'x' WHERE id = %u",
+			       100 + night);
+		kit_make(b->a, sql);
+		back_up(b);
+		assert_int_equal(b->told[0].changed, 2);
+	}
+}
+
 static void test_two_databases(void **state)
 {
 	struct box *b = *state;
@@ -341,14 +358,9 @@ static void test_no_such_parent(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    CASE(test_first_backup),
-	    CASE(test_changes),
-	    CASE(test_changes_without_a_cache),
-	    CASE(test_two_databases),
-	    CASE(test_pieces),
-	    CASE(test_no_cells),
-	    CASE(test_named_parent),
-	    CASE(test_parent_of_another_host),
+	    CASE(test_first_backup),   CASE(test_changes),       CASE(test_changes_without_a_cache),
+	    CASE(test_many_nights),    CASE(test_two_databases), CASE(test_pieces),
+	    CASE(test_no_cells),       CASE(test_named_parent),  CASE(test_parent_of_another_host),
 	    CASE(test_no_such_parent),
 	};
 
