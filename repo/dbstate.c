@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/buf.h"
@@ -14,6 +15,31 @@
 #define HEADER_BYTES 100u
 #define CHANGE_COUNTER_AT 24u
 #define VERSION_VALID_FOR_AT 92u
+
+/*
+ * A list of those that are known to be good: on the network another machine's clock makes the times and caches hide them, FAT has
+ * no ctime, and a FUSE file system does as it likes.
+ */
+bool dbstate_trusts(uint64_t fs_type)
+{
+	static const uint32_t local[] = {
+	    0xef53,     /* ext2, ext3, ext4 */
+	    0x58465342, /* xfs */
+	    0x9123683e, /* btrfs */
+	    0x2fc12fc1, /* zfs */
+	    0xf2f52010, /* f2fs */
+	    0xca451a4e, /* bcachefs */
+	    0x3153464a, /* jfs */
+	    0x01021994, /* tmpfs */
+	    0x794c7630, /* overlayfs */
+	};
+
+	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++) {
+		if (fs_type == local[i])
+			return true;
+	}
+	return false;
+}
 
 static bool file_state(int fd, struct dbstate_file *out)
 {
@@ -45,12 +71,14 @@ static bool look_at_db(const char *path, struct dbstate *s)
 {
 	uint8_t head[HEADER_BYTES];
 	struct err ignored = {0};
+	struct statfs fs;
 	bool ok;
 	int fd;
 
 	if (fs_open(AT_FDCWD, path, 0, path, &fd, &ignored) != 0)
 		return false;
-	ok = file_state(fd, &s->db) && read_exactly(fd, head, sizeof(head));
+	ok = fstatfs(fd, &fs) == 0 && dbstate_trusts((uint64_t)fs.f_type & UINT32_MAX) &&
+	     file_state(fd, &s->db) && read_exactly(fd, head, sizeof(head));
 	(void)close(fd);
 	if (!ok)
 		return false;

@@ -36,6 +36,8 @@ struct dbstate {
 
 /* path: the main file; a symlink is not followed. now_ns: when the look is taken. Never fails: see known. */
 void dbstate_read(const char *path, int64_t now_ns, struct dbstate *out_state);
+/* Is a file system with this f_type of statfs(2) one of this machine, with times that every write moves? Others are not known. */
+bool dbstate_trusts(uint64_t fs_type);
 /* False when one of them is not known. */
 bool dbstate_equal(const struct dbstate *a, const struct dbstate *b);
 /* SHA-256 over all that is compared, and over what the caller adds to it. ERR_NOMEM only. */

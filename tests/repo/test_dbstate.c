@@ -455,9 +455,24 @@ static void test_a_log_without_a_commit(void **state)
 	assert_mark(k, &s.log);
 }
 
+/* On the network times are another machine's, FAT has no ctime, FUSE does as it likes. */
+static void test_file_systems(void **state)
+{
+	(void)state;
+	assert_true(dbstate_trusts(0xef53));      /* ext4 */
+	assert_true(dbstate_trusts(0x9123683e));  /* btrfs */
+	assert_false(dbstate_trusts(0x6969));     /* nfs */
+	assert_false(dbstate_trusts(0xff534d42)); /* cifs */
+	assert_false(dbstate_trusts(0x01021997)); /* 9p */
+	assert_false(dbstate_trusts(0x65735546)); /* fuse */
+	assert_false(dbstate_trusts(0x4d44));     /* fat */
+	assert_false(dbstate_trusts(0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_file_systems),
 	    cmocka_unit_test(test_each_field_counts),
 	    cmocka_unit_test(test_hash_takes_more),
 	    cmocka_unit_test_setup_teardown(test_settled_is_two_seconds_old, setup, teardown),
