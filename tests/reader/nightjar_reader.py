@@ -3,7 +3,8 @@
 
 Written from repo/FORMAT.md alone (the § below are its sections), with Python's standard library,
 libsodium and libzstd and no line of the program, so that it keeps the format honest, and so that
-whoever has only a repository, a key and this file can restore. It never writes to a repository.
+whoever has only a repository, a key and the two files (nightjar_cells.py is §11) can restore. It
+never writes to a repository.
 
 What it trusts: nothing that a key does not authenticate. Damage is reported on stderr and makes the
 exit status 1; extract goes on after it, with every file that is whole.
@@ -24,6 +25,8 @@ import stat
 import struct
 import sys
 
+from nightjar_cells import Cuts, Damage, Image, need
+
 CONFIG, KEY_SLOT, ROSTER, PACK, INDEX, RECORD, CONDEMN, KEY_FILE = range(1, 9)
 DATA, TREE, TREE_BODY, CHUNKS, CHUNKS_BODY = range(1, 6)  # kinds of chunk
 TO_R, TO_M = 1, 2  # recipients of a slot
@@ -32,17 +35,8 @@ MAX_OBJECT, MAX_CHUNK, LEVELS = 256 << 20, 8 << 20, 8
 MAX_CLOSURE, MEMO = 1024, 64 << 20  # records decoded for one chunk; bytes of bases that are kept
 
 
-class Damage(Exception):
-    """Bytes that are not what a nightjar wrote."""
-
-
 class NoKey(Exception):
     """The key cannot do what was asked for."""
-
-
-def need(condition, text):
-    if not condition:
-        raise Damage(text)
 
 
 # ---- §1 primitives -------------------------------------------------------------------------------
@@ -97,6 +91,12 @@ def blake2b(data, key=b"", size=32):
 def kdf(key, context, n):
     return hashlib.blake2b(b"", digest_size=32, key=key, salt=struct.pack("<QQ", n, 0),
                            person=context + bytes(8)).digest()
+
+
+def siphash(key, data):
+    out = ctypes.create_string_buffer(8)
+    sodium.crypto_shorthash(out, data, len(data), key)
+    return int.from_bytes(out.raw, "little")
 
 
 def nonce(n):
@@ -218,12 +218,13 @@ class Domain:
     def __init__(self, root):
         self.id_key, self.chunker_key, self.index_key, self.psk = (
             kdf(root, b"njdokeys", n) for n in (1, 2, 3, 4))
-        stream = ctypes.create_string_buffer(2080)
-        sodium.crypto_stream_xchacha20(stream, 2080, b"nightjar chunker stream 1"[:24],
+        stream = ctypes.create_string_buffer(2096)
+        sodium.crypto_stream_xchacha20(stream, 2096, b"nightjar chunker stream 1"[:24],
                                        self.chunker_key)
         self.gear = struct.unpack("<256Q", stream.raw[:2048])
         self.tree_key = stream.raw[2048:2064]
         self.multiplier = struct.unpack("<Q", stream.raw[2064:2072])[0] | 1
+        self.cell_key = stream.raw[2080:2096]
 
     def chunk_id(self, kind, data):
         return mac(self.id_key, bytes([kind]) + data)
@@ -707,9 +708,11 @@ class File:
         if self.type == 1:
             self.size, self.encoding, self.shape, count = f.unpack("QBBI")
             self.extents = f.many("I", lambda: f.unpack("QQ"))
+            self.data_bytes = f.unpack("Q") if self.encoding == 2 else None
             self.check_extents(f.what)
-            need(self.encoding <= 1 and self.shape <= 1 and self.size < 1 << 63 and
-                 (count == 1 and self.stored if self.shape else count <= min(16, self.stored)),
+            need(self.encoding <= 2 and self.shape <= 1 and self.size < 1 << 63 and
+                 (count == 1 and self.stored if self.shape else count <= min(16, self.stored)) and
+                 (self.encoding < 2 or (self.shape and not self.extents)),
                  f"{f.what}: bad file {self.name!r}")
             kinds = [DATA] * count if self.shape == 0 else [CHUNKS]
         elif self.type == 2:
@@ -786,19 +789,20 @@ class Tree:
 
     def check_cut(self, node, name, is_end, is_last):
         if self.cuts and not (is_end and is_last):
-            out, data = ctypes.create_string_buffer(8), bytes([node.level]) + name
-            sodium.crypto_shorthash(out, data, len(data), self.domain.tree_key)
-            cut = struct.unpack("<Q", out.raw)[0] < 2**64 // 512 or node.body.at >= 262144
+            h = siphash(self.domain.tree_key, bytes([node.level]) + name)
+            cut = h < 2**64 // 512 or node.body.at >= 262144
             need(cut == is_end, f"{node.body.what}: cut elsewhere than §7 says, at {name!r}")
 
-    def chunk_list(self, id_, level=None, is_last=True):
-        """(id, plaintext length) of each data chunk."""
+    def chunk_list(self, id_, keyed, level=None, is_last=True):
+        """(id, plaintext length, key) of each data chunk; the key is None when not keyed."""
         node = Node(self.repository, CHUNKS, id_)
         f = node.body
         need(node.level < LEVELS if level is None else node.level == level,
              f"{f.what}: wrong level")
-        need(f.unpack("B") == 0, f"{f.what}: made by a newer nightjar")
+        keyed_here = keyed and node.level == 0
+        need(f.unpack("B") == keyed_here, f"{f.what}: its format is of another encoding, or newer")
         sizes = f.many("I", lambda: f.unpack("Q" if node.level else "I"))
+        keys = [f.unpack("Q") if keyed_here else None for _ in sizes]
         f.end()
         need(sizes and len(sizes) == len(node.children) - 1, f"{f.what}: wrong children")
         for n, (size, (kind, child)) in enumerate(zip(sizes, node.children[1:]), 1):
@@ -808,29 +812,71 @@ class Tree:
                 cut = struct.unpack("<Q", child[:8])[0] < 2**64 // 512 or n == 4096
                 need(cut == last, f"{f.what}: cut elsewhere than §7 says")
             if node.level == 0:
-                yield child, size
+                yield child, size, keys[n - 1]
                 continue
-            for pair in self.chunk_list(child, node.level - 1, is_last and last):
-                size -= pair[1]
-                yield pair
+            for chunk in self.chunk_list(child, keyed, node.level - 1, is_last and last):
+                size -= chunk[1]
+                yield chunk
             need(size == 0, f"{f.what}: wrong total below")
 
     def content(self, file):
-        """The data of a file, chunk by chunk: all of it, or that of its extents."""
-        left, chunks = file.stored, ((id_, None) for _, id_ in file.children)
+        """The data of a file, piece by piece: all of it, or that of its extents."""
+        if file.encoding == 2:
+            image = memoryview(self.image(file))
+            yield from (image[at:at + (1 << 20)] for at in range(0, len(image), 1 << 20))
+            return
+        left, chunks = file.stored, ((id_, None, None) for _, id_ in file.children)
         if file.shape == 1:
-            chunks = self.chunk_list(file.children[0][1])
-        for id_, size in chunks:
+            chunks = self.chunk_list(file.children[0][1], False)
+        for id_, size, _ in chunks:
             data = self.repository.chunk(DATA, id_)
             need(size in (None, len(data)) and 0 < len(data) <= left, "a chunk of wrong length")
             left -= len(data)
-            if self.cuts and (id_, left == 0) not in self.repository.well_cut:
-                end = first_cut(data, self.domain)
-                need(end == len(data) or (end is None and left == 0),
-                     f"chunk {id_.hex()}: cut elsewhere than §7 says")
-                self.repository.well_cut.add((id_, left == 0))
+            self.check_chunk_cut(id_, data, left == 0)
             yield data
         need(left == 0, "its chunks are too short")
+
+    def check_chunk_cut(self, id_, data, is_last):
+        if self.cuts and (id_, is_last) not in self.repository.well_cut:
+            end = first_cut(data, self.domain)
+            need(end == len(data) or (end is None and is_last),
+                 f"chunk {id_.hex()}: cut elsewhere than §7 says")
+            self.repository.well_cut.add((id_, is_last))
+
+    def image(self, file):
+        """§11: a database that is stored as cells and their layout."""
+        chunks, left, count = list(self.chunk_list(file.children[0][1], True)), file.data_bytes, 0
+        while left > 0 and count < len(chunks):
+            left -= chunks[count][1]
+            count += 1
+        need(left == 0, "its data stream does not end with a chunk")
+
+        def chunk(id_, size):
+            data = self.repository.chunk(DATA, id_)
+            need(0 < len(data) == size, "a chunk of wrong length")
+            return data
+
+        layout = [chunk(id_, size) for id_, size, _ in chunks[count:]]
+        data = (chunk(id_, size) for id_, size, _ in chunks[:count])
+        image = Image(data, b"".join(layout), file.size, keep=self.cuts)
+        if self.cuts:
+            self.check_image_cuts(image, chunks, count, chunk)
+        return image.bytes
+
+    def check_image_cuts(self, image, chunks, count, chunk):
+        """Pieces and the layout are cut like files, cells by their hashes."""
+        kept = image.stream.kept if image.stream else [None] * count
+        pieces = [groups is None for groups in kept]
+        for n, (id_, size, key) in enumerate(chunks):
+            if n < count and pieces[n]:
+                is_last = n + 1 == count or not pieces[n + 1]
+                need(image.stream or key == n, "a piece with a wrong key")
+                self.check_chunk_cut(id_, chunk(id_, size)[1:], is_last)
+            elif n >= count:
+                need(key == n - count, "a chunk of a layout with a wrong key")
+                self.check_chunk_cut(id_, chunk(id_, size), n + 1 == len(chunks))
+        if image.stream:
+            Cuts(image, [key for _, _, key in chunks[:count]], siphash, self.domain.cell_key)
 
     def walk(self, id_, above=b""):
         """(path, entry) of everything, a folder before what is in it."""
@@ -949,7 +995,7 @@ class Extraction:
             os.truncate(out, file.size)
             database = self.images.get(inside)
             check_image(file, database, digest)
-            if file.encoding == 1 and database.method == VACUUM and database.journal == b"wal":
+            if file.encoding and database.method == VACUUM and database.journal == b"wal":
                 os.pwrite(out, b"\2\2", 18)  # §9: VACUUM INTO takes it out of WAL mode
         except (Damage, OSError) as error:
             os.unlink(path)
@@ -980,7 +1026,7 @@ def number_of(look_up, name, number):
 
 
 def check_image(file, database, digest):
-    if file.encoding == 1:
+    if file.encoding:
         need(database, "a database that the manifest does not describe")
         need(database.size == file.size and database.sha256 == digest.digest(),
              "the image is not what the manifest says")
