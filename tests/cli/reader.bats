@@ -13,7 +13,8 @@ setup() {
 ctypes.CDLL("libsodium.so.23"), ctypes.CDLL("libzstd.so.1"), print(sys.executable)') ||
 		skip "needs python3, libsodium.so.23 and libzstd.so.1"
 	common_setup
-	export NIGHTJAR_REPOSITORY=$WORK/repo NIGHTJAR_KEY_FILE=$WORK/key PYTHONDONTWRITEBYTECODE=1
+	export NIGHTJAR_REPOSITORY=$WORK/repo NIGHTJAR_KEY_FILE=$WORK/key
+	export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$BATS_TEST_DIRNAME/../reader
 	SECRET=(--key-file "$WORK/key")
 }
 
@@ -292,4 +293,176 @@ codecs() {
 	nightjar -q backup --host one app
 	reader extract latest healed
 	diff -r app "healed$WORK/app"
+}
+
+# One database of each kind that §11 says something about, below app/.
+databases_of_every_kind() {
+	mkdir -p app
+	"$PYTHON" - <<-'PYTHON'
+		import random, sqlite3
+		r = random.Random(11)
+
+		def made(name, *pragmas):
+		    db = sqlite3.connect(f'app/{name}.db', isolation_level=None)
+		    db.create_collation('own', lambda a, b: (a > b) - (a < b))
+		    for pragma in pragmas:
+		        db.execute('PRAGMA ' + pragma)
+		    return db
+
+		def fill(db, rows, blob=60):
+		    db.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b BLOB)')
+		    db.execute('CREATE INDEX tb ON t (b, a)')
+		    db.execute('BEGIN')
+		    for i in range(rows):
+		        db.execute('INSERT INTO t VALUES (?, ?, ?)', (i * (1 + i % 3 * 900) + i, f'{r.random()} {i}', r.randbytes(r.randrange(blob))))
+		    db.execute('COMMIT')
+		    return db
+
+		for size in 512, 1024, 65536:
+		    fill(made(f'page-{size}', f'page_size = {size}'), 6000)
+		for encoding in 'UTF-16le', 'UTF-16be':
+		    db = fill(made(encoding, f'encoding = "{encoding}"'), 2000)
+		    db.execute('CREATE TABLE "große Tabelle" (x)')
+		for mode in 1, 2:
+		    fill(made(f'auto-vacuum-{mode}', f'auto_vacuum = {mode}'), 3000).execute('DELETE FROM t WHERE id % 3 = 0')
+		made('empty').execute('VACUUM')
+		# Cells so small that what the numbers beside a payload take decides where chunks end.
+		db = made('small-rows')
+		db.execute('CREATE TABLE s (id INTEGER PRIMARY KEY, n)')
+		db.execute('CREATE TABLE far (id INTEGER PRIMARY KEY, n)')
+		db.execute('BEGIN')
+		db.executemany('INSERT INTO s VALUES (?, ?)', ((i, i % 100) for i in range(60000)))
+		db.executemany('INSERT INTO far VALUES (?, 1)', ((n,) for n in {r.randrange(-2**63, 2**63) for _ in range(20000)}))
+		db.execute('COMMIT')
+		db = made('without-rowid', 'page_size = 1024')
+		db.execute('CREATE TABLE w (a TEXT, b INT, c BLOB, PRIMARY KEY (a, b)) WITHOUT ROWID')
+		for i in range(1500):
+		    db.execute('INSERT INTO w VALUES (?, ?, ?)', (f'{i * 7919 % 5000:06}', i, r.randbytes(r.choice((9, 40, 300, 5000)))))
+		db = made('fts5')
+		try:
+		    db.execute('CREATE VIRTUAL TABLE f USING fts5 (body)')
+		except sqlite3.OperationalError:
+		    pass
+		else:
+		    words = [hex(r.randrange(1 << 30)) for _ in range(900)]
+		    db.executemany('INSERT INTO f VALUES (?)', [(' '.join(r.choices(words, k=40)),) for _ in range(1500)])
+		# Chains; payloads around the lengths from which they overflow and are in pieces, in a table and an index.
+		db = made('overflow', 'page_size = 1024')
+		db.execute('CREATE TABLE o (id INTEGER PRIMARY KEY, b BLOB)')
+		db.execute('CREATE INDEX ob ON o (b)')
+		for n in (10, *range(220, 232), *range(980, 992), 5000, *range(131060, 131072, 2), 1 << 20, 140000, 3 << 20, 100, 70000):
+		    db.execute('INSERT INTO o (b) VALUES (?)', (r.randbytes(n),))
+		# VACUUM lacks the collation, so these stay page by page: free pages, gaps, rows in no order.
+		for name, size, blob in ('kept', 1024, 200), ('kept-overflow', 512, 3000), ('kept-large', 512, 60):
+		    db = made(name, f'page_size = {size}')
+		    db.execute('CREATE TABLE own (a TEXT COLLATE own PRIMARY KEY)')
+		    fill(db, 900 if blob > 1000 else 4000, blob)
+		    db.execute('CREATE TABLE more (x INTEGER PRIMARY KEY, y)')
+		    db.execute('BEGIN')
+		    for i in range(1000 if name != 'kept-large' else 30000):
+		        db.execute('INSERT OR IGNORE INTO more VALUES (?, ?)', (r.randrange(1 << 40), r.randbytes(r.randrange(90))))
+		    db.execute('DELETE FROM t WHERE id > 50000')
+		    db.execute('DELETE FROM t WHERE id % 5 = 1')
+		    db.execute('UPDATE t SET b = zeroblob(length(b) * 2) WHERE id % 7 = 1')
+		    db.execute('COMMIT')
+
+		# Kept as they are: bytes that are wrong, an end in a page, no schema, no database but for its magic.
+		whole = open('app/page-1024.db', 'rb').read()
+		torn = bytearray(whole)
+		for _ in range(60):
+		    torn[r.randrange(1024, len(torn))] ^= 255
+		torn[2048:2060] = b'\xff' * 12
+		headless = bytearray(whole)
+		headless[100:140] = b'\xff' * 40
+		for name, data in (('torn', torn), ('cut', open('app/overflow.db', 'rb').read()[:777777]),
+		                   ('headless', headless), ('magic', whole[:16] + r.randbytes(2 << 20))):
+		    open(f'app/raw-{name}.db', 'wb').write(data)
+	PYTHON
+}
+
+# A line for each database of the latest manifest: its name, its method, its encoding.
+methods() {
+	"$PYTHON" - "$WORK" <<-'PYTHON'
+		import argparse, sys
+		import nightjar_reader as reader
+		repository = reader.Repository(sys.argv[1] + '/repo', argparse.Namespace(
+		    key_file=sys.argv[1] + '/key', password_file=None))
+		repository.find_records(False)
+		manifest = repository.manifests()[-1]
+		method = {d.path: d.method for d in manifest.databases}
+		for path, file in reader.Tree(repository, manifest.domain).walk(manifest.roots[0]):
+		    if file.type == 1:
+		        print(path.decode().rpartition('/')[2], method[path], file.encoding)
+	PYTHON
+}
+
+@test "databases of every kind that cells are taken from, and such as are none" {
+	nightjar -q init --key-file "$WORK/key"
+	databases_of_every_kind
+	count=$(find app -type f | wc -l)
+	run nightjar -q backup --host one app
+	assert_status 21
+	methods >kinds
+	[ "$(grep -c ' 2$' kinds)" -eq "$count" ]
+	[ "$(grep -c '^kept.* 2 2$' kinds)" -eq 3 ]
+	[ "$(grep -c '^raw-.* [23] 2$' kinds)" -eq 4 ]
+	[ "$(grep -cE '^raw-(cut|magic).* 3 2$' kinds)" -eq 2 ]
+	[ "$(grep -c ' 1 2$' kinds)" -eq $((count - 7)) ]
+
+	run reader verify --cuts
+	assert_status 0
+	assert_output "whole: 1 manifests, * packs, * records"
+	nightjar -q restore latest --target theirs
+	reader extract latest ours
+	diff -r "theirs$WORK/app" "ours$WORK/app"
+	cmp app/raw-magic.db "ours$WORK/app/raw-magic.db"
+	cmp app/raw-cut.db "ours$WORK/app/raw-cut.db"
+}
+
+@test "cells and layouts that are wrong are refused, and not by a crash" {
+	nightjar -q init --key-file "$WORK/key"
+	mkdir app
+	"$PYTHON" - <<-'PYTHON'
+		import random, sqlite3
+		db = sqlite3.connect('app/app.db', isolation_level=None)
+		db.create_collation('own', lambda a, b: (a > b) - (a < b))
+		db.execute('PRAGMA page_size = 512')
+		db.execute('CREATE TABLE own (a TEXT COLLATE own PRIMARY KEY)')
+		db.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, b BLOB)')
+		db.execute('CREATE INDEX i ON t (b)')
+		for n in range(40):
+		    db.execute('INSERT INTO t VALUES (?, ?)', (n * n * 7919 % 100003, b'%d' % n * (1 + n % 9 * 40)))
+		db.execute('DELETE FROM t WHERE id % 5 = 1')
+	PYTHON
+	nightjar -q backup app
+	"$PYTHON" - "$WORK" <<-'PYTHON'
+		import argparse, sys
+		import nightjar_cells as cells, nightjar_reader as reader
+		repository = reader.Repository(sys.argv[1] + '/repo', argparse.Namespace(
+		    key_file=sys.argv[1] + '/key', password_file=None))
+		repository.find_records(False)
+		manifest, = repository.manifests()
+		tree = reader.Tree(repository, manifest.domain)
+		file, = (f for _, f in tree.walk(manifest.roots[0]) if f.type == 1)
+		*data, layout = (repository.chunk(reader.DATA, c) for c, _, _ in tree.chunk_list(file.children[0][1], True))
+		assert len(layout) > 150 and sum(map(len, data)) == file.data_bytes
+		image = cells.Image(data, layout, file.size).bytes
+
+		def refused(data, layout, size=file.size):
+		    try:
+		        return cells.Image(data, layout, size).bytes != image
+		    except cells.Damage:
+		        return True
+
+		assert not refused(data, layout)
+		assert refused(data, layout, file.size - 512) and refused(data, layout, file.size + 1)
+		assert refused(data, layout + b'\0') and refused(data + [b'\1\3\0\1x'], layout)
+		for at in range(len(layout)):
+		    for broken in layout[:at], layout[:at] + bytes([layout[at] ^ 1 << at % 8]) + layout[at + 1:]:
+		        assert refused(data, broken), f'byte {at} of the layout'
+		for n, chunk in enumerate(data):
+		    for at in range(n, len(chunk), 7):
+		        for part in chunk[:at], chunk[:at] + bytes([chunk[at] ^ 1 << at % 8]) + chunk[at + 1:]:
+		            assert refused(data[:n] + [part] + data[n + 1:], layout), f'byte {at} of chunk {n}'
+	PYTHON
 }
