@@ -199,6 +199,12 @@ int dbcheck_run(struct dbconn *c, int open_rc, enum snapshot_check kind,
 			rc = check_tables(c, pragma, &f, &sqlite_rc, err);
 		}
 	}
+	/* Said of numbers that no database can have, as in a snapshot: the image itself lies in memory that is there. */
+	if (rc == 0 && ((sqlite_rc & 0xff) == SQLITE_NOMEM || (sqlite_rc & 0xff) == SQLITE_FULL)) {
+		f.damage = true;
+		add_lines(&f, "", sqlite3_errstr(sqlite_rc));
+		sqlite_rc = SQLITE_OK;
+	}
 	if (rc == 0 && sqlite_rc != SQLITE_OK)
 		rc = dbconn_fail(c, sqlite_rc, err);
 	if (rc == 0) {

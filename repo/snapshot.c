@@ -158,8 +158,8 @@ static int final_error(struct take *t, int sqlite_rc, struct err *err)
 		*err = *pagevfs_error(t->copy_vfs);
 		return err_prefix(err, "%s", t->path);
 	}
-	/* Said without an error of ours by SQLite of a page number beyond what a database can have: of a broken source. */
-	if ((sqlite_rc & 0xff) == SQLITE_FULL)
+	/* Without an error of ours SQLite says so of numbers that no database can have: of a broken source. */
+	if ((sqlite_rc & 0xff) == SQLITE_FULL || (sqlite_rc & 0xff) == SQLITE_NOMEM)
 		return 0;
 	return dbconn_is_final(sqlite_rc) ? dbconn_fail(&t->source, sqlite_rc, err) : 0;
 }
