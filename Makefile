@@ -112,6 +112,12 @@ bench: ## time, memory and stored bytes beside restic and borg; sizes: tests/ben
 bench_now: $(PROGRAM) $(BENCH_BINS)
 	@NIGHTJAR=$(abspath $(PROGRAM)) TOOLS=$(abspath $(B)/tests/bench) tests/bench/bench.sh
 
+bench-nights: ## stored bytes a night, restore of the last, the encoder beside VACUUM INTO: tests/bench/nights.sh
+	@tests/tools/deps.sh demo
+	@+$(MAKE) --no-print-directory bench_nights_now
+bench_nights_now: $(PROGRAM) $(BENCH_BINS)
+	@NIGHTJAR=$(abspath $(PROGRAM)) TOOLS=$(abspath $(B)/tests/bench) tests/bench/nights.sh
+
 gates: ## the rules of the rooms: includes, symbols, sizes, banned calls
 gates: $(ARCHIVES)
 	@CC='$(CC)' CORE_FLAGS='$(CORE_FLAGS)' REPO_FLAGS='$(REPO_FLAGS)' BANNED='$(BANNED)' \
@@ -207,7 +213,8 @@ $(B)/fuzz_%: $(B)/fuzz/%.o $(ARCHIVES)
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 FORCE:
-.PHONY: all help demo test check suite check-long long threads threads_now bench bench_now gates asan \
+.PHONY: all help demo test check suite check-long long threads threads_now bench bench_now \
+	bench-nights bench_nights_now gates asan \
 	tsan clang fuzz fuzz_all cov tidy format format-check install deps clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

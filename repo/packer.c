@@ -15,7 +15,13 @@
 #define UNDER_WAY_BYTES ((size_t)12 << 20)
 #define HELD_BYTES ((size_t)16 << 20)
 
-#define THOROUGH_DELTAS 128    /* a quiet night has no more, a busy one shall not take long */
+/*
+ * Deltas that are made as small as can be: a quiet night, one of few new chunks among those it looks at, has no more; a
+ * busy one, where they cost as much as all others and save a hundredth of one, stops soon.
+ */
+#define THOROUGH_DELTAS 128
+#define THOROUGH_NEW 32        /* so many new chunks are few, */
+#define THOROUGH_SHARE 16      /* and one more of so many seen */
 #define SEGMENT_ENTRIES 262144 /* a segment is put when its packs hold so many records */
 
 struct packer {
@@ -35,7 +41,7 @@ struct packer {
 	size_t pack_count, pack_cap;
 	size_t segment_entries;   /* records in packs */
 	struct base_source bases; /* get NULL: there is none */
-	unsigned thorough;        /* deltas that are still made as small as can be */
+	unsigned thorough;        /* deltas that were made as small as can be */
 	struct reader *reader;    /* what bases falls back to; NULL when it is the caller's */
 	uint32_t packs_before;    /* packs that were known before this run */
 	struct idset pending;     /* ids on their way to a pack, or that a dry run would store */
@@ -150,7 +156,6 @@ int packer_new(struct repo *repo, struct index *index, const struct packer_optio
 		return err_nomem(err);
 	p->repo = repo;
 	p->index = index;
-	p->thorough = THOROUGH_DELTAS;
 	p->dry_run = options->dry_run;
 	r = packer_open(p, options, err);
 	if (r) {
@@ -373,6 +378,12 @@ static int read_bases(struct packer *p, struct packjob *job, struct err *err)
 	return 0;
 }
 
+static bool may_be_thorough(const struct packer *p)
+{
+	return p->thorough < THOROUGH_DELTAS &&
+	       p->stats.chunks_new <= THOROUGH_NEW + p->stats.chunks_seen / THOROUGH_SHARE;
+}
+
 /*
  * A version that rests on an older one than the last, or on none, is stored so to keep chains short; what changed is what it has
  * and the last one has not. That one is in the cache, as a rule. Nothing depends on it but a number.
@@ -414,12 +425,12 @@ static int choose_bases(struct packer *p, struct packjob *job, const struct id *
 	job->choice.count = 0;
 	job->choice.follows = false;
 	buf_reset(&job->last);
-	job->level = p->thorough ? COMP_DELTA_SMALL : COMP_DELTA_FAST;
+	job->level = may_be_thorough(p) ? COMP_DELTA_SMALL : COMP_DELTA_FAST;
 	if (!count || !p->bases.get ||
 	    index_find(p->index, job->info.kind, &job->info.id) != INDEX_NONE)
 		return 0;
 	if (bases_choose(p->index, &query, &job->choice)) {
-		p->thorough -= p->thorough > 0;
+		p->thorough += job->level == COMP_DELTA_SMALL;
 		r = read_bases(p, job, err);
 	}
 	return r ? r : read_last(p, job, err);

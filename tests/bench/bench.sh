@@ -27,55 +27,10 @@ trap 'rm -rf "$work"' EXIT
 
 export HOME=$work/home
 mkdir "$HOME"
+. tests/bench/data.sh
 unset "${!NIGHTJAR_@}" "${!RESTIC_@}" "${!BORG_@}"
 export RESTIC_PASSWORD=bench BORG_PASSPHRASE=bench
 export BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes BORG_RELOCATED_REPO_ACCESS_IS_OK=yes
-
-# ---- which data ----
-
-size_of() { # SET: "seed db_mb files mean_bytes"
-	case $1 in
-	tiny) echo 4 2 40 20000 ;;
-	dbs) echo 1 96 0 1 ;;
-	app) echo 3 48 1500 105000 ;;
-	medium) echo 1 512 10000 105000 ;;
-	small) echo 2 16 150000 4000 ;;
-	*)
-		echo "bench: no data set '$1'" >&2
-		return 1
-		;;
-	esac
-}
-
-generator() { # leaves its path in $gen
-	gen=$tools/gen generated_by=tests/bench
-	if [ -f "$shared/gen.c" ]; then
-		gen=$dir/gen generated_by=$shared
-		[ "$gen" -nt "$shared/gen.c" ] ||
-			${CC:-cc} -O2 -w -o "$gen" "$shared/gen.c" -lsqlite3 -lcrypto -lm || {
-			gen=$tools/gen generated_by=tests/bench
-		}
-	fi
-}
-
-# make_data SET: a fresh copy at $data of what was made once, and $shape, which says what it is.
-make_data() {
-	local seed db_mb files mean_bytes kept
-	read -r seed db_mb files mean_bytes < <(size_of "$1")
-	seed=${BENCH_SEED:-$seed} db_mb=${BENCH_DB_MB:-$db_mb}
-	files=${BENCH_FILES:-$files} mean_bytes=${BENCH_MEAN_BYTES:-$mean_bytes}
-	kept=$dir/data-$(cksum <"$gen" | cut -d' ' -f1)-$seed-$db_mb-$files-$mean_bytes
-	if [ ! -d "$kept" ]; then
-		echo "making the data of '$1' (kept in ${kept#"$PWD"/})" >&2
-		rm -rf "$kept.part"
-		"$gen" init "$kept.part" "$seed" "$db_mb" "$files" "$mean_bytes" >/dev/null
-		mv "$kept.part" "$kept"
-	fi
-	data=$work/data
-	rm -rf "$data"
-	cp -a "$kept" "$data"
-	shape="database $db_mb MB, $files files of $mean_bytes bytes in the mean, generator of $generated_by"
-}
 
 # ---- the tools ----
 # Each has NAME_init, _backup, _restore TARGET and _check; $peer_source is what the peers back up.
@@ -118,7 +73,6 @@ measured() { "$tools/measure" "$work/cost" "$@" >"$work/log" 2>&1; }
 
 declare -A cost # TOOL.STEP.cpu|wall|peak|stored, summed over the nights
 
-bytes_of() { du -sb --apparent-size "$1" | cut -f1; }
 add() { cost[$1]=$(awk -v a="${cost[$1]:-0}" -v b="$2" 'BEGIN {printf "%.3f", a + b}'); }
 most() { cost[$1]=$(awk -v a="${cost[$1]:-0}" -v b="$2" 'BEGIN {print (a > b ? a : b)}'); }
 
@@ -157,15 +111,6 @@ snapshot() { # STEP
 	measured sqlite3 "$data/app.db" "VACUUM INTO '$peer_source/app.db'"
 	read -r cpu _ <"$work/cost"
 	add "snapshot.$1.cpu" "$cpu"
-}
-
-same_content() { # FOUND: is what was restored there what is in the data?
-	if [ -d "$data/files" ]; then
-		diff -rq "$data/files" "$1/files" >&2 || return 1
-	fi
-	[ -f "$data/app.db" ] || return 0
-	[ "$(sqlite3 -readonly "$data/app.db" '.sha3sum --schema')" = \
-		"$(sqlite3 "$1/app.db" '.sha3sum --schema')" ]
 }
 
 restored_well() {
