@@ -215,6 +215,23 @@ static int give_window(struct cells_cut *cut, struct err *err)
 	return best ? give_cells(cut, best, best_weight, err) : 0;
 }
 
+/* All that are kept: the stream, or what can be cut between cells, ends here. */
+static int give_rest(struct cells_cut *cut, struct err *err)
+{
+	int r = 0;
+
+	while (!r && cut->weight > CELLS_WINDOW_BYTES) {
+		size_t before = cut->count;
+
+		r = give_window(cut, err);
+		if (cut->count == before)
+			break;
+	}
+	if (!r)
+		r = give_cells(cut, cut->count, cut->weight, err);
+	return r;
+}
+
 static int keep(struct cells_cut *cut, const struct kept *c, struct err *err)
 {
 	int r = cut->weight > CELLS_WINDOW_BYTES ? give_window(cut, err) : 0;
@@ -282,15 +299,8 @@ int cells_cut_big_begin(struct cells_cut *cut, uint64_t rowid, uint64_t len, con
 	int r = keep(cut, &c, err);
 
 	cut->piece_hash = c.hash + 1;
-	while (!r && cut->weight > CELLS_WINDOW_BYTES) {
-		size_t before = cut->count;
-
-		r = give_window(cut, err);
-		if (cut->count == before)
-			break;
-	}
 	if (!r)
-		r = give_cells(cut, cut->count, cut->weight, err);
+		r = give_rest(cut, err);
 	return r ? r : cells_cut_pieces_begin(cut, err);
 }
 
@@ -349,17 +359,8 @@ int cells_cut_layout(struct cells_cut *cut, const void *bytes, size_t len, struc
 
 int cells_cut_finish(struct cells_cut *cut, struct err *err)
 {
-	int r = 0;
+	int r = give_rest(cut, err);
 
-	while (!r && cut->weight > CELLS_WINDOW_BYTES) {
-		size_t before = cut->count;
-
-		r = give_window(cut, err);
-		if (cut->count == before)
-			break;
-	}
-	if (!r)
-		r = give_cells(cut, cut->count, cut->weight, err);
 	while (!r && cut->layout.len)
 		r = give_layout(cut, err);
 	return r;

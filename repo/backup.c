@@ -210,7 +210,7 @@ static void tell_caches(struct backup_run *run)
 
 static int open_cache(struct backup_run *run, struct err *err)
 {
-	struct filescache_owner owner = {
+	struct cache_owner owner = {
 	    .cache_dir = run->options->cache_dir,
 	    .repo = run->repo->keys->repo,
 	    .secret = packer_domain(run->packer)->id_key,

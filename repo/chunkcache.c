@@ -12,7 +12,6 @@
 #include <sodium.h>
 
 #include "core/limits.h"
-#include "core/sha256.h"
 
 #define NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 #define SEAL_BYTES (NONCE_BYTES + crypto_aead_xchacha20poly1305_ietf_ABYTES)
@@ -41,52 +40,6 @@ struct chunkcache {
 	struct buf sealed;
 	struct err note;
 };
-
-/* --- keys and places --- */
-
-static int root_of(const struct filescache_owner *o, struct id *out, struct err *err)
-{
-	struct buf b = {0};
-	int r;
-
-	buf_put(&b, "chunk cache 1", 13);
-	buf_put(&b, o->repo, REPO_ID_BYTES);
-	buf_put_u64(&b, geteuid());
-	buf_put_str32(&b, o->host, strlen(o->host));
-	for (size_t i = 0; i < o->source_count; i++)
-		buf_put_str32(&b, o->sources[i], strlen(o->sources[i]));
-	r = buf_check(&b, err);
-	if (!r)
-		r = hmac256_of(o->secret, &(struct hmac_part){b.data, b.len}, 1, out, err);
-	buf_free(&b);
-	return r;
-}
-
-static int set_paths(struct chunkcache *c, const struct filescache_owner *o, const struct id *root,
-		     struct err *err)
-{
-	static const char *const tails[] = {"dat", "idx"};
-	char repo[2 * REPO_ID_BYTES + 1], name[ID_HEX_CHARS + 1];
-	char **paths[] = {&c->data_path, &c->list_path};
-	struct id group;
-	int r = hmac256_of(root->b, &(struct hmac_part){"name", 4}, 1, &group, err);
-
-	if (r)
-		return r;
-	(void)sodium_bin2hex(repo, sizeof(repo), o->repo, REPO_ID_BYTES);
-	id_hex(&group, name);
-	if (asprintf(&c->folder, "%s/%s", o->cache_dir, repo) < 0) {
-		c->folder = NULL;
-		return err_nomem(err);
-	}
-	for (size_t i = 0; i < 2; i++) {
-		if (asprintf(paths[i], "%s/chunks-%.16s.%s", c->folder, name, tails[i]) < 0) {
-			*paths[i] = NULL;
-			return err_nomem(err);
-		}
-	}
-	return 0;
-}
 
 /* --- the table --- */
 
@@ -347,7 +300,7 @@ static int load(struct chunkcache *c, struct err *err)
 	return 0;
 }
 
-int chunkcache_open(const struct filescache_owner *owner, uint64_t limit_bytes,
+int chunkcache_open(const struct cache_owner *owner, uint64_t limit_bytes,
 		    struct chunkcache **out_cache, struct err *err)
 {
 	struct chunkcache *c = calloc(1, sizeof(*c));
@@ -359,13 +312,17 @@ int chunkcache_open(const struct filescache_owner *owner, uint64_t limit_bytes,
 	c->fd = -1;
 	c->limit_bytes = limit_bytes ? limit_bytes : CHUNKCACHE_LIMIT_BYTES;
 	c->key = sodium_malloc(crypto_aead_xchacha20poly1305_ietf_KEYBYTES);
-	r = c->key ? root_of(owner, &root, err) : err_nomem(err);
+	r = c->key ? cachekey_root(owner, "chunk cache 1", &root, err) : err_nomem(err);
 	if (!r)
-		r = hmac256_of(root.b, &(struct hmac_part){"seal", 4}, 1, &key, err);
+		r = cachekey_derive(&root, "seal", &key, err);
 	if (!r) {
 		memcpy(c->key, key.b, crypto_aead_xchacha20poly1305_ietf_KEYBYTES);
-		r = set_paths(c, owner, &root, err);
+		r = cachekey_folder(owner, &c->folder, err);
 	}
+	if (!r)
+		r = cachekey_file(c->folder, &root, "chunks-", ".dat", &c->data_path, err);
+	if (!r)
+		r = cachekey_file(c->folder, &root, "chunks-", ".idx", &c->list_path, err);
 	sodium_memzero(&root, sizeof(root));
 	sodium_memzero(&key, sizeof(key));
 	if (!r)

@@ -14,14 +14,14 @@
 
 #include "core/buf.h"
 #include "core/id.h"
-#include "repo/filescache.h"
+#include "repo/cachekey.h"
 
 #define CHUNKCACHE_LIMIT_BYTES (UINT64_C(1) << 30)
 
 struct chunkcache;
 
 /* limit_bytes: of sealed chunks, 0 = CHUNKCACHE_LIMIT_BYTES; when they are together, further ones are not kept. */
-int chunkcache_open(const struct filescache_owner *owner, uint64_t limit_bytes,
+int chunkcache_open(const struct cache_owner *owner, uint64_t limit_bytes,
 		    struct chunkcache **out_cache, struct err *err) ERR_UNUSED_WARN;
 void chunkcache_close(struct chunkcache *c); /* NULL is fine; what was not saved is forgotten */
 

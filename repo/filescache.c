@@ -52,70 +52,26 @@ struct filescache {
 
 /* --- keys and places --- */
 
-/* Another user may see other extended attributes, so caches are not shared between users. */
-static int group_of(const struct filescache_owner *o, struct id *out_group, struct err *err)
-{
-	struct buf b = {0};
-	int r;
-
-	buf_put(&b, "files cache 1", 13);
-	buf_put(&b, o->repo, REPO_ID_BYTES);
-	buf_put_u64(&b, geteuid());
-	buf_put_str32(&b, o->host, strlen(o->host));
-	for (size_t i = 0; i < o->source_count; i++)
-		buf_put_str32(&b, o->sources[i], strlen(o->sources[i]));
-	r = buf_check(&b, err);
-	if (!r)
-		r = hmac256_of(o->secret, &(struct hmac_part){b.data, b.len}, 1, out_group, err);
-	buf_free(&b);
-	return r;
-}
-
-static int derive(const uint8_t key[32], const char *what, const void *bytes, size_t len,
-		  struct id *out, struct err *err)
-{
-	const struct hmac_part parts[] = {{what, strlen(what)}, {bytes, len}};
-
-	return hmac256_of(key, parts, 2, out, err);
-}
-
-static int set_keys(struct filescache *c, const struct filescache_owner *o, struct id *out_group,
-		    struct err *err)
+static int set_keys(struct filescache *c, const struct cache_owner *o, struct err *err)
 {
 	struct id root, key = {{0}};
-	int r = group_of(o, &root, err);
+	int r = cachekey_root(o, "files cache 1", &root, err);
 
 	if (!r)
-		r = derive(root.b, "seal", "", 0, &key, err);
+		r = cachekey_derive(&root, "seal", &key, err);
 	if (!r) {
 		memcpy(c->seal_key, key.b, 32);
-		r = derive(root.b, "path", "", 0, &key, err);
+		r = cachekey_derive(&root, "path", &key, err);
 	}
 	if (!r) {
 		memcpy(c->path_key, key.b, FILESCACHE_KEY_BYTES);
-		r = derive(root.b, "name", "", 0, out_group, err);
+		r = cachekey_folder(o, &c->folder, err);
 	}
+	if (!r)
+		r = cachekey_file(c->folder, &root, "files-", ".db", &c->path, err);
 	sodium_memzero(&root, sizeof(root));
 	sodium_memzero(&key, sizeof(key));
 	return r;
-}
-
-static int set_paths(struct filescache *c, const char *cache_dir, const struct id *group,
-		     struct err *err)
-{
-	char repo[2 * REPO_ID_BYTES + 1], name[ID_HEX_CHARS + 1];
-
-	(void)sodium_bin2hex(repo, sizeof(repo), c->repo, REPO_ID_BYTES);
-	id_hex(group, name);
-	if (asprintf(&c->folder, "%s/%s", cache_dir, repo) < 0) {
-		c->folder = NULL;
-		return err_nomem(err);
-	}
-	if (asprintf(&c->path, "%s/files-%.16s.db", c->folder, name) < 0) {
-		c->path = NULL;
-		return err_nomem(err);
-	}
-	return 0;
 }
 
 static void key_of(const struct filescache *c, const char *path,
@@ -218,7 +174,9 @@ static bool look_fits(const struct filescache_look *look, const struct stat *st)
 static int bucket_key(const struct filescache *c, const uint8_t *salt, struct id *out_key,
 		      struct err *err)
 {
-	return derive(c->seal_key, "bucket", salt, SALT_BYTES, out_key, err);
+	const struct hmac_part parts[] = {{"bucket", 6}, {salt, SALT_BYTES}};
+
+	return hmac256_of(c->seal_key, parts, 2, out_key, err);
 }
 
 static int bucket_seal(const struct filescache *c, const struct bucket *b, struct buf *out,
@@ -314,11 +272,10 @@ static int load(struct filescache *c, struct err *err)
 	return 0;
 }
 
-int filescache_open(const struct filescache_owner *owner, bool reread,
-		    struct filescache **out_cache, struct err *err)
+int filescache_open(const struct cache_owner *owner, bool reread, struct filescache **out_cache,
+		    struct err *err)
 {
 	struct filescache *c = calloc(1, sizeof(*c));
-	struct id group;
 	int r;
 
 	if (!c)
@@ -327,9 +284,7 @@ int filescache_open(const struct filescache_owner *owner, bool reread,
 	c->filling = NOBODY;
 	c->anew = reread;
 	c->seal_key = sodium_malloc(32);
-	r = c->seal_key ? set_keys(c, owner, &group, err) : err_nomem(err);
-	if (!r)
-		r = set_paths(c, owner->cache_dir, &group, err);
+	r = c->seal_key ? set_keys(c, owner, err) : err_nomem(err);
 	if (!r)
 		r = cells_grow(c, err);
 	if (!r && !reread)

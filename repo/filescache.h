@@ -21,22 +21,12 @@
 
 #include <sys/stat.h>
 
-#include "core/header.h"
+#include "repo/cachekey.h"
 #include "repo/content.h"
 
 #define FILESCACHE_RACY_NS INT64_C(2000000000)
 
 struct filescache;
-
-/* Whose cache: the strings are only hashed. */
-struct filescache_owner {
-	const char *cache_dir;
-	const uint8_t *repo;   /* REPO_ID_BYTES */
-	const uint8_t *secret; /* 32 bytes: the id key of the domain that is stored into */
-	const char *host;
-	const char *const *sources; /* in order */
-	size_t source_count;
-};
 
 /* What the bytes of a file became. {0} is valid. */
 struct filescache_file {
@@ -52,8 +42,8 @@ void filescache_file_wipe(struct filescache_file *file);
 /*
  * reread: begins empty (backup --force); what is there is replaced by the save. The secret is not needed after. ERR_NOMEM only.
  */
-int filescache_open(const struct filescache_owner *owner, bool reread,
-		    struct filescache **out_cache, struct err *err) ERR_UNUSED_WARN;
+int filescache_open(const struct cache_owner *owner, bool reread, struct filescache **out_cache,
+		    struct err *err) ERR_UNUSED_WARN;
 void filescache_close(struct filescache *c); /* NULL is fine */
 
 /* Is this the same regular file that was looked at, not a database? NULL c: false. */

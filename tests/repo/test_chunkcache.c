@@ -24,7 +24,7 @@
 struct fixture {
 	char *dir;
 	const char *source;
-	struct filescache_owner owner;
+	struct cache_owner owner;
 	struct err err;
 };
 
@@ -38,12 +38,12 @@ static int setup(void **state)
 	assert_true(sodium_init() >= 0);
 	f->dir = tmpdir_make();
 	f->source = "/srv/app";
-	f->owner = (struct filescache_owner){.cache_dir = f->dir,
-					     .repo = repo_id,
-					     .secret = secret,
-					     .host = "h",
-					     .sources = &f->source,
-					     .source_count = 1};
+	f->owner = (struct cache_owner){.cache_dir = f->dir,
+					.repo = repo_id,
+					.secret = secret,
+					.host = "h",
+					.sources = &f->source,
+					.source_count = 1};
 	*state = f;
 	return 0;
 }

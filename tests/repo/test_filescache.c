@@ -262,7 +262,7 @@ static void belongs_to_one(void **state)
 	const char *const more[] = {"/srv/app", "/etc"};
 	static const uint8_t other_repo[REPO_ID_BYTES] = "another repo id";
 	static const uint8_t other_secret[32] = "32 bytes of another secret keys!";
-	const struct filescache_owner mine = b->owner;
+	const struct cache_owner mine = b->owner;
 	struct filescache *c = cache_box_open(b);
 	struct stat st = cache_box_stat(1);
 

@@ -24,8 +24,7 @@ int cache_box_setup(void **state)
 
 	assert_non_null(b);
 	kit_new(&b->kit);
-	b->owner =
-	    (struct filescache_owner){b->kit.cache, repo_id, cache_box_secret, "db1", sources, 1};
+	b->owner = (struct cache_owner){b->kit.cache, repo_id, cache_box_secret, "db1", sources, 1};
 	*state = b;
 	return 0;
 }

@@ -11,7 +11,7 @@
 
 struct cache_box {
 	struct kit kit;
-	struct filescache_owner owner;
+	struct cache_owner owner;
 	struct err err;
 };
 
