@@ -93,6 +93,7 @@ static void print_json(struct cli *cli, const struct check_result *res)
 	json_u64(&j, "orphaned_packs", res->orphans);
 	json_u64(&j, "damaged_copies", res->healed);
 	json_u64(&j, "noted", res->noted);
+	json_u64(&j, "noted_before", res->noted_before);
 	json_u64(&j, "chunks_read", res->chunks);
 	json_u64(&j, "bytes_read", res->bytes_read);
 	json_close(&j);
@@ -123,6 +124,11 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 "noted %llu damaged records: the next backup stores them again, as "
 			 "far as the source still has them",
 			 (unsigned long long)res->noted);
+	if (res->noted_before)
+		out_note(&cli->out,
+			 "damaged as an earlier check noted, not stored again yet: %llu "
+			 "records; --read-data looks at them again",
+			 (unsigned long long)res->noted_before);
 	if (res->damaged)
 		out_line(&cli->out, "DAMAGE was found (findings: %llu)%s",
 			 (unsigned long long)res->damaged,
@@ -156,8 +162,7 @@ static int choose(struct session *s, int count, char **operands, struct id **out
 }
 
 /* Where damage is kept in mind. A check is made, too, where that cannot be. */
-static int find_memory(struct cli *cli, char host[256], char **out_state, struct check_options *o,
-		       struct err *err)
+static int find_memory(struct cli *cli, char **out_state, struct check_options *o, struct err *err)
 {
 	struct err why = {0};
 	int r = paths_state(&cli->global, out_state, &why);
@@ -168,8 +173,6 @@ static int find_memory(struct cli *cli, char host[256], char **out_state, struct
 		out_detail(&cli->out, "%s", why.text);
 	else
 		o->state_dir = *out_state;
-	if (session_host(NULL, host, &why) == 0)
-		o->host = host;
 	return 0;
 }
 
@@ -178,11 +181,12 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 {
 	struct session s = {0};
 	struct id *ids = NULL;
-	char host[256], *state = NULL;
+	char *state = NULL;
 	struct timespec now;
-	int r = find_memory(cli, host, &state, o, err);
+	int r = find_memory(cli, &state, o, err);
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
+	o->put_notes = true;
 	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!r)
 		r = session_open(cli, &s, err);

@@ -121,6 +121,15 @@ static int read_nothing(struct rd *r, void *arg, struct err *err)
 
 /* --- whole notes --- */
 
+/* G where the key holds it: whoever checks with the full key need not become a writer for that. */
+static const uint8_t *signer_of(const struct keys *keys, uint8_t out_pub[32])
+{
+	if (!keys->has_gc_secret && !keys->has_writer)
+		return NULL;
+	memcpy(out_pub, keys->has_gc_secret ? keys->gc_pub : keys->writer_pub, 32);
+	return keys->has_gc_secret ? keys->gc_secret : keys->writer_secret;
+}
+
 int damage_enc(struct keys *keys, struct damage *d, unsigned floor_log2, struct buf *out,
 	       struct err *err)
 {
@@ -136,14 +145,16 @@ int damage_enc(struct keys *keys, struct damage *d, unsigned floor_log2, struct 
 	const char *fault = places_fault(d);
 	int rc;
 
-	if (!keys->has_writer)
-		return err_set(err, ERR_KEY, "a damage note needs the key of a writer");
+	form.signer_secret = signer_of(keys, d->signer);
+	if (!form.signer_secret)
+		return err_set(err, ERR_KEY,
+			       "a damage note needs a full or write key; this is a %s key",
+			       role_name(keys->role));
 	if (d->count > LIMIT_DAMAGE_PLACES)
 		return err_set(err, ERR_LIMIT, "a damage note of %zu places", d->count);
 	if (fault || d->number == 0)
 		return err_set(err, ERR_USAGE, "a damage note has %s", fault ? fault : "no number");
 	memcpy(d->repo, keys->repo, sizeof(d->repo));
-	memcpy(d->signer, keys->writer_pub, sizeof(d->signer));
 	damage_put_clear(&object, d);
 	damage_put_places(&maint, d);
 	rc = object.failed || maint.failed ? err_nomem(err) : 0;

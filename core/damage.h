@@ -33,8 +33,8 @@ struct damage {
 void damage_free(struct damage *d); /* {0} is fine */
 
 /*
- * Appends the whole object, signed by the keys' writer. Takes number, time, domain and places from d. ERR_LIMIT too many places,
- * ERR_USAGE what a reader would refuse, ERR_KEY without a writer; out is unchanged then.
+ * Appends the whole object, signed by G where the keys hold it, otherwise by their writer. Takes number, time, domain and places
+ * from d. ERR_LIMIT too many places, ERR_USAGE what a reader would refuse, ERR_KEY without a signer or the domain; out is unchanged then.
  */
 int damage_enc(struct keys *keys, struct damage *d, unsigned floor_log2, struct buf *out,
 	       struct err *err) ERR_UNUSED_WARN;

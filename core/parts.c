@@ -61,6 +61,7 @@ out:
 int parts_put(struct keys *keys, const struct parts_form *form, struct buf *maint, struct buf *read,
 	      struct buf *object, struct err *err)
 {
+	const uint8_t *secret = form->signer_secret ? form->signer_secret : keys->writer_secret;
 	uint64_t whole, bucket;
 	int rc;
 
@@ -79,7 +80,7 @@ int parts_put(struct keys *keys, const struct parts_form *form, struct buf *main
 	rc = buf_check(read, err);
 	if (rc == 0)
 		rc = seal_part(keys, form, SLOT_R, read, object, err);
-	return rc != 0 ? rc : sign_append(object, form->tag, keys->writer_secret, err);
+	return rc != 0 ? rc : sign_append(object, form->tag, secret, err);
 }
 
 /* --- reading --- */

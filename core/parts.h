@@ -11,8 +11,9 @@
 
 /* Which record, and what sealing one needs to know of it. */
 struct parts_form {
-	const char *name; /* "manifest", for messages */
-	const char *tag;  /* of the signature */
+	const char *name;             /* "manifest", for messages */
+	const char *tag;              /* of the signature */
+	const uint8_t *signer_secret; /* Ed25519, 64 bytes; NULL = the keys' writer */
 	size_t limit_bytes;
 	uint32_t domain;
 	uint64_t sequence; /* hedges the ephemeral keys */
@@ -20,8 +21,8 @@ struct parts_form {
 };
 
 /*
- * object holds the clear bytes; appends the parts, padded so that the whole is a bucket, and the signature of the keys'
- * writer. maint and read are plaintexts, which get their padding. ERR_LIMIT, ERR_KEY. After a failure object is of no use.
+ * object holds the clear bytes; appends the parts, padded so that the whole is a bucket, and the signature.
+ * maint and read are plaintexts, which get their padding. ERR_LIMIT, ERR_KEY. After a failure object is of no use.
  */
 int parts_put(struct keys *keys, const struct parts_form *form, struct buf *maint, struct buf *read,
 	      struct buf *object, struct err *err) ERR_UNUSED_WARN;

@@ -106,7 +106,8 @@ static int recipient_of(const struct keys *keys, uint8_t recipient, uint32_t *ou
 
 	if (recipient != SLOT_R && recipient != SLOT_M)
 		return err_set(err, ERR_USAGE, "no such recipient: %u", recipient);
-	if (!keys->has_writer || (recipient == SLOT_R ? !e : !keys->has_maint_pub))
+	if ((!keys->has_writer && !keys->has_gc_secret) ||
+	    (recipient == SLOT_R ? !e : !keys->has_maint_pub))
 		return err_set(err, ERR_KEY, "writing needs a full or write key; this is a %s key",
 			       role_name(keys->role));
 	*out_epoch = recipient == SLOT_R ? e->epoch : 0;

@@ -32,7 +32,7 @@ int slot_get(struct rd *r, struct slot *out_slot, struct err *err) ERR_UNUSED_WA
 
 /*
  * Makes a slot for recipient in the keys' newest R epoch and gives its symmetric key. Needs the public
- * keys and, for R, the domain's pre-shared key. The keys must have a writer.
+ * keys and, for R, the domain's pre-shared key. The keys must have a writer or G, for what they seal is signed.
  */
 int slot_make(struct keys *keys, uint8_t recipient, uint32_t domain, const struct slot_hedge *hedge,
 	      struct slot *out_slot, uint8_t out_key[32], struct err *err) ERR_UNUSED_WARN;

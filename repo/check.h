@@ -11,7 +11,7 @@ struct check_options {
 	bool read_data;             /* every byte: decrypt, decompress, recompute ids */
 	const struct id *manifests; /* only what these backups rest on; NULL = everything */
 	size_t manifest_count;
-	const char *host;      /* whose writer signs a note of damage; NULL = none is put */
+	bool put_notes;        /* of damage, into the repository */
 	const char *state_dir; /* where this host remembers damage; NULL = nowhere */
 	int64_t now_ns;
 	/* One line a damaged thing: object is its path in the repository ("data/3f/3fa9…", "index/…") or "" */
@@ -33,6 +33,8 @@ struct check_result {
 	uint64_t damaged; /* objects and paths reported; > 0: exit 20 */
 	uint64_t healed;  /* damaged copies of what is still there */
 	uint64_t noted;   /* damaged records that no note named before */
+	uint64_t
+	    noted_before; /* the same, noted earlier: no other copy yet, and not read this time */
 	uint64_t orphans; /* packs that no index segment names */
 };
 

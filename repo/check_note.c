@@ -25,10 +25,8 @@ static int note_in_repository(struct check_run *run, const struct notes *known, 
 	uint64_t number = known->number;
 	int r = new_places(run, known, &fresh, err);
 
-	if (!r && fresh.count && run->options->host) {
-		r = repo_use_writer(run->repo, run->options->host, false, err);
-		if (!r)
-			r = notes_put(run->repo, &fresh, run->options->now_ns, &number, err);
+	if (!r && fresh.count && run->options->put_notes) {
+		r = notes_put(run->repo, &fresh, run->options->now_ns, &number, err);
 		if (!r)
 			run->result->noted = fresh.count;
 	}
@@ -66,6 +64,26 @@ static void tell_unkept(const struct check_run *run, const char *where, const ch
 		run->options->unkept(run->options->arg, where, text);
 }
 
+/*
+ * Notes that this check has not looked into. They are no findings: the object may have been put back from a copy since, and
+ * only reading it would tell.
+ */
+static void count_noted_before(struct check_run *run, const struct notes *known)
+{
+	struct index *index = run->index;
+
+	if (run->options->read_data || run->options->manifests)
+		return;
+	notes_apply(known, index);
+	for (size_t i = 0; i < known->count; i++) {
+		const struct damage_place *p = &known->places[i];
+
+		if (index_find_pack(index, &p->pack) != INDEX_NONE &&
+		    index_find_good(index, p->kind, &p->chunk) == INDEX_NONE)
+			run->result->noted_before++;
+	}
+}
+
 /* The check is made, whether its findings can be kept or not. */
 int check_note(struct check_run *run, const struct notes *known, struct err *err)
 {
@@ -78,5 +96,6 @@ int check_note(struct check_run *run, const struct notes *known, struct err *err
 	why = (struct err){0};
 	if (note_on_host(run, &why))
 		tell_unkept(run, "on this host", why.text);
+	count_noted_before(run, known);
 	return why.code == ERR_NOMEM ? err_nomem(err) : 0;
 }

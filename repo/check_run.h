@@ -59,7 +59,7 @@ int check_probe(struct check_run *run, const struct chunk_ref *list,
 int check_read_chunk(struct check_run *run, uint8_t kind, const struct id *id,
 		     struct err *err) ERR_UNUSED_WARN;
 
-/* Notes what was found and is in none of the notes. What cannot be noted is told, and no error. */
+/* At the end: notes what was found and is in none of the notes, marks what they name. What cannot be noted is told, and no error. */
 int check_note(struct check_run *run, const struct notes *known, struct err *err) ERR_UNUSED_WARN;
 /* --read-data: every record of every pack, or of those in scope. */
 int check_read_packs(struct check_run *run, struct err *err) ERR_UNUSED_WARN;

@@ -29,7 +29,7 @@ bool notes_have(const struct notes *n, const struct damage_place *place);
 void notes_apply(const struct notes *n, struct index *index);
 
 /*
- * Publishes notes, several where one cannot take all; needs repo_use_writer before. found: settled. *number: the highest that was seen,
+ * Publishes notes, several where one cannot take all, signed by G or the keys' writer. found: settled. *number: the highest that was seen,
  * then the last one's.
  */
 int notes_put(struct repo *repo, const struct notes *found, int64_t now_ns, uint64_t *number,

@@ -94,6 +94,30 @@ static void test_roles(void **state)
 	buf_free(&object);
 }
 
+/* Whoever checks with the full key need not be a writer; one that is, signs by G all the same. */
+static void test_full_key_signs_by_g(void **state)
+{
+	struct manifest_kit_ring *ring = *state;
+	struct keys *lone = NULL;
+	struct err err = {0};
+
+	assert_int_equal(keys_from_master(ring->full->repo, ring->full->master, &lone, &err), 0);
+	assert_false(lone->has_writer);
+	for (int i = 0; i < 2; i++) {
+		struct damage want = note(PLACES), d = {0};
+		struct buf object = {0};
+
+		assert_int_equal(enc(i ? lone : ring->full, &want, 12, &object), 0);
+		assert_int_equal(damage_dec(ring->maintain, object.data, object.len, &d, &err), 0);
+		assert_memory_equal(d.signer, ring->full->gc_pub, 32);
+		assert_int_equal(d.count, PLACES);
+		damage_free(&d);
+		damage_free(&want);
+		buf_free(&object);
+	}
+	keys_free(lone);
+}
+
 /* The bytes as FORMAT.md says them, made here by hand. */
 static void test_known_bytes(void **state)
 {
@@ -330,6 +354,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_roles),
+	    cmocka_unit_test(test_full_key_signs_by_g),
 	    cmocka_unit_test(test_known_bytes),
 	    cmocka_unit_test(test_most_places),
 	    cmocka_unit_test(test_too_long),

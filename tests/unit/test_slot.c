@@ -180,7 +180,9 @@ static void refuses_what_it_cannot_make(void **state)
 	assert_int_equal(slot_make(w, 3, 0, &hedge, &slot, key, &err), -ERR_USAGE);
 	assert_int_equal(slot_make(w, SLOT_R, 7, &hedge, &slot, key, &err), -ERR_KEY);
 	assert_int_equal(slot_make(r, SLOT_R, 0, &hedge, &slot, key, &err), -ERR_KEY);
-	assert_int_equal(slot_make(full, SLOT_M, 0, &hedge, &slot, key, &err), -ERR_KEY);
+	assert_int_equal(slot_make(r, SLOT_M, 0, &hedge, &slot, key, &err), -ERR_KEY);
+	assert_false(full->has_writer);
+	assert_int_equal(slot_make(full, SLOT_M, 0, &hedge, &slot, key, &err), 0); /* G signs */
 	memset(w->maint_pub, 0, 32);
 	assert_int_equal(slot_make(w, SLOT_M, 0, &hedge, &slot, key, &err), -ERR_DAMAGED);
 	slot = slot_named("m");
