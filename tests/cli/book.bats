@@ -285,6 +285,35 @@ says() {
 	run_blocks "sh test damage"
 }
 
+damage_a_record() {
+	object=$REPO/$(largest_pack)
+	chmod u+w "$object"
+	head -c 16 /dev/urandom | dd of="$object" bs=1 seek=100000 conv=notrunc status=none
+}
+
+@test "damage that the source still has heals with the next backup" {
+	a_repository
+	damage_a_record
+	run run_blocks "sh test heal"
+	assert_status 0
+	run nightjar check --read-data
+	assert_status 0
+	[[ $output == *"nothing is lost by it, there is another copy"* ]]
+	grep -F "nothing is lost by it, there is another copy" "$BOOK" | grep -q '^| `'
+}
+
+@test "damage that the source has no more: the new backup is whole, the old one is not" {
+	a_repository
+	first=$(nightjar manifests --json | jq -r '.[0].id')
+	damage_a_record
+	for file in "$APP"/attachments/*; do
+		head -c 300000 /dev/urandom >"$file"
+	done
+	run_blocks "sh test heal"
+	run nightjar check --read-data "$first"
+	assert_status 20
+}
+
 @test "weekly: 0 when whole, 20 and an alert when not" {
 	catch_alerts
 	a_repository
