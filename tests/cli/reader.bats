@@ -465,4 +465,38 @@ methods() {
 		        for part in chunk[:at], chunk[:at] + bytes([chunk[at] ^ 1 << at % 8]) + chunk[at + 1:]:
 		            assert refused(data[:n] + [part] + data[n + 1:], layout), f'byte {at} of chunk {n}'
 	PYTHON
+
+@test "damage notes: verified, and no backups; a foreign one is refused" {
+	nightjar -q init --key-file "$WORK/key"
+	mkdir -p app
+	head -c 50000 /dev/urandom >app/file
+	nightjar -q backup app
+	local pack note size
+	pack=$(find repo/data -type f)
+	size=$(stat -c %s "$pack")
+	chmod u+w "$pack" && cp "$pack" sound
+	printf 'some other bytes' | dd of="$pack" bs=1 seek=$((size / 2)) conv=notrunc status=none
+	manifest=$(ls repo/snapshots)
+	run nightjar check --read-data
+	assert_status 20
+	note=$(find repo/snapshots -type f ! -name "$manifest")
+	[ "$(od -An -tu1 -j5 -N2 "$note" | tr -s ' ')" = " 6 5" ]
+	cat sound >"$pack"
+	reader verify
+	[ "$(reader list | grep -c "${manifest:0:8}")" = 1 ]
+	# Its name is that of its bytes, but nobody signed these.
+	chmod u+w "$note" && cp "$note" note-bytes
+	for at in 30 56 64 200; do
+		cp "$note" other
+		# shellcheck disable=SC2059
+		printf "\\x$(printf %02x $(($(od -An -tu1 -j$at -N1 note-bytes) ^ 4)))" |
+			dd of=other bs=1 seek=$at conv=notrunc status=none
+		name=$(sha256sum <other | cut -d' ' -f1)
+		mv other "repo/snapshots/$name"
+		run --separate-stderr reader verify
+		assert_status 1
+		[[ $stderr == *"snapshots/$name: "* ]]
+		rm -f "repo/snapshots/$name"
+	done
+	reader verify
 }

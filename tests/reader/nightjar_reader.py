@@ -32,6 +32,7 @@ DATA, TREE, TREE_BODY, CHUNKS, CHUNKS_BODY = range(1, 6)  # kinds of chunk
 TO_R, TO_M = 1, 2  # recipients of a slot
 VACUUM = 1  # how a database was read
 MAX_OBJECT, MAX_CHUNK, LEVELS = 256 << 20, 8 << 20, 8
+DAMAGE, MAX_PLACES = 5, 131072  # kind of a damage note in snapshots/, and what one may name
 MAX_CLOSURE, MEMO = 1024, 64 << 20  # records decoded for one chunk; bytes of bases that are kept
 
 
@@ -613,7 +614,27 @@ class Repository:
                 data = self.object("snapshots", name)
                 if data[5:7] == bytes([RECORD, 1]):
                     found.append(Manifest(data, name, self.keys, self.writers, self.floor))
+                elif data[5:7] == bytes([RECORD, DAMAGE]):
+                    self.damage_note(data, f"snapshots/{name}")
         return sorted(found, key=lambda m: (m.time, m.name))
+
+    def damage_note(self, data, what):
+        """§8: it says nothing to who only reads; but it must be what it claims to be."""
+        f = Fields(data, what)
+        f.header(RECORD, (DAMAGE,))
+        repository, signer, number, _ = f.unpack("16s32sQq")
+        need(repository == self.keys.repository and number > 0 and
+             (signer in self.writers or signer == self.keys.g_public),
+             f"{what}: of another repository, without a number, or of an unknown signer")
+        check_signature(data, b"damage", signer, what)
+        m, m_length, domain = Manifest.part(f, self.keys, TO_M)
+        r, _, same_domain = Manifest.part(f, self.keys, TO_R)
+        places = m.many("I", lambda: m.unpack("32sB32s"), same)
+        need(places and len(places) <= MAX_PLACES and domain == same_domain and
+             f.at + 64 == len(data) and all(1 <= kind <= 5 for _, kind, _ in places) and
+             m_length == max(512, 1 << (m.at + 16 - 1).bit_length()) and
+             len(data) == bucket(f.at - len(r.data) + 64, self.floor), f"{what}: wrong parts")
+        m.end(padding=True), r.end(padding=True)
 
     def record(self, pack, e):
         """Opens one record; what it gives is what its id names."""
