@@ -465,6 +465,7 @@ methods() {
 		        for part in chunk[:at], chunk[:at] + bytes([chunk[at] ^ 1 << at % 8]) + chunk[at + 1:]:
 		            assert refused(data[:n] + [part] + data[n + 1:], layout), f'byte {at} of chunk {n}'
 	PYTHON
+}
 
 @test "damage notes: verified, and no backups; a foreign one is refused" {
 	nightjar -q init --key-file "$WORK/key"
