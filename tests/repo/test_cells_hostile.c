@@ -167,11 +167,48 @@ static void pages_share_a_bad_child(void **state)
 	round_trip_is_fair(&m);
 }
 
+/* A first leaf without cells that names that many runs of one overflow page each, in an image of so many pages. */
+static int decode_runs(uint8_t runs, uint32_t pages)
+{
+	struct image m = image_new(pages);
+	uint8_t layout[1 + BTREE_HEAD_BYTES + 64], *back = malloc((size_t)pages * PAGE);
+	struct cellbox_chunk chunk = {.bytes = layout};
+	struct cellbox box = {.chunks = {[CELLS_LAYOUT] = &chunk}, .count = {[CELLS_LAYOUT] = 1}};
+	/* A table; flags of count and chain; no cell. */
+	const uint8_t tree[] = {1, 0x89, 1, 0, runs};
+	struct err err = {0};
+	int rc;
+
+	assert_non_null(back);
+	layout[chunk.len++] = 1;
+	memcpy(layout + chunk.len, m.bytes, BTREE_HEAD_BYTES);
+	chunk.len += BTREE_HEAD_BYTES;
+	memcpy(layout + chunk.len, tree, sizeof(tree));
+	chunk.len += sizeof(tree);
+	for (uint8_t i = 0; i < runs; i++) {
+		layout[chunk.len++] = 0;
+		layout[chunk.len++] = 1;
+	}
+	layout[chunk.len++] = 0; /* raw pages */
+	rc = cellbox_decode(&box, back, (size_t)pages * PAGE, &err);
+	free(back);
+	free(m.bytes);
+	return rc;
+}
+
+static void runs_are_no_more_than_pages(void **state)
+{
+	(void)state;
+	assert_int_equal(decode_runs(4, 4), 0);
+	assert_int_equal(decode_runs(5, 4), -ERR_DAMAGED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(leaves_share_a_broken_chain),
 	    cmocka_unit_test(pages_share_a_bad_child),
+	    cmocka_unit_test(runs_are_no_more_than_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
