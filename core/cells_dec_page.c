@@ -59,7 +59,9 @@ int dec_level_get(struct dec *d, unsigned depth, struct dec_level **out, struct 
 static int run_add(struct dec *d, struct dec_level *l, uint64_t first, uint64_t count,
 		   struct err *err)
 {
-	if (first < 1 || count < 1 || first > UINT32_MAX || count > UINT32_MAX)
+	/* No two have a page in common; what they say else would be memory without bound. */
+	if (first < 1 || count < 1 || first > UINT32_MAX || count > UINT32_MAX ||
+	    l->run_count >= d->g.page_count)
 		return dec_damaged(d, "overflow pages lie outside of the image", err);
 	if (l->run_count == l->run_cap) {
 		size_t cap = l->run_cap ? l->run_cap * 2 : 16;

@@ -31,6 +31,7 @@ struct enc {
 	struct btree_geom g;
 	uint8_t head[BTREE_HEAD_BYTES];
 	uint8_t *claimed; /* a bit a page */
+	uint64_t vain;    /* pages that were read and then refused, with their overflow pages */
 	struct cells_cut *cut;
 	struct layout_writer layout;
 	struct enc_level *levels[BTREE_DEPTH];

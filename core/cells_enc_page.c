@@ -6,6 +6,10 @@
 
 #include "core/limits.h"
 
+/* So many pages are read in vain, and as many times what the image has; then every page is refused unread. */
+#define VAIN_LEAST 1024
+#define VAIN_IMAGES 2
+
 bool enc_is_claimed(const struct enc *e, uint64_t page)
 {
 	return e->claimed[(page - 1) / 8] >> ((page - 1) % 8) & 1;
@@ -122,7 +126,6 @@ static int chains_claim(struct enc *e, struct enc_level *l, uint8_t type, struct
 {
 	int r = 0;
 
-	l->chain_count = 0;
 	for (uint32_t i = 0; !r && i < l->count; i++) {
 		if (l->cells[i].overflow || l->cells[i].local < l->cells[i].payload)
 			r = chain_claim(e, l, &l->cells[i], type, err);
@@ -244,23 +247,35 @@ int enc_put_cell(struct enc *e, struct enc_level *l, const struct btree_cell *c,
 	return r;
 }
 
+/*
+ * What is refused is free to be asked for again. Of an image that was made so that every page leads to the same long broken chain, that
+ * would take the square of its pages.
+ */
+static bool gives_up(const struct enc *e)
+{
+	return e->vain > VAIN_LEAST + VAIN_IMAGES * e->g.page_count;
+}
+
 int enc_page_take(struct enc *e, uint64_t number, unsigned depth, struct enc_level **out,
 		  struct err *err)
 {
 	struct enc_level *l;
 	int r;
 
-	if (depth >= BTREE_DEPTH || !claim(e, number))
+	if (depth >= BTREE_DEPTH || gives_up(e) || !claim(e, number))
 		return 1;
 	r = level_get(e, depth, &l, err);
 	if (!r)
 		r = enc_read_page(e, number, l->page, e->g.page_bytes, err);
-	if (!r)
-		r = page_parse(e, l, number)
-			? chains_claim(e, l, l->page[btree_header_at(number)], err)
-			: 1;
-	if (r == 1)
+	if (r)
+		return r;
+	l->chain_count = 0;
+	r = page_parse(e, l, number) ? chains_claim(e, l, l->page[btree_header_at(number)], err)
+				     : 1;
+	if (r == 1) {
 		unclaim(e, number);
+		e->vain += 1 + l->chain_count;
+	}
 	*out = l;
 	return r;
 }

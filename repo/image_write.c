@@ -27,7 +27,8 @@ struct image_writer {
 	bool holding;
 	uint64_t held_key;
 	size_t held_at; /* the chunk of before that begins as the held one does, or NO_CHUNK */
-	size_t guess;   /* the chunk of before that is expected where none begins alike */
+	/* Where the held chunk lay in before, if none begins alike: in this chunk, so many bytes from its beginning. */
+	size_t guess, guess_skip;
 	struct layout_chunk *layout;
 	size_t layout_count, layout_cap;
 };
@@ -90,16 +91,51 @@ static void add_base(const struct image_map *before, size_t at, size_t end, stru
 	b->ids[b->count++] = before->chunks[at].id;
 }
 
+/* How many of the len bytes behind the first skip ones a chunk has. */
+static size_t overlap(size_t bytes, size_t skip, size_t len)
+{
+	return skip >= bytes ? 0 : bytes - skip < len ? bytes - skip : len;
+}
+
+/*
+ * Where no chunk begins as before, such as in a table that has another name now, the same bytes still follow one another: those
+ * of before that lie where this one does, the one that has most of it first.
+ */
+static void add_covering(const struct image_writer *w, struct bases *b)
+{
+	size_t end = w->before ? w->before->data_count : 0, best = end, most = 0;
+	size_t skip = w->guess_skip, left = w->held.len;
+
+	for (size_t at = w->guess; at < end && left; at++, skip = 0) {
+		size_t share = overlap(w->before->chunks[at].bytes, skip, left);
+
+		if (share > most) {
+			most = share;
+			best = at;
+		}
+		left -= share;
+	}
+	add_base(w->before, best, end, b);
+	left = w->held.len;
+	skip = w->guess_skip;
+	for (size_t at = w->guess; at < end && left && b->count < LIMIT_BASES; at++, skip = 0) {
+		add_base(w->before, at, end, b);
+		left -= overlap(w->before->chunks[at].bytes, skip, left);
+	}
+	if (w->guess > 0)
+		add_base(w->before, w->guess - 1, end, b);
+}
+
 /*
  * Chunks keep their order, so what a chunk was lies at the one of before that begins alike, and, where the next one
  * does not begin alike, at those up to where it is.
  */
 static void choose_bases(const struct image_writer *w, size_t next_at, struct bases *b)
 {
-	size_t at = w->held_at == NO_CHUNK ? w->guess : w->held_at;
+	size_t at = w->held_at;
 	size_t end = w->before ? w->before->data_count : 0;
 
-	if (w->held_at != NO_CHUNK) {
+	if (at != NO_CHUNK) {
 		add_base(w->before, at, end, b);
 		if (next_at == at + 1)
 			return;
@@ -113,9 +149,21 @@ static void choose_bases(const struct image_writer *w, size_t next_at, struct ba
 		if (next_at > 1)
 			add_base(w->before, next_at - 2, end, b);
 	}
-	add_base(w->before, at, end, b);
-	if (at > 0)
-		add_base(w->before, at - 1, end, b);
+	add_covering(w, b);
+}
+
+/* The held chunk is passed by: what follows it lay as many bytes further on. */
+static void pass_by(struct image_writer *w)
+{
+	size_t end = w->before ? w->before->data_count : 0;
+
+	if (w->held_at != NO_CHUNK) {
+		w->guess = w->held_at;
+		w->guess_skip = 0;
+	}
+	w->guess_skip += w->held.len;
+	while (w->guess < end && w->guess_skip >= w->before->chunks[w->guess].bytes)
+		w->guess_skip -= w->before->chunks[w->guess++].bytes;
 }
 
 static int store(struct image_writer *w, const struct bases *b, const void *bytes, size_t len,
@@ -137,7 +185,7 @@ static int release(struct image_writer *w, size_t next_at, struct err *err)
 	r = store(w, &b, w->held.data, w->held.len, &id, err);
 	if (!r)
 		r = content_writer_chunk(w->writer, &id, w->held.len, w->held_key, err);
-	w->guess = (w->held_at == NO_CHUNK ? w->guess : w->held_at) + 1;
+	pass_by(w);
 	w->holding = false;
 	return r;
 }

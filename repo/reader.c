@@ -112,8 +112,9 @@ static int slot_key(struct reader *reader, uint32_t pack, uint16_t slot, const u
 	return 0;
 }
 
-/* Says which chunk of which pack an error is about: check and the operator ask for both. */
-static int name_place(const struct reader *reader, const struct index_place *place, struct err *err)
+/* Says which chunk (told: the error does already) of which pack an error is about: check and the operator ask for both. */
+static int name_place(const struct reader *reader, const struct index_place *place, bool told,
+		      struct err *err)
 {
 	char path[STORE_PATH_CHARS], hex[ID_HEX_CHARS + 1];
 
@@ -122,6 +123,8 @@ static int name_place(const struct reader *reader, const struct index_place *pla
 	if (err->code == ERR_MISSING)
 		return err_set(err, ERR_MISSING, "%s/%s: the pack is missing (it holds chunk %.*s)",
 			       reader->repo->store->location, path, ID_SHORT_CHARS, hex);
+	if (told)
+		return err_prefix(err, "%s/%s", reader->repo->store->location, path);
 	return err_prefix(err, "%s/%s: chunk %.*s", reader->repo->store->location, path,
 			  ID_SHORT_CHARS, hex);
 }
@@ -225,6 +228,7 @@ static int read_place(struct reader *reader, uint32_t at, bool keep, bool verify
 	const struct index_place place = reader->index->places[at];
 	struct buf bases = {0};
 	size_t before = out->len;
+	bool told;
 	int r = 0;
 
 	/* Counted before anything is tried: also what leads nowhere must end. */
@@ -235,6 +239,7 @@ static int read_place(struct reader *reader, uint32_t at, bool keep, bool verify
 	/* After the bases: they are read through the same buffer. */
 	if (!r)
 		r = read_sealed(reader, &place, err);
+	told = !r;
 	if (!r)
 		r = open_record(reader, &place, verify, (struct span){bases.data, bases.len},
 				reader->sealed.data, reader->sealed.len, out, err);
@@ -245,7 +250,7 @@ static int read_place(struct reader *reader, uint32_t at, bool keep, bool verify
 			      out->len - before);
 	if (r > 0)
 		return -err->code; /* which names another place */
-	return r ? name_place(reader, &place, err) : 0;
+	return r ? name_place(reader, &place, told, err) : 0;
 }
 
 static int no_place(const struct id *id, struct err *err)

@@ -423,6 +423,27 @@ static void test_lost_base_heals(void **state)
 	assert_reads(c, &ids[1], 1, 1);
 }
 
+/* The error names the chunk, and once. */
+static void assert_told_once(struct repo_case *c, const struct id *id)
+{
+	struct index *index = repo_case_index(c);
+	struct reader *reader = NULL;
+	struct buf got = {0};
+	char hex[ID_HEX_CHARS + 1], *at;
+
+	id_hex(id, hex);
+	hex[ID_SHORT_CHARS] = '\0';
+	MUST(reader_new(c->repo, index, &reader, &c->err), &c->err);
+	MUST_FAIL(reader_get(reader, CHUNK_DATA, id, &got, &c->err), ERR_DAMAGED, &c->err);
+	at = strstr(c->err.text, "chunk ");
+	assert_non_null(at);
+	assert_memory_equal(at + 6, hex, ID_SHORT_CHARS);
+	assert_null(strstr(at + 1, "chunk "));
+	reader_free(reader);
+	index_free(index);
+	buf_free(&got);
+}
+
 /* Bytes that rot unnoticed: the base does not read, and the chunk is stored full. */
 static void test_unreadable_base(void **state)
 {
@@ -439,6 +460,7 @@ static void test_unreadable_base(void **state)
 	assert_int_equal(stats.chunks_new, 1);
 	assert_int_equal(stats.deltas, 0);
 	assert_reads(c, &second, 1, 1);
+	assert_told_once(c, &first);
 }
 
 /* --- where bases come from --- */
