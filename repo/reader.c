@@ -7,7 +7,8 @@
 
 #include "repo/plainpool.h"
 
-#define KEY_CACHE 512 /* slot keys kept: of the packs of half a year of nights. Each costs a multiplication on a curve */
+#define KEY_CACHE                                                                                  \
+	512 /* slot keys kept: of the packs of half a year of nights. Each costs a multiplication on a curve */
 #define POOL_BYTES ((size_t)4 << 20)
 
 struct cached_key {
