@@ -90,7 +90,7 @@ int paths_cache(const struct options_global *global, char **out_path, struct err
 
 	if (r == -ERR_NOMEM || r == -ERR_USAGE)
 		return r;
-	return r ? err_set(err, err->code,
+	return r ? err_set(err, (enum err_code)err->code,
 			   "the cache: %s; --cache-dir or NIGHTJAR_CACHE_DIR names another place",
 			   err->text)
 		 : 0;

@@ -110,11 +110,12 @@ static void keeps_shapes_and_extents(void **state)
 	struct filescache *c = cache_box_open(b);
 	struct chunk_ref refs[2] = {{.kind = CHUNK_LIST}, {.kind = CHUNK_LIST}};
 	struct entry_extent extents[3] = {{0, 10}, {100, 1}, {UINT64_C(1) << 40, 4096}};
-	struct filescache_file f = {.size = UINT64_C(1) << 41,
-				    .content = {SHAPE_LIST, refs, 2, 4107},
-				    .extents = extents,
-				    .extent_count = 3,
-				    .has_xattrs = true};
+	struct filescache_file f = {
+	    .size = UINT64_C(1) << 41,
+	    .content = {.shape = SHAPE_LIST, .children = refs, .child_count = 2, .bytes = 4107},
+	    .extents = extents,
+	    .extent_count = 3,
+	    .has_xattrs = true};
 	struct filescache_file got = {0};
 	struct stat st = cache_box_stat(9);
 
