@@ -115,6 +115,9 @@ all_nights() { # SET
 		case $night in 14 | 60 | "$nights") averages+=$(average "$night")$'\n' ;; esac
 	done
 	last=$manifest
+	# A state is believed only when it was two seconds old at the last look: once to note it, once to find it again.
+	sleep 3
+	backup
 	backup
 	row_of unchanged
 }
