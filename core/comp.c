@@ -69,8 +69,8 @@ void comp_free(struct comp *c)
  * The full bound is reserved although more than len is thrown away: with less room zstd gives up a few bytes
  * before it would have to, and the choice between plain and compressed would depend on that.
  */
-int comp_put(struct comp *c, const void *plain, size_t len, struct buf *out, uint8_t *out_codec,
-	     struct err *err)
+int comp_put(struct comp *c, int level, const void *plain, size_t len, struct buf *out,
+	     uint8_t *out_codec, struct err *err)
 {
 	size_t bound = ZSTD_compressBound(len), before = out->len, made;
 	uint8_t *at;
@@ -79,6 +79,8 @@ int comp_put(struct comp *c, const void *plain, size_t len, struct buf *out, uin
 		return err_set(err, ERR_LIMIT, "a chunk of %zu bytes is too large", len);
 	at = buf_extend(out, bound);
 	if (!at)
+		return err_nomem(err);
+	if (!set(c, ZSTD_c_compressionLevel, level ? level : c->level))
 		return err_nomem(err);
 	made = ZSTD_compress2(c->cctx, at, bound, plain, len);
 	out->len = before;

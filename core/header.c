@@ -78,6 +78,13 @@ uint64_t padme_bytes(uint64_t n)
 	return (n + unit - 1) / unit * unit;
 }
 
+uint64_t bucket_fine_bytes(uint64_t n, unsigned floor_log2)
+{
+	uint64_t least = (uint64_t)1 << floor_log2;
+
+	return n <= least ? least : padme_bytes(n);
+}
+
 uint64_t bucket_bytes(uint64_t n, unsigned floor_log2)
 {
 	uint64_t least = (uint64_t)1 << floor_log2;

@@ -35,5 +35,7 @@ uint8_t header_type(const void *bytes, size_t len);
 uint64_t bucket_bytes(uint64_t n, unsigned floor_log2);
 /* Padmé alone (§2), which gives away a little more than buckets do. n 16…2^40. */
 uint64_t padme_bytes(uint64_t n);
+/* The same, at least 2^floor_log2: for what another length in clear tells as finely already. n up to 2^40. */
+uint64_t bucket_fine_bytes(uint64_t n, unsigned floor_log2);
 
 #endif

@@ -117,7 +117,7 @@ static int put_sorted(const struct indexseg_pack *packs, size_t count, struct bu
 /* Zeros up to where the whole object is a bucket. */
 static int pad(struct buf *body, unsigned floor_log2, struct err *err)
 {
-	uint64_t whole = bucket_bytes(AROUND_BYTES + body->len, floor_log2);
+	uint64_t whole = bucket_fine_bytes(AROUND_BYTES + body->len, floor_log2);
 
 	if (whole > LIMIT_INDEX_BYTES)
 		return err_set(err, ERR_LIMIT, "an index segment of %llu bytes is too large",
@@ -234,7 +234,7 @@ static int front_get(const struct keys *keys, const uint8_t *bytes, size_t len,
 		return err_set(err, ERR_DAMAGED, "an index segment of unknown kind %d", seg->kind);
 	if (len > LIMIT_INDEX_BYTES)
 		return err_set(err, ERR_LIMIT, "an index segment of %zu bytes is too large", len);
-	if (len < AROUND_BYTES || bucket_bytes(len, 12) != len)
+	if (len < AROUND_BYTES || bucket_fine_bytes(len, 12) != len)
 		return err_set(err, ERR_DAMAGED, "an index segment is cut short");
 	rd_copy(&r, repo, sizeof(repo));
 	rd_copy(&r, seg->signer, sizeof(seg->signer));

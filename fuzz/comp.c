@@ -34,7 +34,7 @@ static void check_round_trip(struct comp *c, const uint8_t *data, size_t size)
 	struct err err = {0};
 	uint8_t codec;
 
-	if (comp_put(c, data, size, &packed, &codec, &err) == 0) {
+	if (comp_put(c, 0, data, size, &packed, &codec, &err) == 0) {
 		if (packed.len > size ||
 		    comp_get(c, codec, packed.data, packed.len, size, &out, &err) != 0 ||
 		    out.len != size || (size && memcmp(out.data, data, size) != 0))

@@ -148,7 +148,7 @@ static int keep_old(void *arg, enum cells_stream stream, uint64_t key, const voi
 	r = record_id(&b->domain, CHUNK_DATA, bytes, len, &o->id, err);
 	buf_reset(&b->job.compressed);
 	if (!r)
-		r = comp_put(b->comp, bytes, len, &b->job.compressed, &codec, err);
+		r = comp_put(b->comp, 0, bytes, len, &b->job.compressed, &codec, err);
 	o->stored = (uint32_t)b->job.compressed.len + SEAL_TAG_BYTES;
 	if (!r && fwrite(bytes, 1, len, b->bytes) != len)
 		r = failed(b, "a temporary file");

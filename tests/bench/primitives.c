@@ -90,7 +90,7 @@ static int do_zstd(struct bench *b, int level, const uint8_t *p, size_t len)
 	uint8_t codec;
 
 	buf_reset(&b->out);
-	return comp_put(b->comp[level], p, len, &b->out, &codec, &b->err);
+	return comp_put(b->comp[level], 0, p, len, &b->out, &codec, &b->err);
 }
 
 static int do_zstd1(struct bench *b, const uint8_t *p, size_t len)
@@ -114,7 +114,7 @@ static int do_unzstd(struct bench *b, const uint8_t *p, size_t len)
 	if (len < PIECE_BYTES)
 		return 0;
 	if (b->packed.len == 0) {
-		rc = comp_put(b->comp[3], middle, PIECE_BYTES, &b->packed, &codec, &b->err);
+		rc = comp_put(b->comp[3], 0, middle, PIECE_BYTES, &b->packed, &codec, &b->err);
 		if (rc)
 			return rc;
 		if (codec != CODEC_ZSTD)

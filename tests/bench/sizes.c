@@ -83,7 +83,7 @@ static int pieces_of(FILE *f, uint8_t *piece, struct err *err)
 
 	while (!r && (len = fread(piece, 1, PIECE_BYTES, f)) > 0) {
 		buf_reset(&out);
-		r = comp_put(comp, piece, len, &out, &codec, err);
+		r = comp_put(comp, 0, piece, len, &out, &codec, err);
 		total += out.len;
 	}
 	if (!r && ferror(f))

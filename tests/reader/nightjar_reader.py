@@ -426,7 +426,8 @@ def packs_from_index(data, what, keys, writers, floor):
         return Pack(name.hex(), length, slots, floor, body)
 
     packs = body.many("I", one, lambda pack: pack.name)
-    need(len(data) == bucket(f.at + body.at + 16 + 64, floor), f"{what}: wrong length")
+    end = f.at + body.at + 16 + 64
+    need(len(data) == (padme(end) if end > 1 << floor else 1 << floor), f"{what}: wrong length")
     body.end(padding=True)
     return packs
 

@@ -192,8 +192,10 @@ static void assert_object(struct store *s, enum store_type type, const struct id
 		fail_msg("%s is not named by its bytes", path);
 	if (bytes.len < HEADER_BYTES || memcmp(bytes.data, "njar\1", 5) != 0)
 		fail_msg("%s has no header", path);
-	if (type != STORE_KEYS && bucket_bytes(bytes.len, 12) != bytes.len)
+	if (type != STORE_KEYS && type != STORE_INDEX && bucket_bytes(bytes.len, 12) != bytes.len)
 		fail_msg("%s: %zu bytes are no bucket", path, bytes.len);
+	if (type == STORE_INDEX && bucket_fine_bytes(bytes.len, 12) != bytes.len)
+		fail_msg("%s: %zu bytes are not padded", path, bytes.len);
 	buf_free(&bytes);
 }
 

@@ -84,7 +84,7 @@ static void compress(struct repo_case *c, struct comp *comp, const struct versio
 				    strlen(rec->plain), out, &c->err),
 		     &c->err);
 	} else {
-		MUST(comp_put(comp, rec->plain, strlen(rec->plain), out, &info->codec, &c->err),
+		MUST(comp_put(comp, 0, rec->plain, strlen(rec->plain), out, &info->codec, &c->err),
 		     &c->err);
 	}
 	if (rec->bad)

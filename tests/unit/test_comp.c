@@ -47,7 +47,7 @@ static void round_trip(const void *plain, size_t len, uint8_t codec)
 
 	buf_put(&packed, "front", 5);
 	buf_put(&back, "front", 5);
-	assert_int_equal(comp_put(comp, plain, len, &packed, &made, &err), 0);
+	assert_int_equal(comp_put(comp, 0, plain, len, &packed, &made, &err), 0);
 	assert_int_equal(made, codec);
 	assert_memory_equal(packed.data, "front", 5);
 	if (codec == CODEC_ZSTD)
@@ -93,7 +93,7 @@ static void frames_announce_nothing(void **state)
 
 	(void)state;
 	put_text(&text, 10000);
-	assert_int_equal(comp_put(comp, text.data, text.len, &packed, &codec, &err), 0);
+	assert_int_equal(comp_put(comp, 0, text.data, text.len, &packed, &codec, &err), 0);
 	assert_memory_equal(packed.data, "\x28\xb5\x2f\xfd\x00", 5);
 	assert_true(ZSTD_getFrameContentSize(packed.data, packed.len) == ZSTD_CONTENTSIZE_UNKNOWN);
 	buf_free(&text);
@@ -144,7 +144,7 @@ static void damage_is_refused(void **state)
 
 	(void)state;
 	put_text(&text, 3000);
-	assert_int_equal(comp_put(comp, text.data, text.len, &packed, &codec, &err), 0);
+	assert_int_equal(comp_put(comp, 0, text.data, text.len, &packed, &codec, &err), 0);
 	for (size_t len = 0; len < packed.len; len++)
 		refuse(CODEC_ZSTD, packed.data, len, text.len);
 	refuse(CODEC_ZSTD, packed.data, packed.len, text.len - 1);
@@ -178,7 +178,7 @@ static void flipped_bits_do_no_harm(void **state)
 
 	(void)state;
 	put_text(&text, 3000);
-	assert_int_equal(comp_put(comp, text.data, text.len, &packed, &codec, &err), 0);
+	assert_int_equal(comp_put(comp, 0, text.data, text.len, &packed, &codec, &err), 0);
 	for (size_t bit = 0; bit < packed.len * 8; bit++) {
 		packed.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
 		buf_reset(&out);
@@ -228,7 +228,7 @@ static void levels_and_lengths_are_bounded(void **state)
 	assert_int_equal(comp_new(-1, &other, &err), -ERR_USAGE);
 	assert_int_equal(comp_new(20, &other, &err), -ERR_USAGE);
 	assert_null(other);
-	assert_int_equal(comp_put(comp, big, (size_t)LIMIT_CHUNK_BYTES + 1, &out, &codec, &err),
+	assert_int_equal(comp_put(comp, 0, big, (size_t)LIMIT_CHUNK_BYTES + 1, &out, &codec, &err),
 			 -ERR_LIMIT);
 	assert_int_equal(out.len, 0);
 	assert_int_equal(comp_new(19, &other, &err), 0);
@@ -350,7 +350,7 @@ static void deltas_depend_on_nothing_else(void **state)
 		comp_free(fresh);
 		assert_int_equal(comp_new(0, &fresh, &err), 0);
 		buf_reset(&plain[1]);
-		assert_int_equal(comp_put(fresh, large.data, large.len, &plain[1], &codec, &err),
+		assert_int_equal(comp_put(fresh, 0, large.data, large.len, &plain[1], &codec, &err),
 				 0);
 		comp_free(fresh);
 		put_rows(&noise, 1 + n * n * 4000, (unsigned)n);
@@ -358,7 +358,8 @@ static void deltas_depend_on_nothing_else(void **state)
 		buf_free(&made);
 		delta[0] = delta_of(comp, &old, &now);
 		buf_reset(&plain[0]);
-		assert_int_equal(comp_put(comp, large.data, large.len, &plain[0], &codec, &err), 0);
+		assert_int_equal(comp_put(comp, 0, large.data, large.len, &plain[0], &codec, &err),
+				 0);
 		assert_int_equal(plain[0].len, plain[1].len);
 		assert_memory_equal(plain[0].data, plain[1].data, plain[0].len);
 		assert_int_equal(delta[0].len, delta[1].len);

@@ -109,6 +109,21 @@ static void buckets(void **state)
 	buf_free(&b);
 }
 
+static void the_finer_ones_keep_the_floor_and_waste_little(void **state)
+{
+	(void)state;
+	assert_int_equal(bucket_fine_bytes(0, 12), 4096);
+	assert_int_equal(bucket_fine_bytes(4097, 12), 4096 + 256);
+	assert_int_equal(bucket_fine_bytes(4097, 14), 1 << 14);
+	for (uint64_t n = 1; n < (uint64_t)1 << 34; n += 1 + n / 97) {
+		uint64_t got = bucket_fine_bytes(n, 12);
+
+		assert_true(got >= n && (got == 4096 || got - n <= n / 16));
+		assert_true(got <= bucket_bytes(n, 12));
+		assert_int_equal(bucket_fine_bytes(got, 12), got);
+	}
+}
+
 static void buckets_never_shrink_and_waste_little(void **state)
 {
 	uint64_t last = 0;
@@ -132,6 +147,7 @@ int main(void)
 	    cmocka_unit_test(tells_newer_from_damaged),
 	    cmocka_unit_test(names_every_type),
 	    cmocka_unit_test(buckets),
+	    cmocka_unit_test(the_finer_ones_keep_the_floor_and_waste_little),
 	    cmocka_unit_test(buckets_never_shrink_and_waste_little),
 	};
 

@@ -56,7 +56,7 @@ static void add(struct pack_builder *b, size_t n, uint8_t kind)
 	struct err err = {0};
 
 	assert_int_equal(record_id(domain, kind, plain.data, plain.len, &info.id, &err), 0);
-	assert_int_equal(comp_put(comp, plain.data, plain.len, &packed, &info.codec, &err), 0);
+	assert_int_equal(comp_put(comp, 0, plain.data, plain.len, &packed, &info.codec, &err), 0);
 	assert_int_equal(pack_builder_add(b, &info, packed.data, packed.len, &err), 0);
 	buf_free(&plain);
 	buf_free(&packed);

@@ -46,7 +46,7 @@ static struct record_info make(uint8_t kind, uint32_t counter, struct buf *out)
 	struct err err = {0};
 
 	assert_int_equal(record_id(domain, kind, text, sizeof(text), &info.id, &err), 0);
-	assert_int_equal(comp_put(comp, text, sizeof(text), &packed, &info.codec, &err), 0);
+	assert_int_equal(comp_put(comp, 0, text, sizeof(text), &packed, &info.codec, &err), 0);
 	assert_int_equal(
 	    record_seal(slot_key, counter, keys->repo, &info, packed.data, packed.len, out, &err),
 	    0);

@@ -224,7 +224,7 @@ def make_segment(pack, body, table):
         eph_secret) == 0
     segment += nonce + wrapped + eph_public + boxed.raw
     around = len(segment) + 16 + 64
-    packs += bytes(bucket(around + len(packs)) - around - len(packs))
+    packs += bytes(max(4096, padme(around + len(packs))) - around - len(packs))
     segment += aead(key, counted(0), segment, packs)
     return segment + signature("index", segment, W_SECRET), packs
 
