@@ -307,20 +307,43 @@ static void read_lowered(struct reading *r)
 	}
 }
 
-/* The winner of the bucket that v[i] is the last of; *out_next: where the bucket before ends, plus one. */
-static size_t bucket_winner(const struct reading *r, enum retention_unit unit, size_t i,
-			    size_t *out_next)
+/* Whether this reading takes a backup's time as it claims it. */
+static bool is_believed(const struct reading *r, size_t i)
+{
+	return r->at_s[i] == seconds_of(r->v[i]->time_ns);
+}
+
+/* The first of the best in a bucket, of all and of those that are believed; the latter may be none (n). */
+struct winners {
+	size_t all, believed;
+};
+
+/* Of the bucket that v[i] is the last of; *out_next: where the bucket before ends, plus one. */
+static struct winners bucket_winners(const struct reading *r, enum retention_unit unit, size_t i,
+				     size_t *out_next)
 {
 	int64_t bucket = retention_bucket(r->policy, unit, r->at_s[i]);
-	size_t winner = i, at = i + 1;
+	struct winners w = {.all = i, .believed = r->n};
+	size_t at = i + 1;
 
 	while (at > 0 && retention_bucket(r->policy, unit, r->at_s[at - 1]) == bucket) {
 		at--;
-		if (r->v[at]->rank <= r->v[winner]->rank)
-			winner = at;
+		if (r->v[at]->rank <= r->v[w.all]->rank)
+			w.all = at;
+		if (is_believed(r, at) &&
+		    (w.believed == r->n || r->v[at]->rank <= r->v[w.believed]->rank))
+			w.believed = at;
 	}
 	*out_next = at;
-	return winner;
+	return w;
+}
+
+/* What was moved here from another date costs nothing its place that is here by its own. */
+static void keep_winners(const struct reading *r, const struct winners *w, uint32_t reason)
+{
+	r->v[w->all]->reasons |= reason;
+	if (w->believed < r->n)
+		r->v[w->believed]->reasons |= reason;
 }
 
 /*
@@ -337,15 +360,15 @@ static void apply_unit(const struct reading *r, enum retention_unit unit)
 	if (span->given && !span->unlimited)
 		first =
 		    retention_bucket(r->policy, unit, retention_before(r->policy, span, latest));
-	for (size_t next = r->n, i; next > 0;) {
-		i = next - 1;
-		size_t winner = bucket_winner(r, unit, i, &next);
+	for (size_t next = r->n; next > 0;) {
+		size_t last = next - 1;
+		struct winners w = bucket_winners(r, unit, last, &next);
 
 		if (left != 0)
-			r->v[winner]->reasons |= RETENTION_KEPT(unit);
+			keep_winners(r, &w, RETENTION_KEPT(unit));
 		left -= left > 0;
-		if (span->given && retention_bucket(r->policy, unit, r->at_s[i]) >= first)
-			r->v[winner]->reasons |= RETENTION_WITHIN(unit);
+		if (span->given && retention_bucket(r->policy, unit, r->at_s[last]) >= first)
+			keep_winners(r, &w, RETENTION_WITHIN(unit));
 	}
 }
 

@@ -6,7 +6,7 @@
  * of their sequences. Times are claims: none counts as later than now, and none as earlier than that of a backup before it, nor - in a second
  * reading - as later than one after it; where both readings differ, what either keeps is kept. So neither an early nor a late date on
  * later junk costs a good backup. In a bucket (an hour, day, week from Monday, month, year of the calendar) the first backup wins, among
- * the best there are: clean before unchecked before failed.
+ * the best there are: clean before unchecked before failed; so does the first among those whose own time is in it.
  *
  * Kept whatever the policy says: the newest of a (writer, group), of a judged set, and the newest whose databases passed their check; what is
  * younger than min_age; what claims a time that is still to come.
