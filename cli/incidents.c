@@ -20,14 +20,14 @@ void incidents_missing(struct cli *cli, const char *database, const char *path, 
 void incidents_alarm(struct incidents *n, struct cli *cli, const char *path, const char *what,
 		     const struct id *manifest)
 {
-	char hex[ID_HEX_CHARS + 1], text[4500];
+	char hex[ID_HEX_CHARS + 1], text[9000];
 	struct err err = {0};
 
 	id_hex(manifest, hex);
 	(void)snprintf(text, sizeof(text),
-		       "ALARM: %s, though files in its folder never change; manifest %.*s has the "
-		       "old one: nightjar dump '%.*s:%.4000s' > FILE",
-		       what, ID_SHORT_CHARS, hex, ID_SHORT_CHARS, hex, path);
+		       "ALARM: %.4000s %s, though files in its folder never change; manifest %.*s "
+		       "has the old one: nightjar dump '%.*s:%.4000s' > FILE",
+		       path, what, ID_SHORT_CHARS, hex, ID_SHORT_CHARS, hex, path);
 	out_error(&cli->out, "immutable", path, text);
 	if (n->incomplete || n->alarms.count >= INCIDENTS_ALARMS * 3)
 		return;

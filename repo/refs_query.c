@@ -1,7 +1,5 @@
 #include "repo/refs_query.h"
 
-#include <string.h>
-
 #include "repo/dbconn.h"
 #include "repo/pagevfs.h"
 
@@ -61,6 +59,12 @@ static int authorize(void *arg, int action, const char *first, const char *secon
 									       : SQLITE_OK;
 	case SQLITE_PRAGMA:
 		return !second && one_of(first, reading, 2) ? SQLITE_OK : SQLITE_DENY;
+	case SQLITE_UPDATE:
+		/*
+		 * How SQLite parses the columns that a module of full-text search declares; nothing is written. As a
+		 * query it is refused all the same: the schema cannot be modified.
+		 */
+		return sqlite3_stricmp(first, "sqlite_master") == 0 ? SQLITE_OK : SQLITE_DENY;
 	default:
 		return SQLITE_DENY;
 	}
