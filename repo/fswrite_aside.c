@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "repo/fsread.h"
+
 #define NAMES 4u
 #define NUMBERS_MOST 10000u
 
@@ -26,6 +28,8 @@ struct set {
 	struct fsw_place *place;
 	char *from[NAMES], *to[NAMES];
 	bool there[NAMES];
+	bool kept[NAMES]; /* it has a name aside already */
+	ino_t inode[NAMES];
 	bool any;
 	bool hot;   /* the -wal or the -journal may say more than the file */
 	bool moved; /* renamed: the file system has no hard links */
@@ -57,11 +61,67 @@ static int set_find(struct set *s, struct fsw_place *place, struct err *err)
 		if (i == DATABASE && S_ISDIR(st.st_mode))
 			return err_set(err, ERR_EXISTS, "%s: a folder is in the way", place->path);
 		s->there[i] = s->any = true;
+		s->inode[i] = st.st_ino;
 		if ((i == WAL || i == JOURNAL) && (!S_ISREG(st.st_mode) || st.st_size > 0))
 			s->hot = true;
 	}
 	return 0;
 }
+
+/* --- what a restore that was killed here left --- */
+
+static ino_t inode_of(const struct set *s, const char *name, size_t len)
+{
+	struct stat st = {0};
+	char *copy = strndup(name, len);
+
+	if (copy && fstatat(s->place->dir->fd, copy, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		st.st_ino = 0;
+	free(copy);
+	return st.st_ino;
+}
+
+/*
+ * A name aside of something that still has its old name, so removing one of the two loses nothing. While the database has its
+ * own, the set aside never came to be; when it has not, it was whole already.
+ */
+static void settle(struct set *s, const char *name, size_t which)
+{
+	size_t base = strlen(name) - strlen(tails[which]);
+	ino_t database = inode_of(s, name, base);
+
+	if (!s->there[DATABASE])
+		s->kept[which] = database != 0;
+	else if (which == DATABASE || database == 0 || database == s->inode[DATABASE])
+		(void)unlinkat(s->place->dir->fd, name, 0);
+}
+
+static int settle_left_over(struct set *s, struct err *err)
+{
+	char **names = NULL, *prefix = NULL;
+	size_t count = 0;
+	int rc;
+
+	if (asprintf(&prefix, "%s" FSW_ASIDE_INFIX, s->place->name) < 0)
+		return err_nomem(err);
+	rc = fs_list(s->place->dir->fd, s->place->path, &names, &count, err);
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		ino_t inode;
+
+		if (strncmp(names[i], prefix, strlen(prefix)) != 0)
+			continue;
+		inode = inode_of(s, names[i], strlen(names[i]));
+		for (size_t j = 0; j < NAMES; j++) {
+			if (s->there[j] && inode == s->inode[j])
+				settle(s, names[i], j);
+		}
+	}
+	free(names);
+	free(prefix);
+	return rc;
+}
+
+/* --- names --- */
 
 static int name_set(struct set *s, const char *stamp, unsigned number, struct err *err)
 {
@@ -97,7 +157,7 @@ static int keep_all(const struct set *s)
 	size_t i;
 
 	for (i = 0; i < NAMES && errnum == 0; i++) {
-		if (!s->there[i])
+		if (!s->there[i] || s->kept[i])
 			continue;
 		if (s->moved)
 			errnum = fsw_rename_new(fd, s->from[i], s->to[i]);
@@ -107,7 +167,7 @@ static int keep_all(const struct set *s)
 	if (errnum == 0)
 		return 0;
 	for (i--; i > 0; i--) {
-		if (!s->there[i - 1])
+		if (!s->there[i - 1] || s->kept[i - 1])
 			continue;
 		if (s->moved)
 			(void)fsw_rename_new(fd, s->to[i - 1], s->from[i - 1]);
@@ -165,9 +225,11 @@ static int set_drop(const struct set *s, bool and_database, struct err *err)
 static void tell(struct set *s, struct fsw_aside *out)
 {
 	out->database = s->there[DATABASE];
-	out->wal = s->there[WAL];
-	out->shm = s->there[SHM];
-	out->journal = s->there[JOURNAL];
+	out->wal = s->there[WAL] && !s->kept[WAL];
+	out->shm = s->there[SHM] && !s->kept[SHM];
+	out->journal = s->there[JOURNAL] && !s->kept[JOURNAL];
+	if (!out->database && !out->wal && !out->shm && !out->journal)
+		return;
 	out->name = s->to[DATABASE];
 	s->to[DATABASE] = NULL;
 }
@@ -175,9 +237,12 @@ static void tell(struct set *s, struct fsw_aside *out)
 /* Everything up to the moment at which no name of the set is in use any more, but the database's unless and_database. */
 static int move_set(struct set *s, bool and_database, struct fsw_aside *out, struct err *err)
 {
-	int rc = s->any ? set_keep(s, err) : 0;
+	int rc = s->any ? settle_left_over(s, err) : 0;
 
 	if (rc != 0 || !s->any)
+		return rc;
+	rc = set_keep(s, err);
+	if (rc != 0)
 		return rc;
 	tell(s, out);
 	rc = sync_now(s->place, err);

@@ -107,7 +107,6 @@ static int sink_page(void *arg, uint64_t offset, const void *bytes, size_t len, 
 	struct sink *s = arg;
 	int r = fsw_file_write(s->file, offset, bytes, len, err);
 
-	s->run->result->bytes_written += len;
 	s->untold += len;
 	if (!r && s->untold >= RESTORE_IO_BYTES) {
 		s->untold = 0;
@@ -136,6 +135,7 @@ static int write_image(struct restore_run *run, struct fsw_file *file,
 		r = sha256_final(sink.sha, &digest, err);
 	sha256_free(sink.sha);
 	run->result->bytes += e->size;
+	run->result->bytes_written += e->size;
 	if (!r)
 		r = finish_database(run, file, e, item->path, &digest, err);
 	if (!r && run->options->verify)
@@ -186,8 +186,11 @@ void restore_written(struct restore_run *run, enum restore_action action, struct
 	restore_tell_action(run, action, item->path, item->e);
 	run->result->files++;
 	run->result->databases += entry_is_database(item->e);
-	if (run->options->dry_run)
-		run->result->bytes += content_stored_bytes(item->e);
+	if (!run->options->dry_run)
+		return;
+	run->result->bytes += content_stored_bytes(item->e);
+	if (action == RESTORE_RESTORED)
+		run->result->bytes_written += content_stored_bytes(item->e);
 }
 
 static int write_anew(struct restore_run *run, struct restore_item *item, struct err *err)

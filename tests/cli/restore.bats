@@ -324,6 +324,19 @@ os._exit(0)' "$B/$1" "$2"
 	[ "$(stat -c %i "$B/big")" = "$(stat -c %i "$B/big2")" ]
 }
 
+@test "a program that runs, and what may not be written to, is replaced" {
+	cp "$(command -v bash)" app/prog
+	nightjar -q backup app
+	restore
+	poke "$B/prog" 1000000
+	inode=$(stat -c %i "$B/prog")
+	"$B/prog" -c 'read -r line' < <(sleep 20) 3>&- &
+	restore
+	kill $!
+	cmp app/prog "$B/prog"
+	[ "$(stat -c %i "$B/prog")" != "$inode" ]
+}
+
 @test "sparse files: holes stay holes, what was written into one goes" {
 	truncate -s 50000000 app/sparse
 	printf data | dd of=app/sparse bs=1 seek=30000000 conv=notrunc status=none
