@@ -366,7 +366,7 @@ static int delete_due(struct prune_job *job, bool *out_again, struct err *err)
 	const struct prune_names none = {0};
 	struct prune_names due = {0};
 	struct idset gone = {0};
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, before = job->result->deleted.packs;
 	bool good = true;
 	int r = gather_due(job, &due, &gone, err);
 
@@ -383,7 +383,9 @@ static int delete_due(struct prune_job *job, bool *out_again, struct err *err)
 			r = prune_index(job, &gone, &none, err);
 		if (!r && good)
 			r = delete_packs(job, &due, err);
-		*out_again = !good || job->result->unfinished;
+		/* Where the mark alone takes the hour another one would not help. */
+		*out_again = !good || (job->result->unfinished &&
+				       job->result->deleted.packs > before);
 	}
 	free(due.ids);
 	idset_free(&gone);
