@@ -345,14 +345,22 @@ static int delete_packs(struct prune_job *job, const struct prune_names *due, st
 	return r;
 }
 
-/* Packs that segments name and the store has not, which nobody needs: the survey would have failed otherwise. */
-static int gather_gone(struct prune_job *job, struct idset *gone, struct err *err)
+/*
+ * Packs that segments name and the store has not, which nobody needs: the survey would have failed otherwise. And those that are needed
+ * but no segment names, since one was lost.
+ */
+static int gather_index(struct prune_job *job, struct idset *gone, struct prune_names *unnamed,
+			struct err *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; !r && i < job->liveness.pack_count; i++) {
+		const struct index_pack *pack = &job->index->packs[i];
+
 		if (job->packs[i].fate == PRUNE_GONE)
-			r = idset_add(gone, &job->index->packs[i].name, err);
+			r = idset_add(gone, &pack->name, err);
+		else if (job->packs[i].live_bytes && !pack->named)
+			r = prune_names_add(unnamed, &pack->name, err);
 	}
 	return r;
 }
@@ -363,8 +371,7 @@ static int gather_gone(struct prune_job *job, struct idset *gone, struct err *er
  */
 static int delete_due(struct prune_job *job, bool *out_again, struct err *err)
 {
-	const struct prune_names none = {0};
-	struct prune_names due = {0};
+	struct prune_names due = {0}, unnamed = {0};
 	struct idset gone = {0};
 	uint64_t bytes = 0, before = job->result->deleted.packs;
 	bool good = true;
@@ -378,9 +385,10 @@ static int delete_due(struct prune_job *job, bool *out_again, struct err *err)
 	} else if (!r) {
 		r = verify_heirs(job, &due, &good, err);
 		if (!r)
-			r = gather_gone(job, &gone, err);
-		if (!r && good && (gone.count || job->index->segments.count > SEGMENTS_MANY))
-			r = prune_index(job, &gone, &none, err);
+			r = gather_index(job, &gone, &unnamed, err);
+		if (!r && good &&
+		    (gone.count || unnamed.count || job->index->segments.count > SEGMENTS_MANY))
+			r = prune_index(job, &gone, &unnamed, err);
 		if (!r && good)
 			r = delete_packs(job, &due, err);
 		/* Where the mark alone takes the hour another one would not help. */
@@ -388,6 +396,7 @@ static int delete_due(struct prune_job *job, bool *out_again, struct err *err)
 				       job->result->deleted.packs > before);
 	}
 	free(due.ids);
+	free(unnamed.ids);
 	idset_free(&gone);
 	return r;
 }
