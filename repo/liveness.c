@@ -116,7 +116,8 @@ static void keep_place(struct mark *m, uint32_t at)
 		const struct id *base = &info->bases[i];
 
 		if (!has_live_copy(m, info->kind, base, info->depth))
-			keep_place(m, best_copy(m->index, info->kind, base, info->depth, INDEX_NONE));
+			keep_place(m,
+				   best_copy(m->index, info->kind, base, info->depth, INDEX_NONE));
 	}
 }
 
@@ -126,11 +127,11 @@ static bool opens(struct mark *m, uint32_t at)
 	const struct index_place place = m->index->places[at];
 	struct buf sealed = {0}, plain = {0};
 	struct err ignored = {0};
-	bool ok = store_get_range(reader_repo(m->reader)->store, STORE_DATA,
-				  &m->index->packs[place.pack].name, place.offset,
-				  place.stored_bytes, &sealed, &ignored) == 0 &&
-		  reader_open_place(m->reader, &place, sealed.data, sealed.len, &plain,
-				    &ignored) == 0;
+	bool ok =
+	    store_get_range(reader_repo(m->reader)->store, STORE_DATA,
+			    &m->index->packs[place.pack].name, place.offset, place.stored_bytes,
+			    &sealed, &ignored) == 0 &&
+	    reader_open_place(m->reader, &place, sealed.data, sealed.len, &plain, &ignored) == 0;
 
 	buf_free(&sealed);
 	buf_wipe(&plain);
@@ -201,15 +202,17 @@ static int push_list(struct mark *m, const struct chunk_ref *ref, struct err *er
 	return 0;
 }
 
+#define UNTIL                                                                                      \
+	"; 'nightjar check' names what is lost, and nothing is deleted until that is repaired or " \
+	"the manifest forgotten"
+
 static int is_lost(const struct chunk_ref *ref, struct err *err)
 {
 	char hex[ID_HEX_CHARS + 1];
 
 	id_hex(&ref->id, hex);
-	return err_set(err, ERR_DAMAGED,
-		       "chunk %.*s of it has no whole copy; 'nightjar check' names what is lost, and "
-		       "nothing is deleted until that is repaired or the manifest forgotten",
-		       ID_SHORT_CHARS, hex);
+	return err_set(err, ERR_DAMAGED, "chunk %.*s of it has no whole copy" UNTIL, ID_SHORT_CHARS,
+		       hex);
 }
 
 static int reach(struct mark *m, const struct chunk_ref *ref, struct err *err)
@@ -240,6 +243,9 @@ static int read_list(struct mark *m, const struct chunk_ref *list, struct err *e
 	r = reader_get(m->reader, list->kind, &list->id, &m->bytes, err);
 	if (!r)
 		r = list_get(m->bytes.data, m->bytes.len, &children, &count, err);
+	/* What hangs on it is not known. */
+	if (r == -ERR_MISSING || r == -ERR_DAMAGED)
+		return err_set(err, ERR_DAMAGED, "%s" UNTIL, err->text);
 	for (size_t i = 0; !r && i < count; i++)
 		r = reach(m, &children[i], err);
 	free(children);
@@ -259,8 +265,6 @@ static int walk(struct mark *m, const struct manifest_item *item, struct err *er
 		if (!r && o->progress && o->progress(o->arg) != 0)
 			return err_set(err, ERR_CANCELLED, "interrupted");
 	}
-	if (r == -ERR_MISSING) /* a list: what hangs on it is not known */
-		err->code = ERR_DAMAGED;
 	return r && r != -ERR_NOMEM ? name_manifest(m, m->manifest, err) : r;
 }
 

@@ -59,9 +59,9 @@ static int compare_ids(const void *a, const void *b)
 
 bool prune_in_store(const struct prune_job *job, const struct id *pack, uint64_t *out_bytes)
 {
-	const struct id *found = job->name_count ? bsearch(pack, job->names, job->name_count,
-							   sizeof(*pack), compare_ids)
-						 : NULL;
+	const struct id *found =
+	    job->name_count ? bsearch(pack, job->names, job->name_count, sizeof(*pack), compare_ids)
+			    : NULL;
 
 	if (!found || idset_has(&job->deleted, pack))
 		return false;
@@ -271,8 +271,7 @@ static void find_heirs(const struct prune_job *job, const struct prune_names *du
 			continue;
 		pack = &index->packs[number];
 		for (uint32_t k = 0; k < pack->place_count; k++) {
-			const struct record_info *info =
-			    &index->places[pack->first_place + k].info;
+			const struct record_info *info = &index->places[pack->first_place + k].info;
 
 			for (uint32_t at = index_find(index, info->kind, &info->id);
 			     at != INDEX_NONE; at = index->places[at].next) {
@@ -392,8 +391,8 @@ static int delete_due(struct prune_job *job, bool *out_again, struct err *err)
 		if (!r && good)
 			r = delete_packs(job, &due, err);
 		/* Where the mark alone takes the hour another one would not help. */
-		*out_again = !good || (job->result->unfinished &&
-				       job->result->deleted.packs > before);
+		*out_again =
+		    !good || (job->result->unfinished && job->result->deleted.packs > before);
 	}
 	free(due.ids);
 	free(unnamed.ids);

@@ -10,7 +10,7 @@
 
 /* What is to become of a pack of the index. */
 enum prune_fate {
-	PRUNE_GONE,      /* the store has it no more, or not as it was */
+	PRUNE_GONE, /* the store has it no more, or not as it was */
 	PRUNE_KEEP,
 	PRUNE_CONDEMNED, /* by a record that is there */
 	PRUNE_DEAD,      /* to be condemned */
@@ -67,7 +67,8 @@ int prune_get_pack(struct prune_job *job, const struct id *pack, struct buf *out
 /* Decides the fate of each pack of the survey, and the sums that follow from it. */
 int prune_plan(struct prune_job *job, struct err *err) ERR_UNUSED_WARN;
 /* Packs in data/ that the index does not have, as they do not open, and that no record condemns. */
-int prune_strangers(struct prune_job *job, struct prune_names *out, struct err *err) ERR_UNUSED_WARN;
+int prune_strangers(struct prune_job *job, struct prune_names *out,
+		    struct err *err) ERR_UNUSED_WARN;
 /*
  * By these fates: the names of all packs that are to be condemned now (moved ones included), and of those that are to be watched from
  * now on; counts both.

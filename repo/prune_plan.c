@@ -114,8 +114,7 @@ static enum prune_fate fate_of(const struct prune_job *job, uint32_t number)
 		return PRUNE_CONDEMNED;
 	if (job->packs[number].live_bytes)
 		return PRUNE_KEEP;
-	return all_ended(job, pack) || watched_enough(job, &pack->name) ? PRUNE_DEAD
-									: PRUNE_ORPHAN;
+	return all_ended(job, pack) || watched_enough(job, &pack->name) ? PRUNE_DEAD : PRUNE_ORPHAN;
 }
 
 static bool movable(const struct prune_job *job, size_t number)
@@ -181,8 +180,7 @@ static void take_small(struct prune_job *job, struct budget *b)
 		if (!movable(job, i) || job->index->packs[i].pack_bytes >= SMALL_BYTES)
 			continue;
 		for (size_t k = i; k < packs && small <= SMALL_MOST; k++)
-			small += movable(job, k) &&
-				 job->index->packs[k].pack_bytes < SMALL_BYTES &&
+			small += movable(job, k) && job->index->packs[k].pack_bytes < SMALL_BYTES &&
 				 job->index->packs[k].slots[0].domain == domain;
 		for (size_t k = i; small > SMALL_MOST && k < packs; k++) {
 			if (movable(job, k) && job->index->packs[k].pack_bytes < SMALL_BYTES &&

@@ -127,7 +127,8 @@ static int move_pack(struct repack *rp, uint32_t number, struct err *err)
 static int move_domain(struct repack *rp, size_t packs, uint32_t domain, struct err *err)
 {
 	struct prune_job *job = rp->job;
-	int r = pack_mover_new(job->repo->keys, domain, job->repo->conf.floor_log2, &rp->mover, err);
+	int r =
+	    pack_mover_new(job->repo->keys, domain, job->repo->conf.floor_log2, &rp->mover, err);
 
 	for (size_t i = 0; !r && i < packs; i++) {
 		if (job->packs[i].fate == PRUNE_REPACK &&

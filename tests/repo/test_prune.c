@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "repo/check.h"
 #include "repo/condemned.h"
 #include "tests/support/must.h"
 #include "tests/support/prunebox.h"
@@ -267,7 +268,8 @@ static void nights(struct prunebox *b, unsigned count)
 		(void)snprintf(name, sizeof(name), "n%u", i);
 		prunebox_attach(b, name, 100 + i, 20000 + 30 * i);
 		prunebox_attach(b, "changing", 200 + i, 30000);
-		kit_make(b->db, "UPDATE t SET v = randomblob(100) WHERE id % 50 = abs(random()) % 50");
+		kit_make(b->db,
+			 "UPDATE t SET v = randomblob(100) WHERE id % 50 = abs(random()) % 50");
 		prunebox_night(b);
 	}
 }
@@ -544,6 +546,69 @@ static void test_orphans_are_used(void **state)
 	prunebox_assert_restores(b);
 }
 
+/* --- what a check makes of it --- */
+
+static struct check_result check(struct prunebox *b)
+{
+	const struct check_options options = {0};
+	struct check_result result;
+
+	repo_case_reopen(b->c);
+	MUST(check_run(b->c->repo, &options, &result, b->err), b->err);
+	return result;
+}
+
+static void test_check_tells(void **state)
+{
+	struct prunebox *b = *state;
+	struct condemned c = {0};
+	size_t condemned;
+
+	one_dead_pack(b);
+	prunebox_prune(b);
+	condemned = b->result.condemned.packs;
+	assert_int_equal(check(b).condemned, condemned);
+	assert_int_equal(check(b).damaged, 0);
+	/* The pack goes while a check runs, or its prune was killed before it removed the record. */
+	MUST(condemned_load(b->c->repo, NULL, NULL, &c, b->err), b->err);
+	for (size_t i = 0; i < c.count; i++) {
+		if (c.records[i].c.kind == CONDEMN_PACKS)
+			MUST(
+			    store_remove(b->c->inner, STORE_DATA, &c.records[i].c.packs[0], b->err),
+			    b->err);
+	}
+	assert_int_equal(check(b).damaged, 0);
+	/* A segment names it still, and nobody needs it. */
+	for (size_t i = 0; i < c.count; i++)
+		MUST(store_remove(b->c->inner, STORE_LOCKS, &c.records[i].name, b->err), b->err);
+	condemned_free(&c);
+	assert_int_equal(check(b).damaged, 0);
+	prunebox_prune(b);
+	prunebox_assert_restores(b);
+}
+
+static void test_check_names_bad_records(void **state)
+{
+	struct prunebox *b = *state;
+	struct id *names = NULL;
+	size_t count;
+
+	one_dead_pack(b);
+	prunebox_prune(b);
+	MUST(repo_list(b->c->inner, STORE_LOCKS, &names, NULL, &count, b->err), b->err);
+	for (size_t i = 0; i < count; i++)
+		repo_case_flip(b->c->inner, STORE_LOCKS, &names[i], 40, 0);
+	free(names);
+	assert_int_equal(check(b).damaged, count);
+	/* They bind nobody: the next prune begins anew, and a backup goes on. */
+	prunebox_pass(b, GRACE);
+	prunebox_prune(b);
+	assert_int_equal(b->result.deleted.packs, 0);
+	assert_true(b->result.condemned.packs > 0);
+	prunebox_night(b);
+	prunebox_assert_restores(b);
+}
+
 /* --- an hour from the mark to the last delete (R5) --- */
 
 static int on_progress(void *arg, const char *phase, uint64_t done, uint64_t total)
@@ -594,12 +659,11 @@ static void killed_at_each_call(struct prunebox *b)
 
 		MUST(store_fault_new(inner, &fault, b->err), b->err);
 		MUST(repo_open(fault, &by, &repo, b->err), b->err);
-		store_fault_arm(fault,
-				&(struct store_fault_plan){
-				    .kind = FAULT_STOP,
-				    .at = k,
-				    .ops = FAULT_OP(FAULT_PUT) | FAULT_OP(FAULT_REMOVE) |
-					   FAULT_OP(FAULT_NOW) | FAULT_OP(FAULT_LIST)});
+		store_fault_arm(fault, &(struct store_fault_plan){
+					   .kind = FAULT_STOP,
+					   .at = k,
+					   .ops = FAULT_OP(FAULT_PUT) | FAULT_OP(FAULT_REMOVE) |
+						  FAULT_OP(FAULT_NOW) | FAULT_OP(FAULT_LIST)});
 		r = prunebox_try_prune(b, repo);
 		fired = store_fault_fired(fault);
 		assert_int_equal(r != 0, fired);
@@ -660,6 +724,8 @@ int main(void)
 	    T(test_no_writers),
 	    T(test_orphans),
 	    T(test_orphans_are_used),
+	    T(test_check_tells),
+	    T(test_check_names_bad_records),
 	    T(test_an_hour),
 	    T(test_killed),
 	};

@@ -20,11 +20,13 @@ struct prunebox {
 	struct err *err;
 	char src[400], db[400];
 	int64_t now_s; /* of the store and of all hosts */
-	int64_t boot_s; /* what the clock that goes on asleep says: it stands still unless a test moves it */
+	int64_t
+	    boot_s; /* what the clock that goes on asleep says: it stands still unless a test moves it */
 	struct id nights[PRUNEBOX_NIGHTS]; /* of those that are not forgotten */
 	size_t night_count;
 	unsigned targets, warnings;
-	int (*meanwhile)(struct prunebox *b); /* once, when a backup is about to publish; NULL = nothing */
+	int (*meanwhile)(
+	    struct prunebox *b); /* once, when a backup is about to publish; NULL = nothing */
 	struct backup_result backup;
 	struct prune_options options; /* of the next prune */
 	struct prune_result result;
