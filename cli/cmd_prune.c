@@ -178,7 +178,7 @@ static void print_json(struct cli *cli, const struct prune_result *res, bool dry
 	json_sum(&j, "condemned", &res->condemned);
 	json_sum(&j, "repacked", &res->repacked);
 	json_sum(&j, "written", &res->written);
-	json_sum(&j, "needed_again", &res->revived);
+	json_sum(&j, "needed_again", &res->needed_again);
 	json_sum(&j, "watched", &res->watched);
 	json_sum(&j, "waiting", &res->waiting);
 	json_sum(&j, "after", &res->after);
@@ -243,7 +243,7 @@ static void print_people(struct cli *cli, const struct prune_result *res, bool d
 	print_if_any(cli, "repacked: what was needed of", &res->repacked);
 	print_if_any(cli, "  now lies in", &res->written);
 	print_if_any(cli, "condemned now", &res->condemned);
-	print_if_any(cli, "condemned, but needed again: kept", &res->revived);
+	print_if_any(cli, "condemned, needed again: moved", &res->needed_again);
 	print_if_any(cli, "of no finished backup: kept 14 days", &res->watched);
 	print_sum(cli, "after", &res->after);
 	print_if_any(cli, "  of these condemned", &res->waiting);

@@ -50,9 +50,9 @@ void check_tell_needed(struct check_run *run, uint32_t pack)
 	run->doomed[pack] = false;
 	store_path(STORE_DATA, &run->index->packs[pack].name, path);
 	if (run->options->note)
-		run->options->note(
-		    run->options->arg, path,
-		    "condemned by a prune, but needed again: the next prune keeps it");
+		run->options->note(run->options->arg, path,
+				   "condemned by a prune, but needed again: the next prune moves "
+				   "what is needed of it");
 }
 
 /* --- packs that are gone and that a segment still names --- */

@@ -54,8 +54,9 @@ struct prune_result {
 	struct prune_sum repacked; /* of condemned: what was needed of them lies in new packs */
 	struct prune_sum written;  /* the new packs */
 	struct prune_sum waiting;  /* condemned, not due yet: after this run */
-	struct prune_sum revived;  /* condemned, but needed again: they stay */
-	struct prune_sum watched;  /* left by backups that did not end, or of one that runs now */
+	struct prune_sum
+	    needed_again;         /* condemned, but needed again: that was moved, as in repacked */
+	struct prune_sum watched; /* left by backups that did not end, or of one that runs now */
 	uint64_t segments_written, segments_removed;
 	int64_t now_s,
 	    due_s; /* the store's clock; when the first of waiting is due, 0 = none waits */
