@@ -79,8 +79,9 @@ static int drill_image(struct drill *run, const char *path, const struct entry *
 		       const struct chunk_ref *children, struct err *err)
 {
 	struct pageimage *image = NULL;
+	size_t budget = run->options->ram_budget_bytes;
 	int r = pageimage_new(run->options->cache_dir ? run->options->cache_dir : "",
-			      IMAGE_RAM_BYTES, &image, err);
+			      budget ? budget : IMAGE_RAM_BYTES, &image, err);
 
 	if (!r)
 		r = image_load(run->reader, e, children, image, err);

@@ -24,7 +24,8 @@ struct drill_callbacks {
 }; /* each may be NULL */
 
 struct drill_options {
-	const char *cache_dir; /* where images spill, encrypted; NULL = nowhere */
+	const char *cache_dir;   /* where images spill, encrypted; NULL = nowhere */
+	size_t ram_budget_bytes; /* of one image; 0 = 64 MiB */
 	const char *target; /* NULL: into memory; otherwise a folder that is empty or not there */
 	const struct drill_assertion *assertions;
 	size_t assertion_count;
