@@ -136,10 +136,8 @@ int drills_load_local(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], 
 		if (!r)
 			r = add(d, &item, err);
 	}
-	if (!r && rd.left)
-		r = err_set(err, ERR_DAMAGED, "more than two drills");
-	if (r == -ERR_DAMAGED)
-		r = err_prefix(err, "%s: the file " LOCAL_NAME " of this repository", state_dir);
+	if (r == -ERR_DAMAGED || (!r && rd.left))
+		r = statefile_damaged(state_dir, repo, LOCAL_NAME, "does not read as drills", err);
 	buf_free(&bytes);
 	return r;
 }

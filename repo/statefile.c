@@ -21,6 +21,16 @@ static char *path_of(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], c
 		   : path;
 }
 
+int statefile_damaged(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
+		      const char *what, struct err *err)
+{
+	char *path = path_of(state_dir, repo, name, "");
+	int r = path ? err_set(err, ERR_DAMAGED, "%s: %s", path, what) : err_nomem(err);
+
+	free(path);
+	return r;
+}
+
 static int read_fd(int fd, const char *path, size_t most, struct buf *out, struct err *err)
 {
 	size_t before = out->len;

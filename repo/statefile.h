@@ -8,6 +8,10 @@
 #include "core/buf.h"
 #include "core/header.h"
 
+/* ERR_DAMAGED that names the file and says what is wrong with it; ERR_NOMEM. */
+int statefile_damaged(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
+		      const char *what, struct err *err) ERR_UNUSED_WARN;
+
 /* Appends its bytes; a file that is not there adds none. ERR_LIMIT more than most_bytes; ERR_IO also for what is no file. */
 int statefile_read(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
 		   size_t most_bytes, struct buf *out, struct err *err) ERR_UNUSED_WARN;
