@@ -3,9 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
 #include "repo/check.h"
 #include "tests/support/drill_box.h"
@@ -95,6 +98,60 @@ static void test_read_key(void **state)
 	assert_true(res.damaged == 0);
 }
 
+/* Of a writer that no roster names: not a note, and told. */
+static void test_unknown_signer(void **state)
+{
+	struct drill_box *f = *state;
+	struct drillnote note = {.number = 1, .place = DRILLNOTE_MEMORY};
+	struct manifest_list list = {0};
+	struct buf bytes = {0};
+	struct repo *stranger;
+	struct id name;
+
+	drill_box_make_db(f, DRILL_BOX_SOUND);
+	MUST(keys_random_writer(f->c->repo->keys, "stranger", 0, &f->c->err), &f->c->err);
+	stranger = drill_box_open_as(f, ROLE_WRITE);
+	MUST(drillnote_enc(stranger->keys, &note, 12, &bytes, &f->c->err), &f->c->err);
+	MUST(repo_put(stranger, STORE_SNAPSHOTS, &bytes, &name, &f->c->err), &f->c->err);
+	repo_close(stranger);
+	MUST(manifests_load(f->c->repo, NULL, NULL, &list, &f->c->err), &f->c->err);
+	assert_int_equal(list.bad, 1);
+	assert_int_equal(list.drills.count, 0);
+	manifest_list_free(&list);
+	buf_free(&bytes);
+}
+
+/* What this host remembers is damaged: said as such, no verdict, and replaced by the next drill. */
+static void test_damaged_memory(void **state)
+{
+	struct drill_box *f = *state;
+	const uint8_t *repo = f->c->repo->keys->repo;
+	struct drillnote note = {
+	    .time_ns = 7, .verdict = DRILLNOTE_GOOD, .place = DRILLNOTE_MEMORY};
+	struct drills local = {0};
+	char id[2 * REPO_ID_BYTES + 1], path[700];
+	struct kit_bytes sound;
+
+	drill_box_make_db(f, DRILL_BOX_SOUND);
+	MUST(drills_load_local(f->kit.cache, repo, &local, &f->c->err), &f->c->err);
+	assert_int_equal(local.count, 0);
+	MUST(drills_save_local(f->kit.cache, repo, &note, &f->c->err), &f->c->err);
+	(void)sodium_bin2hex(id, sizeof(id), repo, REPO_ID_BYTES);
+	(void)snprintf(path, sizeof(path), "%s/%s/drills", f->kit.cache, id);
+	sound.p = kit_slurp(path, &sound.len);
+	for (size_t len = 1; len < sound.len; len++) {
+		kit_spew(path, sound.p, len);
+		MUST_FAIL(drills_load_local(f->kit.cache, repo, &local, &f->c->err), ERR_DAMAGED,
+			  &f->c->err);
+		assert_non_null(strstr(f->c->err.text, path));
+		drills_free(&local);
+	}
+	assert_last(f, f->c->repo, 0, 0);
+	MUST(drills_save_local(f->kit.cache, repo, &note, &f->c->err), &f->c->err);
+	assert_last(f, f->c->repo, 7, 7);
+	free(sound.p);
+}
+
 static void test_other_roles(void **state)
 {
 	struct drill_box *f = *state;
@@ -122,9 +179,8 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, drill_box_setup, drill_box_teardown)
 	const struct CMUnitTest tests[] = {
-	    CASE(test_notes),
-	    CASE(test_read_key),
-	    CASE(test_other_roles),
+	    CASE(test_notes),          CASE(test_read_key),    CASE(test_unknown_signer),
+	    CASE(test_damaged_memory), CASE(test_other_roles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
