@@ -126,16 +126,22 @@ static int pad(struct buf *body, unsigned floor_log2, struct err *err)
 	return buf_check(body, err);
 }
 
+struct signer {
+	uint8_t kind;
+	const uint8_t *pub, *secret;
+};
+
 /* Everything in front of the body. */
-static int put_front(const struct keys *keys, const struct domain_keys *domain,
-		     const uint8_t key[KEY_BYTES], struct buf *b, struct err *err)
+static int put_front(const struct keys *keys, const struct signer *signer,
+		     const struct domain_keys *domain, const uint8_t key[KEY_BYTES], struct buf *b,
+		     struct err *err)
 {
 	uint8_t nonce[NONCE_BYTES], for_domain[DOMAIN_KEY_BYTES], for_maint[BOX_BYTES];
 	int rc;
 
-	header_put(b, OBJECT_INDEX, KIND_WRITER);
+	header_put(b, OBJECT_INDEX, signer->kind);
 	buf_put(b, keys->repo, REPO_ID_BYTES);
-	buf_put(b, keys->writer_pub, sizeof(keys->writer_pub));
+	buf_put(b, signer->pub, 32);
 	buf_put_u32(b, domain->number);
 	rc = buf_check(b, err);
 	if (rc)
@@ -151,15 +157,16 @@ static int put_front(const struct keys *keys, const struct domain_keys *domain,
 	return buf_check(b, err);
 }
 
-static int seal_body(const struct keys *keys, const struct domain_keys *domain,
-		     const struct buf *body, struct buf *b, struct err *err)
+static int seal_body(const struct keys *keys, const struct signer *signer,
+		     const struct domain_keys *domain, const struct buf *body, struct buf *b,
+		     struct err *err)
 {
 	uint8_t key[KEY_BYTES];
 	struct buf sealed = {0};
 	int rc;
 
 	randombytes_buf(key, sizeof(key));
-	rc = put_front(keys, domain, key, b, err);
+	rc = put_front(keys, signer, domain, key, b, err);
 	if (!rc)
 		rc = seal_put(key, 0, b->data, b->len, body->data, body->len, &sealed, err);
 	sodium_memzero(key, sizeof(key));
@@ -168,25 +175,23 @@ static int seal_body(const struct keys *keys, const struct domain_keys *domain,
 	return rc ? rc : buf_check(b, err);
 }
 
-int indexseg_enc(struct keys *keys, uint32_t domain, const struct indexseg_pack *packs,
-		 size_t count, unsigned floor_log2, struct buf *out, struct err *err)
+static int enc(struct keys *keys, const struct signer *signer, uint32_t domain,
+	       const struct indexseg_pack *packs, size_t count, unsigned floor_log2,
+	       struct buf *out, struct err *err)
 {
-	const struct domain_keys *dk;
+	const struct domain_keys *dk = keys_domain(keys, domain, err);
 	struct buf body = {0}, b = {0};
 	int rc;
 
-	if (!keys->has_writer || !keys->has_maint_pub)
-		return err_set(err, ERR_KEY, "storing needs a key with the role full or write");
-	dk = keys_domain(keys, domain, err);
 	if (!dk)
 		return -err->code;
 	rc = put_sorted(packs, count, &body, err);
 	if (!rc)
 		rc = pad(&body, floor_log2, err);
 	if (!rc)
-		rc = seal_body(keys, dk, &body, &b, err);
+		rc = seal_body(keys, signer, dk, &body, &b, err);
 	if (!rc)
-		rc = sign_append(&b, "index", keys->writer_secret, err);
+		rc = sign_append(&b, "index", signer->secret, err);
 	if (!rc) {
 		buf_put(out, b.data, b.len);
 		rc = buf_check(out, err);
@@ -194,6 +199,29 @@ int indexseg_enc(struct keys *keys, uint32_t domain, const struct indexseg_pack 
 	buf_wipe(&body);
 	buf_free(&b);
 	return rc;
+}
+
+int indexseg_enc(struct keys *keys, uint32_t domain, const struct indexseg_pack *packs,
+		 size_t count, unsigned floor_log2, struct buf *out, struct err *err)
+{
+	const struct signer writer = {KIND_WRITER, keys->writer_pub, keys->writer_secret};
+
+	if (!keys->has_writer || !keys->has_maint_pub)
+		return err_set(err, ERR_KEY, "storing needs a key with the role full or write");
+	return enc(keys, &writer, domain, packs, count, floor_log2, out, err);
+}
+
+int indexseg_enc_gc(struct keys *keys, uint32_t domain, const struct indexseg_pack *packs,
+		    size_t count, unsigned floor_log2, struct buf *out, struct err *err)
+{
+	const struct signer gc = {KIND_GC, keys->gc_pub, keys->gc_secret};
+
+	if (!keys->has_gc_secret || !keys->has_maint_pub)
+		return err_set(err, ERR_KEY,
+			       "writing the index anew needs a full or maintain key; this is a %s "
+			       "key",
+			       role_name(keys->role));
+	return enc(keys, &gc, domain, packs, count, floor_log2, out, err);
 }
 
 /*

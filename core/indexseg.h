@@ -29,6 +29,10 @@ int indexseg_packs_get(struct rd *r, struct indexseg *seg, struct err *err) ERR_
 int indexseg_enc(struct keys *keys, uint32_t domain, const struct indexseg_pack *packs,
 		 size_t count, unsigned floor_log2, struct buf *out,
 		 struct err *err) ERR_UNUSED_WARN;
+/* The same signed by G, of packs that others wrote: kind 2. ERR_KEY without G's secret or the domain. */
+int indexseg_enc_gc(struct keys *keys, uint32_t domain, const struct indexseg_pack *packs,
+		    size_t count, unsigned floor_log2, struct buf *out,
+		    struct err *err) ERR_UNUSED_WARN;
 /*
  * Checks the signature by the signer it names, then opens (by the domain's index key, or M's secret). The caller
  * checks that the signer is in the roster (kind 1) or is G (kind 2).
