@@ -39,6 +39,22 @@ static const char copy_detail[] =
     "integrity_check,\n"
     "and only then gives it its name. An existing DEST is never overwritten.";
 
+static const char copy_repo_detail[] =
+    "Without MANIFEST: all backups of the other repository, or those that the options leave; what "
+    "is\n"
+    "here already is skipped, so the same command every night copies what is new. A copy keeps "
+    "host,\n"
+    "user, time, tags and paths, and names its original; it is encrypted anew and shares data "
+    "with\n"
+    "what is here. Needs the full key here, and a full or read key of the other repository.\n"
+    "Exit codes: 0 all is here; 20 a backup of the other repository is damaged and was not "
+    "copied.";
+static const char repair_index_detail[] =
+    "Backups need an index; when parts of it are damaged or lost, it is written anew from the "
+    "packs\n"
+    "themselves. Nothing but broken index segments is removed. Next: 'nightjar check'.\n"
+    "Exit codes: 0 the index is whole; 20 a pack could not be read.";
+
 static const char cache_detail[] =
     "Caches make backups faster and are never needed: any of them may be removed at any time.\n"
     "What this machine must not forget (its state) is kept elsewhere and never touched.";
@@ -63,6 +79,10 @@ const struct command commands[] = {
      COMMAND_ANY, cmd_stats_options, &cmd_stats_options_bytes, cmd_stats},
     {"check", NULL, "look for damage in the repository", "[MANIFEST…]", check_detail, 0,
      COMMAND_ANY, cmd_check_options, &cmd_check_options_bytes, cmd_check},
+    {"copy", NULL, "copy backups from another repository", "--from-repo REPO [MANIFEST…]",
+     copy_repo_detail, 0, COMMAND_ANY, cmd_copy_options, &cmd_copy_options_bytes, cmd_copy},
+    {"repair index", NULL, "write a damaged or lost index anew", "", repair_index_detail, 0, 0,
+     cmd_repair_index_options, &cmd_repair_index_options_bytes, cmd_repair_index},
     {"key add", NULL, "add a password", "", NULL, 0, 0, cmd_key_options, &cmd_key_options_bytes,
      cmd_key_add},
     {"key list", NULL, "list the passwords' ids", "", NULL, 0, 0, NULL, NULL, cmd_key_list},
