@@ -38,7 +38,7 @@ struct repair_index_result {
 
 /*
  * Packs that no segment names get into new segments, signed by G, from their own directories; then segments that are damaged, or
- * name packs that are not there, are removed. ERR_KEY without G's secret or the domain of a pack; ERR_VERSION when something is of a
+ * name packs that are not there, are removed. ERR_KEY without G's secret, and with a maintain key where no segment is left; ERR_VERSION when something is of a
  * newer format, ERR_IO when something cannot be read though it may be whole: nothing was changed then. ERR_CANCELLED.
  */
 int repair_index(struct repo *repo, const struct repair_index_options *options,

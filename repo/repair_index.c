@@ -260,19 +260,39 @@ static const struct indexseg_pack *words_for(const struct pack *p)
 	return p->said && !p->wrong ? p->said : p->has_own ? &p->own : NULL;
 }
 
-/* Whole packs, the segment's own slot tables among them, are lent, not copied. */
-static int put_segment(struct run *run, uint32_t domain, struct indexseg_pack *packs, size_t count,
-		       struct err *err)
+/* A segment key that a good segment of the domain has, or, where there is none, a new one. */
+static int find_wrap(struct run *run, uint32_t domain, struct indexseg_wrap *out, struct err *err)
+{
+	int r;
+
+	for (size_t i = 0; i < run->segment_count; i++) {
+		if (run->segments[i].good && run->segments[i].seg.domain == domain) {
+			*out = run->segments[i].seg.wrap;
+			return 0;
+		}
+	}
+	r = indexseg_wrap_new(run->repo->keys, domain, out, err);
+	return r == -ERR_KEY ? err_set(err, ERR_KEY,
+				       "no index segment is left to go by: writing the index anew "
+				       "needs a full key; this is a %s key",
+				       role_name(run->repo->keys->role))
+			     : r;
+}
+
+/* The packs are lent, not copied. */
+static int put_segment(struct run *run, uint32_t domain, const struct indexseg_wrap *wrap,
+		       const struct indexseg_pack *packs, size_t count, struct err *err)
 {
 	struct buf bytes = {0};
-	int r = count ? indexseg_enc_gc(run->repo->keys, domain, packs, count,
-					run->repo->conf.floor_log2, &bytes, err)
-		      : 0;
+	int r;
 
-	if (!r && count) {
+	if (count == 0)
+		return 0;
+	r = indexseg_enc_gc(run->repo->keys, domain, wrap, packs, count,
+			    run->repo->conf.floor_log2, &bytes, err);
+	if (!r)
 		r = repo_put(run->repo, STORE_INDEX, &bytes, NULL, err);
-		run->result->written += !r;
-	}
+	run->result->written += !r;
 	buf_free(&bytes);
 	return r;
 }
@@ -281,8 +301,9 @@ static int put_segment(struct run *run, uint32_t domain, struct indexseg_pack *p
 static int put_domain(struct run *run, size_t first, struct indexseg_pack *room, struct err *err)
 {
 	uint32_t domain = words_for(&run->packs[first])->dir.slots[0].domain;
+	struct indexseg_wrap wrap;
 	size_t count = 0, entries = 0;
-	int r = 0;
+	int r = find_wrap(run, domain, &wrap, err);
 
 	for (size_t i = first; !r && i < run->pack_count; i++) {
 		const struct indexseg_pack *words = words_for(&run->packs[i]);
@@ -294,10 +315,10 @@ static int put_domain(struct run *run, size_t first, struct indexseg_pack *room,
 		entries += words->dir.entry_count;
 		if (entries < SEGMENT_ENTRIES)
 			continue;
-		r = put_segment(run, domain, room, count, err);
+		r = put_segment(run, domain, &wrap, room, count, err);
 		count = entries = 0;
 	}
-	return r ? r : put_segment(run, domain, room, count, err);
+	return r ? r : put_segment(run, domain, &wrap, room, count, err);
 }
 
 static int put_segments(struct run *run, struct err *err)
