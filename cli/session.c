@@ -197,8 +197,8 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 	out_error(&cli->out, "manifests", path, why->text);
 }
 
-int session_open_from(struct cli *cli, const struct options_from *from,
-		      struct session *out_session, struct err *err)
+int session_open_from(struct cli *cli, const struct options_from *from, struct session *out_session,
+		      struct err *err)
 {
 	int r;
 

@@ -14,7 +14,8 @@
 enum condemn_kind {
 	CONDEMN_PACKS = 1, /* these packs are condemned from the moment this is visible */
 	CONDEMN_DATE = 2,  /* a condemn record was visible at this time */
-	CONDEMN_WATCH = 3  /* no manifest has named these packs at this time; they are not condemned */
+	CONDEMN_WATCH =
+	    3 /* no manifest has named these packs at this time; they are not condemned */
 };
 
 struct condemn {

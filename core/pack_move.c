@@ -25,7 +25,7 @@ struct pack_mover {
 	size_t *starts; /* of each entry in data */
 	size_t count, cap;
 	size_t entry_bytes; /* of all of them in the directory, at most */
-	uint64_t *seen;     /* slot and counter of each; open addressing, 0 = free (no counter is 0) */
+	uint64_t *seen; /* slot and counter of each; open addressing, 0 = free (no counter is 0) */
 	size_t seen_size;
 	struct buf data, scratch;
 };
@@ -317,7 +317,7 @@ static int put_records(struct pack_mover *m, size_t start, struct buf *out, stru
 /* What the mover has gathered becomes the directory, and the mover is empty. */
 static void hand_over(struct pack_mover *m, struct pack_dir *out_dir)
 {
-	*out_dir = (struct pack_dir){m->slots,	      m->slot_count, m->sources,
+	*out_dir = (struct pack_dir){m->slots,        m->slot_count, m->sources,
 				     m->source_count, m->entries,    m->count};
 	m->slots = NULL;
 	m->sources = NULL;
@@ -346,8 +346,8 @@ int pack_mover_finish(struct pack_mover *m, struct buf *out, struct pack_dir *ou
 	shuffle(m);
 	/* Only the recipients of slots matter here, and slot 0 is for M. */
 	m->slots[0] = (struct slot){.recipient = SLOT_M, .domain = m->domain};
-	dir = (struct pack_dir){m->slots,	 m->slot_count, m->sources,
-				m->source_count, m->entries,	m->count};
+	dir = (struct pack_dir){m->slots,        m->slot_count, m->sources,
+				m->source_count, m->entries,    m->count};
 	pack_dir_put(&body, &dir);
 	rc = buf_check(&body, err);
 	if (!rc)

@@ -194,8 +194,7 @@ int condemned_remove(struct repo *repo, const struct condemned *c, const struct 
 	int r = remove_one(repo, record, err);
 
 	for (size_t i = 0; !r && i < c->count; i++) {
-		if (c->records[i].c.kind == CONDEMN_DATE &&
-		    id_eq(&c->records[i].c.record, record))
+		if (c->records[i].c.kind == CONDEMN_DATE && id_eq(&c->records[i].c.record, record))
 			r = remove_one(repo, &c->records[i].name, err);
 	}
 	return r;

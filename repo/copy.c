@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "repo/condemned.h"
 #include "repo/notes.h"
 #include "repo/retell.h"
 
@@ -79,20 +80,6 @@ static int check_pair(const struct copy_run *run, struct err *err)
 	return r ? r : keys_allow(run->to->keys, POWER_OWN, "copying into a repository", err);
 }
 
-/* What a check found damaged, in the repository or on this host, is stored again. */
-static int apply_notes(struct copy_run *run, struct err *err)
-{
-	const char *state = run->options->state_dir;
-	struct notes local = {0};
-	struct err why = {0};
-	int r = state ? notes_load_local(state, run->to->conf.repo, &local, &why) : 0;
-
-	notes_apply(&run->list.notes, run->to_index);
-	notes_apply(&local, run->to_index);
-	notes_free(&local);
-	return r == -ERR_NOMEM ? err_nomem(err) : 0;
-}
-
 static int open_reader(struct copy_run *run, struct repo *repo, struct index *index,
 		       struct reader **out_reader, struct err *err)
 {
@@ -114,7 +101,8 @@ static int open_both(struct copy_run *run, struct err *err)
 	if (!r)
 		r = index_load(run->to, bad_to_segment, run, &run->to_index, err);
 	if (!r)
-		r = apply_notes(run, err);
+		r = notes_apply_all(&run->list.notes, run->options->state_dir, run->to,
+				    run->to_index, err);
 	if (!r)
 		r = index_mark_lost(run->to, run->to_index, &lost, err);
 	if (!r)
@@ -200,6 +188,18 @@ static const struct manifest_item *find_source(const struct copy_run *run,
 			return source;
 	}
 	return NULL;
+}
+
+/* Nothing new may rest on what prune is about to delete; also what was known to be whole may do so now. */
+static int apply_condemned(struct copy_run *run, struct err *err)
+{
+	struct condemned condemned = {0};
+	int r = condemned_load(run->to, NULL, NULL, &condemned, err);
+
+	if (!r && condemned_apply(&condemned, run->to_index))
+		idset_free(&run->whole);
+	condemned_free(&condemned);
+	return r;
 }
 
 /*
@@ -344,7 +344,10 @@ static void end(struct copy_run *run)
 static int copy_one(struct copy_run *run, struct copy_one *one, struct err *err)
 {
 	struct copy_before before;
-	int r = find_before(run, &before, err);
+	int r = copy_to(run, apply_condemned(run, err));
+
+	if (!r)
+		r = find_before(run, &before, err);
 
 	if (!r)
 		r = begin(run, err);

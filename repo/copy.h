@@ -35,9 +35,9 @@ struct copy_callbacks {
 struct copy_options {
 	const struct manifest_list *from; /* of the source, oldest first */
 	const bool *wanted;               /* one for each of them */
-	const char *cache_dir;            /* where database images spill, encrypted; NULL: memory must do */
-	const char *state_dir;            /* where this host remembers damage; NULL = nowhere */
-	unsigned workers;                 /* threads that compress; 0 = one a processor */
+	const char *cache_dir; /* where database images spill, encrypted; NULL: memory must do */
+	const char *state_dir; /* where this host remembers damage; NULL = nowhere */
+	unsigned workers;      /* threads that compress; 0 = one a processor */
 	struct copy_callbacks cb;
 };
 

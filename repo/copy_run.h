@@ -27,7 +27,8 @@ struct copy_run {
 	const struct manifest_item *source;
 	struct manifest m;            /* to be published */
 	struct packer_tally *tallies; /* of each database */
-	bool to_failed; /* a failure was the other repository's: it ends the run, where one of the source costs this manifest only */
+	bool
+	    to_failed; /* a failure was the other repository's: it ends the run, where one of the source costs this manifest only */
 };
 
 /* What a copied manifest is compared with: the same folder or file in an earlier one. NULL: there is none. */
@@ -39,7 +40,8 @@ struct copy_before {
 /* Notes whose failure r is, and gives it again. */
 int copy_to(struct copy_run *run, int r);
 /* ERR_CANCELLED when progress says so. bytes: that were read since. */
-int copy_tick(struct copy_run *run, const char *path, uint64_t bytes, struct err *err) ERR_UNUSED_WARN;
+int copy_tick(struct copy_run *run, const char *path, uint64_t bytes,
+	      struct err *err) ERR_UNUSED_WARN;
 
 /* The tree of the source manifest, into the packer. */
 int copy_tree(struct copy_run *run, const struct copy_before *before, struct id *out_root,

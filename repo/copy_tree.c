@@ -142,8 +142,7 @@ static int put_bytes(void *arg, const void *bytes, size_t len, struct err *err)
 	struct putting *p = arg;
 	int r = copy_tick(p->run, p->path, len, err);
 
-	return r ? r
-		 : copy_to(p->run, content_writer_put(p->run->writer, bytes, len, err));
+	return r ? r : copy_to(p->run, content_writer_put(p->run->writer, bytes, len, err));
 }
 
 static int copy_bytes(struct copy_run *run, const char *path, const struct entry *e,
@@ -250,8 +249,7 @@ static int copy_entry(void *arg, const struct entry *e, const struct chunk_ref *
 		r = copy_file(f, path, e, children, err);
 	else if (!r)
 		r = copy_to(f->run, dir_writer_add(f->writer, e, NULL, 0, err));
-	if (r && path && !f->run->to_failed && !strstr(err->text, path) &&
-	    r != -ERR_CANCELLED)
+	if (r && path && !f->run->to_failed && !strstr(err->text, path) && r != -ERR_CANCELLED)
 		err_prefix(err, "%s", path);
 	free(path);
 	return r;

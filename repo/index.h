@@ -21,8 +21,9 @@ struct index_pack {
 	uint32_t first_place, place_count; /* its chunks, one after the other in places */
 	/* missing, of a wrong size, or damaged: readers use other places first. Set by index_mark_pack */
 	bool bad;
-	bool condemned; /* prune may delete it: nothing new rests on it. Set by index_condemn_pack */
-	bool named;     /* by a segment; not only by its own directory */
+	bool
+	    condemned; /* prune may delete it: nothing new rests on it. Set by index_condemn_pack */
+	bool named;    /* by a segment; not only by its own directory */
 };
 
 /* One place of one chunk. */

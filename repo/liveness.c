@@ -114,7 +114,8 @@ static void keep_place(struct mark *m, uint32_t at)
 		const struct id *base = &info->bases[i];
 
 		if (!has_live_copy(m, info->kind, base, info->depth))
-			keep_place(m, best_copy(m->index, info->kind, base, info->depth, INDEX_NONE));
+			keep_place(m,
+				   best_copy(m->index, info->kind, base, info->depth, INDEX_NONE));
 	}
 }
 
@@ -124,11 +125,11 @@ static bool opens(struct mark *m, uint32_t at)
 	const struct index_place place = m->index->places[at];
 	struct buf sealed = {0}, plain = {0};
 	struct err ignored = {0};
-	bool ok = store_get_range(reader_repo(m->reader)->store, STORE_DATA,
-				  &m->index->packs[place.pack].name, place.offset,
-				  place.stored_bytes, &sealed, &ignored) == 0 &&
-		  reader_open_place(m->reader, &place, sealed.data, sealed.len, &plain,
-				    &ignored) == 0;
+	bool ok =
+	    store_get_range(reader_repo(m->reader)->store, STORE_DATA,
+			    &m->index->packs[place.pack].name, place.offset, place.stored_bytes,
+			    &sealed, &ignored) == 0 &&
+	    reader_open_place(m->reader, &place, sealed.data, sealed.len, &plain, &ignored) == 0;
 
 	buf_free(&sealed);
 	buf_wipe(&plain);
@@ -204,10 +205,11 @@ static int is_lost(const struct chunk_ref *ref, struct err *err)
 	char hex[ID_HEX_CHARS + 1];
 
 	id_hex(&ref->id, hex);
-	return err_set(err, ERR_DAMAGED,
-		       "chunk %.*s of it has no whole copy; 'nightjar check' names what is lost, and "
-		       "nothing is deleted until that is repaired or the manifest forgotten",
-		       ID_SHORT_CHARS, hex);
+	return err_set(
+	    err, ERR_DAMAGED,
+	    "chunk %.*s of it has no whole copy; 'nightjar check' names what is lost, and "
+	    "nothing is deleted until that is repaired or the manifest forgotten",
+	    ID_SHORT_CHARS, hex);
 }
 
 static int reach(struct mark *m, const struct chunk_ref *ref, struct err *err)

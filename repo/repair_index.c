@@ -96,8 +96,7 @@ static int list_packs(struct run *run, struct err *err)
 		r = run->packs ? 0 : err_nomem(err);
 	}
 	for (size_t i = 0; !r && i < count; i++)
-		run->packs[run->pack_count++] =
-		    (struct pack){.name = names[i], .bytes = sizes[i]};
+		run->packs[run->pack_count++] = (struct pack){.name = names[i], .bytes = sizes[i]};
 	run->result->packs = count;
 	free(names);
 	free(sizes);
@@ -111,9 +110,9 @@ static int compare_pack(const void *name, const void *pack)
 
 static struct pack *find_pack(const struct run *run, const struct id *name)
 {
-	return run->pack_count ? bsearch(name, run->packs, run->pack_count, sizeof(*run->packs),
-					 compare_pack)
-			       : NULL;
+	return run->pack_count
+		   ? bsearch(name, run->packs, run->pack_count, sizeof(*run->packs), compare_pack)
+		   : NULL;
 }
 
 /* --- what is wrong --- */
@@ -232,8 +231,8 @@ static void judge(struct run *run, struct segment *s)
 		s->replace = true;
 		run->result->packs_missing += !p;
 		id_hex(name, hex);
-		(void)snprintf(text, sizeof(text), "names pack %.*s, which %s", ID_SHORT_CHARS,
-			       hex, p ? "has another directory" : "is missing");
+		(void)snprintf(text, sizeof(text), "names pack %.*s, which %s", ID_SHORT_CHARS, hex,
+			       p ? "has another directory" : "is missing");
 		repair_tell(&run->options->cb, false, STORE_INDEX, &s->name, text);
 	}
 }
@@ -288,8 +287,8 @@ static int put_segment(struct run *run, uint32_t domain, const struct indexseg_w
 
 	if (count == 0)
 		return 0;
-	r = indexseg_enc_gc(run->repo->keys, domain, wrap, packs, count,
-			    run->repo->conf.floor_log2, &bytes, err);
+	r = indexseg_enc_gc(run->repo->keys, domain, wrap, packs, count, run->repo->conf.floor_log2,
+			    &bytes, err);
 	if (!r)
 		r = repo_put(run->repo, STORE_INDEX, &bytes, NULL, err);
 	run->result->written += !r;
@@ -323,8 +322,7 @@ static int put_domain(struct run *run, size_t first, struct indexseg_pack *room,
 
 static int put_segments(struct run *run, struct err *err)
 {
-	struct indexseg_pack *room =
-	    calloc(run->pack_count ? run->pack_count : 1, sizeof(*room));
+	struct indexseg_pack *room = calloc(run->pack_count ? run->pack_count : 1, sizeof(*room));
 	int r = room ? 0 : err_nomem(err);
 
 	for (size_t i = 0; !r && i < run->pack_count; i++) {

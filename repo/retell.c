@@ -67,8 +67,8 @@ static int copy_strings(const struct manifest *from, struct manifest *out, struc
 	if (!r)
 		r = copy_texts(from->tags, from->tag_count, &out->tags, &out->tag_count, err);
 	if (!r)
-		r = copy_texts(from->sources, from->source_count, &out->sources,
-			       &out->source_count, err);
+		r = copy_texts(from->sources, from->source_count, &out->sources, &out->source_count,
+			       err);
 	return r;
 }
 

@@ -63,9 +63,10 @@ enum store_fault_kind {
 /* {0} passes everything through and counts. */
 struct store_fault_plan {
 	enum store_fault_kind kind;
-	uint64_t at;    /* which counted call, from 1 */
-	unsigned ops;   /* FAULT_OP bits whose calls count; 0 = all */
-	unsigned types; /* FAULT_TYPE bits whose calls count; 0 = all, and create and now, which have none */
+	uint64_t at;  /* which counted call, from 1 */
+	unsigned ops; /* FAULT_OP bits whose calls count; 0 = all */
+	unsigned
+	    types; /* FAULT_TYPE bits whose calls count; 0 = all, and create and now, which have none */
 	enum err_code code; /* what failing calls return; 0 = ERR_IO */
 };
 
