@@ -181,7 +181,7 @@ static int copy_file(struct folder *f, const char *path, const struct entry *e,
 		out.encoding = to->e.encoding;
 		out.shape = to->e.shape;
 		out.data_bytes = to->e.data_bytes;
-		r = copy_tick(f->run, path, e->size, err);
+		r = copy_tick(f->run, path, 0, err);
 		return r ? r
 			 : copy_to(f->run, dir_writer_add(f->writer, &out, to->children,
 							  to->e.child_count, err));

@@ -218,6 +218,15 @@ static int look_into_packs(struct run *run, struct err *err)
 	return r;
 }
 
+/* A listing may have left it out. */
+static bool is_missing(const struct run *run, const struct id *pack)
+{
+	struct err ignored = {0};
+	uint64_t size;
+
+	return store_size(run->repo->store, STORE_DATA, pack, &size, &ignored) == -ERR_MISSING;
+}
+
 static void judge(struct run *run, struct segment *s)
 {
 	char text[128], hex[ID_HEX_CHARS + 1];
@@ -226,7 +235,7 @@ static void judge(struct run *run, struct segment *s)
 		const struct id *name = &s->seg.packs[k].name;
 		const struct pack *p = find_pack(run, name);
 
-		if (p && !p->wrong)
+		if (p ? !p->wrong : !is_missing(run, name))
 			continue;
 		s->replace = true;
 		run->result->packs_missing += !p;
@@ -244,8 +253,12 @@ static void judge_segments(struct run *run)
 	for (size_t i = 0; i < run->segment_count; i++) {
 		const struct segment *s = &run->segments[i];
 
-		for (size_t k = 0; s->good && !s->replace && k < s->seg.pack_count; k++)
-			find_pack(run, &s->seg.packs[k].name)->kept = true;
+		for (size_t k = 0; s->good && !s->replace && k < s->seg.pack_count; k++) {
+			struct pack *p = find_pack(run, &s->seg.packs[k].name);
+
+			if (p)
+				p->kept = true;
+		}
 	}
 }
 

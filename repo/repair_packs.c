@@ -9,6 +9,7 @@
 #include "core/pack_move.h"
 #include "core/sha256.h"
 #include "repo/check.h"
+#include "repo/idset.h"
 #include "repo/manifests.h"
 #include "repo/repair_run.h"
 
@@ -19,6 +20,7 @@ struct run {
 	struct manifest_list list; /* for its notes */
 	struct index *index;
 	struct notes fresh;       /* of damaged packs, not noted yet */
+	struct idset lost;        /* chunks, counted once whatever packs they are lost with */
 	struct pack_mover *mover; /* of one domain */
 	uint32_t domain;          /* its */
 	struct indexseg_wrap wrap;
@@ -175,18 +177,23 @@ static int note(struct run *run, uint32_t at, struct err *err)
 	return notes_have(&run->list.notes, &place) ? 0 : notes_add(&run->fresh, &place, err);
 }
 
-/* Once more when the deltas' bases are moved: then it shows what is whole without the damaged pack. */
-static uint64_t count_lost(const struct run *run, uint32_t number)
+/* When the bases of deltas are moved, too: then it shows what is whole without the damaged pack. */
+static int count_lost(struct run *run, uint32_t number, uint64_t *out_lost, struct err *err)
 {
 	const struct index_pack *pack = &run->index->packs[number];
-	uint64_t lost = 0;
+	int r = 0;
 
-	for (uint32_t i = 0; i < pack->place_count; i++) {
+	*out_lost = 0;
+	for (uint32_t i = 0; !r && i < pack->place_count; i++) {
 		const struct record_info *info = &run->index->places[pack->first_place + i].info;
 
-		lost += index_find_good(run->index, info->kind, &info->id) == INDEX_NONE;
+		if (index_find_good(run->index, info->kind, &info->id) != INDEX_NONE)
+			continue;
+		++*out_lost;
+		run->result->records_lost += !idset_has(&run->lost, &info->id);
+		r = idset_add(&run->lost, &info->id, err);
 	}
-	return lost;
+	return r;
 }
 
 static int save_records(struct run *run, uint32_t number, struct err *err)
@@ -217,7 +224,7 @@ static int repair_pack(struct run *run, const struct id *name, struct err *err)
 	const uint64_t saved = run->result->records_saved;
 	uint32_t number = index_find_pack(run->index, name);
 	char text[160];
-	uint64_t lost;
+	uint64_t lost = 0;
 	int r;
 
 	run->result->damaged++;
@@ -229,10 +236,10 @@ static int repair_pack(struct run *run, const struct id *name, struct err *err)
 		return 0;
 	}
 	r = save_records(run, number, err);
+	if (!r)
+		r = count_lost(run, number, &lost, err);
 	if (r)
 		return r;
-	lost = count_lost(run, number);
-	run->result->records_lost += lost;
 	if (!lost && run->result->records_saved == saved)
 		(void)snprintf(text, sizeof(text),
 			       "damaged; nothing is lost by it, all that it "
@@ -395,6 +402,7 @@ int repair_packs(struct repo *repo, const struct repair_packs_options *options,
 	index_free(run.index);
 	manifest_list_free(&run.list);
 	notes_free(&run.fresh);
+	idset_free(&run.lost);
 	buf_free(&run.bytes);
 	buf_free(&run.one);
 	return r;
