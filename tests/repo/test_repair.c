@@ -38,8 +38,8 @@ static int setup(void **state)
 	for (unsigned b = 0; b < BACKUPS; b++) {
 		for (unsigned i = 0; i < FILES; i++) {
 			f->blocks[b][i] = repo_case_block(b * FILES + i + 1, FILE_BYTES);
-			f->files[b][i] = (struct repo_case_file){file_names[i], f->blocks[b][i],
-								 FILE_BYTES};
+			f->files[b][i] =
+			    (struct repo_case_file){file_names[i], f->blocks[b][i], FILE_BYTES};
 		}
 		f->manifests[b] = repo_case_backup(f->c, f->files[b], FILES, b + 1);
 	}
@@ -68,8 +68,8 @@ static unsigned readable(struct fixture *f)
 	unsigned count = 0;
 
 	for (unsigned b = 0; b < BACKUPS; b++)
-		count += repo_case_try_read(f->c->repo, &f->manifests[b], f->files[b], FILES,
-					    &err) == 0;
+		count +=
+		    repo_case_try_read(f->c->repo, &f->manifests[b], f->files[b], FILES, &err) == 0;
 	return count;
 }
 
@@ -172,6 +172,49 @@ static void test_index_lies(void **state)
 {
 	(void)state;
 	index_repair_stops(FAULT_TEAR);
+}
+
+static size_t named(struct fixture *f)
+{
+	struct index *index = NULL;
+	size_t count;
+
+	MUST(index_load(f->c->repo, NULL, NULL, &index, f->err), f->err);
+	count = index->pack_count;
+	index_free(index);
+	return count;
+}
+
+/* At no moment a pack that was named is not: the new segment comes before the old one goes. */
+static void test_index_order(void **unused)
+{
+	const struct repair_index_options options = {0};
+	bool fired = true;
+
+	(void)unused;
+	for (uint64_t k = 1; fired; k++) {
+		struct repair_index_result result;
+		struct fixture *f;
+		struct id pack;
+		void *state;
+
+		assert_int_equal(setup(&state), 0);
+		f = state;
+		break_index(f);
+		assert_int_equal(repaired_index(f).written, 1);
+		pack = nth(f, STORE_DATA, 0);
+		MUST(store_remove(f->c->inner, STORE_DATA, &pack, f->err), f->err);
+		store_fault_arm(f->c->fault,
+				&(struct store_fault_plan){.kind = FAULT_STOP, .at = k});
+		(void)repair_index(f->c->repo, &options, &result, f->err);
+		fired = store_fault_fired(f->c->fault);
+		repo_case_reopen(f->c);
+		assert_true(named(f) >= BACKUPS - 1);
+		(void)repaired_index(f);
+		assert_int_equal(named(f), BACKUPS - 1);
+		assert_index_whole(f);
+		assert_int_equal(teardown(&state), 0);
+	}
 }
 
 static void test_index_empty(void **state)
@@ -472,8 +515,7 @@ static void test_manifests(void **state)
 	assert_true(id_eq(&made.damaged, &f->manifests[1]));
 	repo_case_reopen(f->c);
 	MUST(repo_case_try_read(f->c->repo, &made.repaired, left, FILES - 1, f->err), f->err);
-	assert_true(repo_case_try_read(f->c->repo, &made.repaired, f->files[1], FILES, f->err) <
-		    0);
+	assert_true(repo_case_try_read(f->c->repo, &made.repaired, f->files[1], FILES, f->err) < 0);
 	MUST(repair_manifests(f->c->repo, &options, &result, f->err), f->err);
 	assert_int_equal(result.manifests, BACKUPS + 1);
 	assert_int_equal(result.repaired, 0);
@@ -501,9 +543,8 @@ static void test_manifests_fault(void **state)
 		int r;
 
 		store_fault_arm(f->c->fault,
-				&(struct store_fault_plan){.kind = FAULT_BEFORE,
-							   .at = k,
-							   .ops = FAULT_OP(FAULT_RANGE)});
+				&(struct store_fault_plan){
+				    .kind = FAULT_BEFORE, .at = k, .ops = FAULT_OP(FAULT_RANGE)});
 		r = repair_manifests(f->c->repo, &options, &result, f->err);
 		fired = store_fault_fired(f->c->fault);
 		if (r)
@@ -532,6 +573,7 @@ int main(void)
 	    cmocka_unit_test(test_index_crash),
 	    cmocka_unit_test(test_index_fault),
 	    cmocka_unit_test(test_index_lies),
+	    cmocka_unit_test(test_index_order),
 	    cmocka_unit_test_setup_teardown(test_index_empty, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_index_keeps_good, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_index_maintain, setup, teardown),
