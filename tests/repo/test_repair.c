@@ -197,6 +197,7 @@ static void test_index_order(void **unused)
 		struct fixture *f;
 		struct id pack;
 		void *state;
+		int r;
 
 		assert_int_equal(setup(&state), 0);
 		f = state;
@@ -206,8 +207,9 @@ static void test_index_order(void **unused)
 		MUST(store_remove(f->c->inner, STORE_DATA, &pack, f->err), f->err);
 		store_fault_arm(f->c->fault,
 				&(struct store_fault_plan){.kind = FAULT_STOP, .at = k});
-		(void)repair_index(f->c->repo, &options, &result, f->err);
+		r = repair_index(f->c->repo, &options, &result, f->err);
 		fired = store_fault_fired(f->c->fault);
+		assert_true(r == 0 || fired);
 		repo_case_reopen(f->c);
 		assert_true(named(f) >= BACKUPS - 1);
 		(void)repaired_index(f);
@@ -252,6 +254,52 @@ static void test_index_keeps_good(void **state)
 		buf_free(&b);
 	}
 	assert_index_whole(f);
+}
+
+/* A listing that leaves out packs makes none of them missing. */
+static void test_index_short_listing(void **state)
+{
+	const struct repair_index_options options = {0};
+	struct repair_index_result result;
+	struct fixture *f = *state;
+
+	store_fault_arm(f->c->fault, &(struct store_fault_plan){.kind = FAULT_TEAR,
+								.at = 1,
+								.ops = FAULT_OP(FAULT_LIST),
+								.types = FAULT_TYPE(STORE_DATA)});
+	MUST(repair_index(f->c->repo, &options, &result, f->err), f->err);
+	assert_true(store_fault_fired(f->c->fault));
+	assert_true(result.packs < BACKUPS);
+	assert_int_equal(result.packs_missing + result.replaced + result.written, 0);
+}
+
+/* A segment that is well signed and says less than the pack does: only who compares all packs can tell. */
+static void test_index_wrong_words(void **state)
+{
+	const struct repair_index_options all = {.read_all_packs = true};
+	struct repair_index_result result;
+	struct fixture *f = *state;
+	struct id name = nth(f, STORE_INDEX, 0);
+	struct indexseg seg = {0};
+	struct buf bytes = {0};
+
+	MUST(index_get_segment(f->c->repo, &name, &seg, f->err), f->err);
+	assert_true(seg.packs[0].dir.entry_count > 1);
+	seg.packs[0].dir.entry_count--;
+	MUST(indexseg_enc(f->c->repo->keys, 0, seg.packs, seg.pack_count, 12, &bytes, f->err),
+	     f->err);
+	MUST(repo_put(f->c->repo, STORE_INDEX, &bytes, NULL, f->err), f->err);
+	MUST(store_remove(f->c->inner, STORE_INDEX, &name, f->err), f->err);
+	assert_int_equal(repaired_index(f).replaced, 0);
+	assert_true(readable(f) < BACKUPS);
+	MUST(repair_index(f->c->repo, &all, &result, f->err), f->err);
+	assert_int_equal(result.replaced, 1);
+	assert_int_equal(result.written, 1);
+	assert_int_equal(readable(f), BACKUPS);
+	MUST(repair_index(f->c->repo, &all, &result, f->err), f->err);
+	assert_int_equal(result.replaced + result.written, 0);
+	indexseg_free(&seg);
+	buf_free(&bytes);
 }
 
 static int repair_as(struct fixture *f, enum role role, struct repair_index_result *result)
@@ -576,6 +624,8 @@ int main(void)
 	    cmocka_unit_test(test_index_order),
 	    cmocka_unit_test_setup_teardown(test_index_empty, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_index_keeps_good, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_index_short_listing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_index_wrong_words, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_index_maintain, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_index_roles, setup, teardown),
 	    cmocka_unit_test(test_packs_each_record),
