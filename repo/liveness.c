@@ -58,7 +58,7 @@ static bool same_writer(const struct index *index, uint32_t a, uint32_t b)
 }
 
 /*
- * Older; of equals (a repacked copy and the one that it was made of) the one in the larger pack, which a repack made; else by name:
+ * One that a segment names; older; of equals (a repacked copy and the one that it was made of) the one in the larger pack, which a repack made; else by name:
  * every prune that sees both chooses the same.
  */
 static bool better(const struct index *index, uint32_t a, uint32_t b)
@@ -67,6 +67,8 @@ static bool better(const struct index *index, uint32_t a, uint32_t b)
 	const struct index_pack *y = &index->packs[index->places[b].pack];
 	uint64_t seq_a = source_of(index, a)->sequence, seq_b = source_of(index, b)->sequence;
 
+	if (x->named != y->named)
+		return x->named;
 	if (seq_a != seq_b)
 		return seq_a < seq_b;
 	if (x->pack_bytes != y->pack_bytes)
@@ -259,6 +261,8 @@ static int walk(struct mark *m, const struct manifest_item *item, struct err *er
 		if (!r && o->progress && o->progress(o->arg) != 0)
 			return err_set(err, ERR_CANCELLED, "interrupted");
 	}
+	if (r == -ERR_MISSING) /* a list: what hangs on it is not known */
+		err->code = ERR_DAMAGED;
 	return r && r != -ERR_NOMEM ? name_manifest(m, m->manifest, err) : r;
 }
 

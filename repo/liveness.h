@@ -29,7 +29,7 @@ void liveness_free(struct liveness *l); /* {0} is fine */
 
 /*
  * The index is to be complete (index_rescue), with what is lost, noted and condemned marked; condemned packs that are needed are
- * pardoned in it. ERR_DAMAGED or ERR_MISSING, naming the manifest, when something that it reaches has no whole copy: then nothing can be said
+ * pardoned in it. ERR_DAMAGED, naming the manifest, when something that it reaches has no whole copy: then nothing can be said
  * of any pack.
  */
 int liveness_mark(struct reader *reader, const struct manifest_list *list,
