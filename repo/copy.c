@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "repo/condemned.h"
 #include "repo/notes.h"
 #include "repo/retell.h"
 
@@ -190,18 +189,6 @@ static const struct manifest_item *find_source(const struct copy_run *run,
 	return NULL;
 }
 
-/* Nothing new may rest on what prune is about to delete; also what was known to be whole may do so now. */
-static int apply_condemned(struct copy_run *run, struct err *err)
-{
-	struct condemned condemned = {0};
-	int r = condemned_load(run->to, NULL, NULL, &condemned, err);
-
-	if (!r && condemned_apply(&condemned, run->to_index))
-		idset_free(&run->whole);
-	condemned_free(&condemned);
-	return r;
-}
-
 /*
  * What the copy is compared with: the newest of the same host and paths that is a copy of what the source still has, so that what
  * did not change is not read; else the newest, for deltas alone.
@@ -301,23 +288,48 @@ static int list_add(struct copy_run *run, const struct id *name, uint64_t bytes,
 	return 0;
 }
 
-static int publish(struct copy_run *run, struct copy_one *one, struct err *err)
+/* Nothing that the manifest rests on is condemned or gone? If not, run->again. */
+static int look(struct copy_run *run, struct err *err)
 {
-	uint64_t bytes = 0;
-	int r = packer_finish(run->packer, err);
+	struct chunk_ref *lacking[2] = {NULL, NULL};
+	size_t count[2] = {0, 0};
+	int r = footing_look(&run->footing, run->packer, &lacking[0], &count[0], err);
 
+	/* And what it shares with earlier copies, which the packer was not told of. */
+	if (!r)
+		r = rested_lacking(&run->rested, run->to_index, &lacking[1], &count[1], err);
+	free(lacking[0]);
+	free(lacking[1]);
+	run->again = !r && count[0] + count[1] > 0;
+	return r;
+}
+
+static void complete(struct copy_run *run)
+{
 	for (size_t i = 0; i < run->m.db_count; i++) {
 		run->m.dbs[i].cells_changed = run->tallies[i].cells_new;
 		run->m.dbs[i].bytes_stored = run->tallies[i].bytes_packed;
 	}
 	run->m.bytes_added = packer_stats(run->packer)->bytes_stored;
-	if (!r)
-		r = manifests_put(run->to, &run->m, &one->made, &bytes, err);
-	if (!r) {
-		count(run, bytes, one);
-		r = idset_add(&run->whole, &run->m.root, err);
-	}
-	return r ? r : list_add(run, &one->made, bytes, err);
+}
+
+static int publish(struct copy_run *run, struct copy_one *one, struct err *err)
+{
+	uint64_t bytes = 0;
+	int r = packer_finish(run->packer, err);
+
+	complete(run);
+	do
+		r = r ? r : look(run, err);
+	while (!r && !run->again && !footing_in_time(&run->footing));
+	if (r || run->again)
+		return r;
+	r = manifests_put(run->to, &run->m, &one->made, &bytes, err);
+	if (r)
+		return r;
+	count(run, bytes, one);
+	r = list_add(run, &one->made, bytes, err);
+	return r ? r : look(run, err);
 }
 
 /* What was stored of a manifest that is given up is named by an index, so that the next run need not store it again. */
@@ -341,10 +353,10 @@ static void end(struct copy_run *run)
 	run->m = (struct manifest){0};
 }
 
-static int copy_one(struct copy_run *run, struct copy_one *one, struct err *err)
+static int copy_once(struct copy_run *run, struct copy_one *one, struct err *err)
 {
 	struct copy_before before;
-	int r = copy_to(run, apply_condemned(run, err));
+	int r = copy_to(run, footing_open(&run->footing, run->to, run->to_index, NULL, NULL, err));
 
 	if (!r)
 		r = find_before(run, &before, err);
@@ -360,6 +372,32 @@ static int copy_one(struct copy_run *run, struct copy_one *one, struct err *err)
 	else if (r == -ERR_CANCELLED || !run->to_failed)
 		keep_stored(run);
 	end(run);
+	return r;
+}
+
+#define RUNS_MOST 8
+
+/*
+ * Again where a prune was faster (FORMAT.md §12 R6): what it condemned meanwhile is stored anew. A manifest that was published in that very
+ * moment stays, and the next one takes its place.
+ */
+static int copy_one(struct copy_run *run, struct copy_one *one, struct err *err)
+{
+	int r = 0;
+
+	run->again = true;
+	for (int i = 0; !r && run->again; i++) {
+		if (i == RUNS_MOST)
+			return copy_to(run, err_set(err, ERR_BUSY,
+						    "prunes condemn what this copy rests on again "
+						    "and again; try when none runs"));
+		run->again = false;
+		r = copy_once(run, one, err);
+		if (run->again) {
+			idset_free(&run->whole);
+			rested_free(&run->rested);
+		}
+	}
 	return r;
 }
 
@@ -442,5 +480,6 @@ int copy_run(struct repo *from, struct repo *to, const struct copy_options *opti
 	index_free(run.to_index);
 	manifest_list_free(&run.list);
 	idset_free(&run.whole);
+	rested_free(&run.rested);
 	return r;
 }

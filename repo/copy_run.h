@@ -6,9 +6,11 @@
 
 #include "repo/content.h"
 #include "repo/copy.h"
+#include "repo/footing.h"
 #include "repo/former.h"
 #include "repo/idset.h"
 #include "repo/reader.h"
+#include "repo/rested.h"
 
 struct copy_run {
 	struct repo *from, *to;
@@ -18,7 +20,9 @@ struct copy_run {
 	struct reader *from_reader, *to_reader;
 	struct manifest_list list; /* of the other repository, what was copied at its end */
 	size_t list_cap;
-	struct idset whole; /* trees of the other repository in which nothing is missing */
+	struct idset whole;   /* trees of the other repository in which nothing is missing, */
+	struct rested rested; /* and where their chunks lie */
+	struct footing footing;
 	uint64_t total, total_bytes, done, done_bytes;
 
 	/* of the manifest under way */
@@ -27,6 +31,7 @@ struct copy_run {
 	const struct manifest_item *source;
 	struct manifest m;            /* to be published */
 	struct packer_tally *tallies; /* of each database */
+	bool again;                   /* a prune has condemned meanwhile what it rests on */
 	bool
 	    to_failed; /* a failure was the other repository's: it ends the run, where one of the source costs this manifest only */
 };

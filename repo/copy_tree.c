@@ -312,8 +312,10 @@ struct whole_walk {
 
 static int there(struct copy_run *run, uint8_t kind, const struct id *id, struct err *err)
 {
-	if (index_find_good(run->to_index, kind, id) != INDEX_NONE)
-		return 0;
+	uint32_t place = index_find_good(run->to_index, kind, id);
+
+	if (place != INDEX_NONE)
+		return rested_add(&run->rested, run->to_index, place, err);
 	return err_set(err, ERR_MISSING, "a chunk is not in the repository any more");
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "repo/browse.h"
-#include "repo/condemned.h"
+#include "repo/footing.h"
 #include "repo/manifests.h"
 #include "repo/repair_run.h"
 #include "repo/repair_tree.h"
@@ -72,6 +72,8 @@ struct rest {
 	struct index *index; /* nothing new rests on what is condemned */
 	struct packer *packer;
 	struct reader *reader;
+	struct footing footing;
+	struct buf plain;
 	bool *placed; /* of each database: it is in the tree */
 	size_t at;    /* in them */
 };
@@ -123,7 +125,6 @@ static int rest_open(struct run *run, const struct manifest_item *item, struct r
 		     struct err *err)
 {
 	struct packer_options options = {0};
-	struct condemned condemned = {0};
 	int r = retell(&item->m, &rest->m, err);
 
 	if (!r)
@@ -136,10 +137,7 @@ static int rest_open(struct run *run, const struct manifest_item *item, struct r
 	if (!r)
 		r = load_index(run, &rest->index, err);
 	if (!r)
-		r = condemned_load(run->repo, NULL, NULL, &condemned, err);
-	if (!r)
-		(void)condemned_apply(&condemned, rest->index);
-	condemned_free(&condemned);
+		r = footing_open(&rest->footing, run->repo, rest->index, NULL, NULL, err);
 	options.sequence = rest->m.sequence;
 	if (!r)
 		r = reader_new(run->repo, rest->index, &rest->reader, err);
@@ -152,6 +150,7 @@ static void rest_free(struct rest *rest)
 	reader_free(rest->reader);
 	index_free(rest->index);
 	manifest_free(&rest->m);
+	buf_wipe(&rest->plain);
 	free(rest->placed);
 }
 
@@ -168,11 +167,77 @@ static int reload(struct run *run, struct err *err)
 	return 0;
 }
 
+/* --- nothing rests on what is condemned or gone (FORMAT.md §12) --- */
+
+/* What is kept of the damaged backup may lie where a prune is about to delete: it is stored again, full. */
+static int store_again(struct rest *rest, const struct chunk_ref *ref, struct err *err)
+{
+	struct id id;
+	int r;
+
+	buf_reset(&rest->plain);
+	r = reader_get(rest->reader, ref->kind, &ref->id, &rest->plain, err);
+	if (!r)
+		r = packer_add(rest->packer, ref->kind, rest->plain.data, rest->plain.len, &id,
+			       err);
+	if (!r && !id_eq(&id, &ref->id))
+		r = err_set(err, ERR_USAGE,
+			    "a chunk of another domain is about to be pruned and cannot be kept");
+	return r;
+}
+
+static int rest_on(void *arg, const struct chunk_ref *ref, const char *path, struct err *err)
+{
+	struct rest *rest = arg;
+	uint32_t place = index_find_good(rest->index, ref->kind, &ref->id);
+
+	(void)path;
+	return place != INDEX_NONE ? packer_rest_on(rest->packer, place, err)
+				   : store_again(rest, ref, err);
+}
+
+/* 1 when something had to be stored again, and it is to be looked again. */
+static int look(struct rest *rest, struct err *err)
+{
+	struct chunk_ref *lacking = NULL;
+	size_t count = 0;
+	int r = footing_look(&rest->footing, rest->packer, &lacking, &count, err);
+
+	for (size_t i = 0; !r && i < count; i++)
+		r = store_again(rest, &lacking[i], err);
+	free(lacking);
+	if (!r && count)
+		r = packer_finish(rest->packer, err);
+	return r ? r : count > 0 || !footing_in_time(&rest->footing);
+}
+
+#define LOOKS_MOST 8
+
+static int stand_firm(struct rest *rest, struct err *err)
+{
+	int r = packer_finish(rest->packer, err);
+
+	if (!r)
+		r = repair_tree_refs(rest->reader, &rest->m.root, rest_on, rest, err);
+	if (!r)
+		r = packer_finish(rest->packer, err);
+	for (int i = 0; !r; i++) {
+		r = i < LOOKS_MOST ? look(rest, err)
+				   : err_set(err, ERR_BUSY,
+					     "prunes condemn what this backup rests on again and "
+					     "again; try when none runs");
+		if (r <= 0)
+			return r;
+		r = 0;
+	}
+	return r;
+}
+
 static int publish(struct run *run, const struct id *damaged, struct rest *rest, struct err *err)
 {
 	struct id made;
 	uint64_t bytes;
-	int r = packer_finish(rest->packer, err);
+	int r = stand_firm(rest, err);
 
 	if (!r)
 		r = count_rest(rest, err);
@@ -184,7 +249,8 @@ static int publish(struct run *run, const struct id *damaged, struct rest *rest,
 		return r;
 	if (run->options->made)
 		run->options->made(run->options->cb.arg, damaged, &made);
-	return reload(run, err);
+	r = look(rest, err);
+	return r < 0 ? r : reload(run, err);
 }
 
 /* --- one manifest --- */

@@ -5,7 +5,6 @@
 
 #include "repo/browse.h"
 #include "repo/repair_run.h"
-#include "repo/tree_read.h"
 #include "repo/tree_write.h"
 
 /* Not what is lost, but what keeps one from knowing. */
@@ -243,4 +242,48 @@ int repair_tree_rest(struct repair_tree *t, struct packer *packer, const struct 
 		     struct id *out_root, struct err *err)
 {
 	return rest_of_folder(t, packer, "/", root, out_root, err);
+}
+
+/* --- all of it --- */
+
+struct refs_walk {
+	struct reader *reader;
+	const char *path;
+	content_ref_fn *fn;
+	void *arg;
+};
+
+static int refs_node(void *arg, const struct id *list, const struct tree_node *node,
+		     struct err *err)
+{
+	const struct refs_walk *w = arg;
+	const struct chunk_ref ref = {CHUNK_TREE_LIST, *list};
+	int r = w->fn(w->arg, &ref, w->path, err);
+
+	return r ? r : w->fn(w->arg, &node->children[0], w->path, err);
+}
+
+static int refs_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
+		      struct err *err)
+{
+	struct refs_walk below = *(const struct refs_walk *)arg;
+	char *path = NULL;
+	int r = browse_join(below.path, &e->name, &path, err);
+
+	below.path = path;
+	if (!r && e->type == ENTRY_DIR)
+		r = tree_each_node(below.reader, &children[0].id, refs_node, refs_entry, &below,
+				   err);
+	else if (!r)
+		r = content_refs(below.reader, e, children, path, below.fn, below.arg, err);
+	free(path);
+	return r;
+}
+
+int repair_tree_refs(struct reader *reader, const struct id *root, content_ref_fn *fn, void *arg,
+		     struct err *err)
+{
+	struct refs_walk walk = {reader, "/", fn, arg};
+
+	return tree_each_node(reader, root, refs_node, refs_entry, &walk, err);
 }

@@ -7,6 +7,7 @@
 #include "repo/idset.h"
 #include "repo/packer.h"
 #include "repo/repair.h"
+#include "repo/tree_read.h"
 
 struct repair_tree {
 	struct index *index; /* what is lost is marked in it */
@@ -27,5 +28,9 @@ int repair_tree_whole(struct repair_tree *t, const struct id *list,
  */
 int repair_tree_rest(struct repair_tree *t, struct packer *packer, const struct id *root,
 		     struct id *out_root, struct err *err) ERR_UNUSED_WARN;
+
+/* Every chunk that a tree rests on, nodes and contents, those that folders share again and again. fn nonzero ends the walk. */
+int repair_tree_refs(struct reader *reader, const struct id *root, content_ref_fn *fn, void *arg,
+		     struct err *err) ERR_UNUSED_WARN;
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "repo/backup.h"
 #include "repo/check.h"
+#include "repo/condemned.h"
 #include "repo/copy.h"
 #include "repo/tags.h"
 #include "tests/support/dbkit.h"
@@ -391,6 +392,61 @@ static void test_not_the_same(void **state)
 	copy_must(f, 1, BACKUPS - 1);
 }
 
+/* --- beside a prune --- */
+
+struct meanwhile {
+	struct fixture *f;
+	struct id packs[16];
+	size_t count;
+};
+
+/* Once, before the second backup is published: a prune of another host condemns all that is there. */
+static int condemn_all(void *arg, const struct copy_progress *at)
+{
+	struct meanwhile *m = arg;
+	struct fixture *f = m->f;
+	struct id *names = NULL;
+	struct repo *other = NULL;
+
+	if (m->count || at->manifests != 1 || at->path[0] != '\0')
+		return 0;
+	MUST(repo_list(f->to->inner, STORE_DATA, &names, NULL, &m->count, f->err), f->err);
+	assert_true(m->count <= 16);
+	memcpy(m->packs, names, m->count * sizeof(*names));
+	MUST(repo_case_open_with(f->to, &f->to->keyfile, &other, f->err), f->err);
+	MUST(condemned_put(other, CONDEMN_PACKS, names, m->count, f->err), f->err);
+	repo_close(other);
+	free(names);
+	return 0;
+}
+
+static void test_condemned_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct meanwhile m = {.f = f};
+	const struct copy_options options = {.from = &f->list,
+					     .wanted = f->wanted,
+					     .workers = 1,
+					     .cb = {.progress = condemn_all, .arg = &m}};
+	struct manifest_list list = {0};
+	struct copy_result result;
+
+	MUST(copy_run(f->from->repo, f->to->repo, &options, &result, f->err), f->err);
+	assert_int_equal(result.copied, BACKUPS);
+	assert_true(m.count > 0);
+	/* The grace is over: of the first backup nothing was known to be wanted. */
+	for (size_t i = 0; i < m.count; i++)
+		MUST(store_remove(f->to->inner, STORE_DATA, &m.packs[i], f->err), f->err);
+	repo_case_reopen(f->to);
+	MUST(manifests_load(f->to->repo, NULL, NULL, &list, f->err), f->err);
+	assert_int_equal(list.count, BACKUPS);
+	for (size_t i = 1; i < BACKUPS; i++)
+		MUST(repo_case_try_read(f->to->repo, &list.items[i].name, f->files[i], FILES,
+					f->err),
+		     f->err);
+	manifest_list_free(&list);
+}
+
 /* --- databases --- */
 
 static struct id back_up(struct fixture *f, const struct kit *kit, int64_t now_ns)
@@ -470,6 +526,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_roles, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_same, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_not_the_same, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_condemned_meanwhile, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_database, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_wrong_image, setup, teardown),
 	};

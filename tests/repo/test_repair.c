@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "repo/condemned.h"
+#include "repo/index.h"
 #include "repo/repair.h"
 #include "tests/support/must.h"
 #include "tests/support/repo_case.h"
@@ -606,6 +608,79 @@ static void test_manifests_fault(void **state)
 	assert_int_equal(result.repaired_before, 1);
 }
 
+/* What a prune is about to delete the repaired backup does not rest on, be it condemned before or meanwhile. */
+struct condemning {
+	struct fixture *f;
+	bool meanwhile;
+	struct id packs[16];
+	size_t count;
+};
+
+static void condemn_all(struct condemning *c)
+{
+	struct fixture *f = c->f;
+	struct id *names = NULL;
+	struct repo *other = NULL;
+
+	MUST(repo_list(f->c->inner, STORE_DATA, &names, NULL, &c->count, f->err), f->err);
+	assert_true(c->count <= 16);
+	memcpy(c->packs, names, c->count * sizeof(*names));
+	MUST(repo_case_open_with(f->c, &f->c->keyfile, &other, f->err), f->err);
+	MUST(condemned_put(other, CONDEMN_PACKS, names, c->count, f->err), f->err);
+	repo_close(other);
+	free(names);
+}
+
+/* The packer is made by then: it says where the damaged file is left out. */
+static void condemn_now(void *arg, const struct id *manifest, const char *path, const char *text)
+{
+	struct condemning *c = arg;
+
+	(void)manifest;
+	(void)path;
+	(void)text;
+	if (c->meanwhile && !c->count)
+		condemn_all(c);
+}
+
+static void on_condemned_made(void *arg, const struct id *damaged, const struct id *repaired)
+{
+	struct condemning *c = arg;
+
+	(void)damaged;
+	c->f->manifests[1] = *repaired;
+}
+
+static void test_manifests_condemned(void **unused)
+{
+	(void)unused;
+	for (int meanwhile = 0; meanwhile < 2; meanwhile++) {
+		struct repair_manifests_result result;
+		struct condemning c = {.meanwhile = meanwhile};
+		const struct repair_manifests_options options = {
+		    .cb = {.touched = condemn_now, .arg = &c}, .made = on_condemned_made};
+		struct fixture *f;
+		void *state;
+
+		assert_int_equal(setup(&state), 0);
+		f = c.f = state;
+		lose_file(f, 1, 2);
+		if (!meanwhile)
+			condemn_all(&c);
+		MUST(repair_manifests(f->c->repo, &options, &result, f->err), f->err);
+		assert_int_equal(result.repaired, 1);
+		assert_true(c.count > 0);
+		for (size_t i = 0; i < c.count; i++)
+			MUST(store_remove(f->c->inner, STORE_DATA, &c.packs[i], f->err), f->err);
+		repo_case_reopen(f->c);
+		MUST(repo_case_try_read(f->c->repo, &f->manifests[1], f->files[1], 2, f->err),
+		     f->err);
+		MUST(repo_case_try_read(f->c->repo, &f->manifests[1], &f->files[1][3], 1, f->err),
+		     f->err);
+		assert_int_equal(teardown(&state), 0);
+	}
+}
+
 static void test_manifests_cancel(void **state)
 {
 	struct fixture *f = *state;
@@ -635,6 +710,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_find_pack, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_manifests, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_manifests_fault, setup, teardown),
+	    cmocka_unit_test(test_manifests_condemned),
 	    cmocka_unit_test_setup_teardown(test_manifests_cancel, setup, teardown),
 	};
 
