@@ -86,6 +86,11 @@ static void refuse(const struct record_info *info, uint32_t counter, const struc
 	id_hex(&info->id, hex);
 	(void)snprintf(named, sizeof(named), "chunk %.8s: ", hex);
 	assert_memory_equal(err.text, named, strlen(named));
+	(void)memset(&err, 0, sizeof(err));
+	assert_int_equal(
+	    record_check(slot_key, counter, keys->repo, info, sealed->data, sealed->len, &err),
+	    -ERR_DAMAGED);
+	assert_true(err.text[0] != '\0');
 }
 
 static void ids_are_known(void **state)
@@ -165,6 +170,9 @@ static void what_is_sealed_opens(void **state)
 		assert_int_equal(info.codec, CODEC_ZSTD);
 		assert_int_equal(open_as(&info, kind, &sealed, domain, &err), 0);
 		assert_int_equal(open_as(&info, kind, &sealed, NULL, &err), 0);
+		assert_int_equal(
+		    record_check(slot_key, kind, keys->repo, &info, sealed.data, sealed.len, &err),
+		    0);
 		buf_free(&sealed);
 	}
 }
