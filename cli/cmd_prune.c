@@ -102,8 +102,8 @@ static int parse_grace(const char *text, struct prune_options *o, struct err *er
 		unit = 24 * 3600;
 	if (!isdigit((unsigned char)text[0]) || (*end != 'h' && *end != 'd') || end[1] || errno ||
 	    n > 36500)
-		return err_set(err, ERR_USAGE,
-			       "--grace: '%s' is not a time such as '72h' or '3d'", text);
+		return err_set(err, ERR_USAGE, "--grace: '%s' is not a time such as '72h' or '3d'",
+			       text);
 	o->grace_s = (int64_t)(n * unit);
 	if (o->grace_s < CONDEMNED_GRACE_LEAST_S)
 		return err_set(err, ERR_USAGE,
@@ -178,7 +178,7 @@ static void print_json(struct cli *cli, const struct prune_result *res, bool dry
 	json_sum(&j, "condemned", &res->condemned);
 	json_sum(&j, "repacked", &res->repacked);
 	json_sum(&j, "written", &res->written);
-	json_sum(&j, "needed_again", &res->revived);
+	json_sum(&j, "needed_again", &res->needed_again);
 	json_sum(&j, "watched", &res->watched);
 	json_sum(&j, "waiting", &res->waiting);
 	json_sum(&j, "after", &res->after);
@@ -234,15 +234,16 @@ static void print_people(struct cli *cli, const struct prune_result *res, bool d
 	text_size(res->unused_bytes, unused);
 	if (dry_run)
 		out_line(&cli->out, "a dry run: nothing was changed; this would be done:");
-	out_note(&cli->out, "manifests: %llu, which need %llu chunks of %s; not needed in packs "
-			    "that stay: %s",
+	out_note(&cli->out,
+		 "manifests: %llu, which need %llu chunks of %s; not needed in packs "
+		 "that stay: %s",
 		 llu(res->manifests), llu(res->chunks), used, unused);
 	print_sum(cli, "before", &res->before);
 	print_if_any(cli, "deleted, as condemned earlier", &res->deleted);
 	print_if_any(cli, "repacked: what was needed of", &res->repacked);
 	print_if_any(cli, "  now lies in", &res->written);
 	print_if_any(cli, "condemned now", &res->condemned);
-	print_if_any(cli, "condemned, but needed again: kept", &res->revived);
+	print_if_any(cli, "condemned, needed again: moved", &res->needed_again);
 	print_if_any(cli, "of no finished backup: kept 14 days", &res->watched);
 	print_sum(cli, "after", &res->after);
 	print_if_any(cli, "  of these condemned", &res->waiting);

@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (condemn_get(&r, repo, &c, &err) == 0) {
 		condemn_put(&out, repo, &c);
-		if (!out.failed && (out.len != size - r.left || memcmp(out.data, data, out.len) != 0))
+		if (!out.failed &&
+		    (out.len != size - r.left || memcmp(out.data, data, out.len) != 0))
 			abort();
 	}
 	condemn_free(&c);

@@ -459,17 +459,20 @@ static int put_manifest(struct backup_run *run, struct manifest *m, uint64_t *ou
 	return r;
 }
 
-/* The backup is made; that nobody looked again can matter only if this machine slept for an hour since. */
+/*
+ * A machine that slept between the last look and the put has perhaps published what rests on nothing. So a backup is acknowledged
+ * only when it was looked at once more (I1, I6).
+ */
 static int look_after(struct backup_run *run, struct err *err)
 {
-	struct err why = {0};
-	int r = look(run, &why);
+	char hex[ID_HEX_CHARS + 1];
+	int r = look(run, err);
 
-	if (r == -ERR_NOMEM)
-		return err_nomem(err);
-	if (r)
-		backup_warning(run, "", why.text);
-	return 0;
+	id_hex(&run->result->manifest, hex);
+	if (r && r != -ERR_NOMEM)
+		err_prefix(err, "manifest %.*s was made, but not looked at once more",
+			   ID_SHORT_CHARS, hex);
+	return r;
 }
 
 static int run_all(struct backup_run *run, struct manifest *m, struct err *err)

@@ -33,8 +33,7 @@ int footing_open(struct footing *f, struct repo *repo, struct index *index, foot
 	size_t fresh;
 	int r;
 
-	*f = (struct footing){
-	    .repo = repo, .index = index, .clock = clock, .clock_arg = clock_arg};
+	*f = (struct footing){.repo = repo, .index = index, .clock = clock, .clock_arg = clock_arg};
 	r = list_condemned(f, &fresh, err);
 	/* The packer lists data/ when it is made. */
 	f->packs_listed_s = f->listed_s;

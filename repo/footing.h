@@ -22,8 +22,9 @@ struct footing {
 	struct index *index;
 	footing_clock_fn *clock;
 	void *clock_arg;
-	int64_t listed_s;       /* before locks/ was listed last */
-	int64_t packs_listed_s; /* before locks/ was listed, of the last time that data/ was listed after it */
+	int64_t listed_s; /* before locks/ was listed last */
+	int64_t
+	    packs_listed_s; /* before locks/ was listed, of the last time that data/ was listed after it */
 };
 
 /* Lists locks/ and marks the index. Nothing to close; repo and index must stay. */

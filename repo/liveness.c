@@ -31,7 +31,7 @@ struct mark {
 void liveness_free(struct liveness *l)
 {
 	free(l->live);
-	free(l->revived);
+	free(l->needed);
 	*l = (struct liveness){0};
 }
 
@@ -202,16 +202,17 @@ static int push_list(struct mark *m, const struct chunk_ref *ref, struct err *er
 	return 0;
 }
 
+#define UNTIL                                                                                      \
+	"; 'nightjar check' names what is lost, and nothing is deleted until that is repaired or " \
+	"the manifest forgotten"
+
 static int is_lost(const struct chunk_ref *ref, struct err *err)
 {
 	char hex[ID_HEX_CHARS + 1];
 
 	id_hex(&ref->id, hex);
-	return err_set(
-	    err, ERR_DAMAGED,
-	    "chunk %.*s of it has no whole copy; 'nightjar check' names what is lost, and "
-	    "nothing is deleted until that is repaired or the manifest forgotten",
-	    ID_SHORT_CHARS, hex);
+	return err_set(err, ERR_DAMAGED, "chunk %.*s of it has no whole copy" UNTIL, ID_SHORT_CHARS,
+		       hex);
 }
 
 static int reach(struct mark *m, const struct chunk_ref *ref, struct err *err)
@@ -242,6 +243,9 @@ static int read_list(struct mark *m, const struct chunk_ref *list, struct err *e
 	r = reader_get(m->reader, list->kind, &list->id, &m->bytes, err);
 	if (!r)
 		r = list_get(m->bytes.data, m->bytes.len, &children, &count, err);
+	/* What hangs on it is not known. */
+	if (r == -ERR_MISSING || r == -ERR_DAMAGED)
+		return err_set(err, ERR_DAMAGED, "%s" UNTIL, err->text);
 	for (size_t i = 0; !r && i < count; i++)
 		r = reach(m, &children[i], err);
 	free(children);
@@ -261,25 +265,32 @@ static int walk(struct mark *m, const struct manifest_item *item, struct err *er
 		if (!r && o->progress && o->progress(o->arg) != 0)
 			return err_set(err, ERR_CANCELLED, "interrupted");
 	}
-	if (r == -ERR_MISSING) /* a list: what hangs on it is not known */
-		err->code = ERR_DAMAGED;
 	return r && r != -ERR_NOMEM ? name_manifest(m, m->manifest, err) : r;
 }
 
 /* --- what only condemned packs have (R4) --- */
 
+static bool has_live(const struct mark *m, const struct index_pack *pack)
+{
+	for (uint32_t i = 0; i < pack->place_count; i++) {
+		if (m->out->live[pack->first_place + i] & LIVE)
+			return true;
+	}
+	return false;
+}
+
 /*
- * They are all pardoned while copies are chosen; those that were not needed are condemned again. Copies that were chosen before stay so:
- * what made them whole is there still.
+ * While copies are chosen for these nothing counts as condemned. Copies that were chosen before stay so: what made them whole is there
+ * still.
  */
-static int revive(struct mark *m, struct err *err)
+static int keep_needy(struct mark *m, struct err *err)
 {
 	struct index *index = m->index;
-	bool *revived = calloc(index->pack_count + 1, sizeof(*revived));
-	int r = revived ? 0 : err_nomem(err);
+	bool *needed = calloc(index->pack_count + 1, sizeof(*needed));
+	int r = needed ? 0 : err_nomem(err);
 
 	for (size_t i = 0; !r && i < index->pack_count; i++) {
-		revived[i] = index->packs[i].condemned;
+		needed[i] = index->packs[i].condemned;
 		index_pardon_pack(index, (uint32_t)i);
 	}
 	for (size_t i = 0; !r && i < m->needy_count; i++) {
@@ -291,18 +302,13 @@ static int revive(struct mark *m, struct err *err)
 		}
 	}
 	for (size_t i = 0; !r && i < index->pack_count; i++) {
-		const struct index_pack *pack = &index->packs[i];
-		bool needed = false;
-
-		for (uint32_t k = 0; !needed && k < pack->place_count; k++)
-			needed = m->out->live[pack->first_place + k] & LIVE;
-		if (revived[i] && !needed) {
-			index_condemn_pack(index, (uint32_t)i);
-			revived[i] = false;
-		}
-		m->out->revived_count += revived[i];
+		if (!needed[i])
+			continue;
+		index_condemn_pack(index, (uint32_t)i);
+		needed[i] = has_live(m, &index->packs[i]);
+		m->out->needed_count += needed[i];
 	}
-	m->out->revived = revived;
+	m->out->needed = needed;
 	return r;
 }
 
@@ -318,7 +324,7 @@ static int mark_all(struct mark *m, struct err *err)
 	for (m->manifest = 0; !r && m->manifest < m->list->count; m->manifest++)
 		r = walk(m, &m->list->items[m->manifest], err);
 	if (!r)
-		r = revive(m, err);
+		r = keep_needy(m, err);
 	for (size_t i = 0; !r && i < m->out->place_count; i++)
 		m->out->live[i] &= LIVE;
 	return r;

@@ -21,15 +21,15 @@ struct liveness_options {
 struct liveness {
 	uint8_t *live; /* by place of the index */
 	size_t place_count;
-	bool *revived; /* by pack: condemned, but some chunk has no whole copy elsewhere */
-	size_t pack_count, revived_count;
+	bool *needed; /* by pack: condemned, but some chunk has no whole copy elsewhere */
+	size_t pack_count, needed_count;
 	uint64_t chunks; /* live ids */
 };
 void liveness_free(struct liveness *l); /* {0} is fine */
 
 /*
- * The index is to be complete (index_rescue), with what is lost, noted and condemned marked; condemned packs that are needed are
- * pardoned in it. ERR_DAMAGED, naming the manifest, when something that it reaches has no whole copy: then nothing can be said
+ * The index is to be complete (index_rescue), with what is lost, noted and condemned marked, and stays so. Where only
+ * condemned packs have a chunk, copies in them are live. ERR_DAMAGED, naming the manifest, when something that it reaches has no whole copy: then nothing can be said
  * of any pack.
  */
 int liveness_mark(struct reader *reader, const struct manifest_list *list,

@@ -7,9 +7,7 @@
 
 #include "core/sha256.h"
 
-#define DELETE_MOST_S 3600 /* R5: from the mark to the last delete */
-#define ROUNDS_MOST 16     /* surveys of one run */
-#define SEGMENTS_MANY 24   /* so many are worth a look at whether small ones can be merged */
+#define ROUNDS_MOST 16 /* surveys of one run */
 
 int64_t prune_boot_s(const struct prune_job *job)
 {
@@ -59,9 +57,9 @@ static int compare_ids(const void *a, const void *b)
 
 bool prune_in_store(const struct prune_job *job, const struct id *pack, uint64_t *out_bytes)
 {
-	const struct id *found = job->name_count ? bsearch(pack, job->names, job->name_count,
-							   sizeof(*pack), compare_ids)
-						 : NULL;
+	const struct id *found =
+	    job->name_count ? bsearch(pack, job->names, job->name_count, sizeof(*pack), compare_ids)
+			    : NULL;
 
 	if (!found || idset_has(&job->deleted, pack))
 		return false;
@@ -102,7 +100,7 @@ int prune_get_pack(struct prune_job *job, const struct id *pack, struct buf *out
 	return r;
 }
 
-static void add_sum(struct prune_sum *sum, uint64_t bytes)
+void prune_add(struct prune_sum *sum, uint64_t bytes)
 {
 	sum->packs++;
 	sum->bytes += bytes;
@@ -224,236 +222,6 @@ static void survey_free(struct prune_job *job)
 	job->packs = NULL;
 }
 
-/* --- phase two: deleting what is due --- */
-
-static bool is_due(const struct prune_job *job, const struct condemned_record *record)
-{
-	if (record->c.kind != CONDEMN_PACKS)
-		return false;
-	if (job->options->no_writers)
-		return true;
-	return record->dated && record->dated_s <= job->now_s &&
-	       job->now_s - record->dated_s >= job->grace_s;
-}
-
-static int gather_due(struct prune_job *job, struct prune_names *due, struct idset *gone,
-		      struct err *err)
-{
-	uint64_t bytes;
-	int r = 0;
-
-	for (size_t i = 0; !r && i < job->condemned.count; i++) {
-		const struct condemned_record *record = &job->condemned.records[i];
-
-		for (size_t k = 0; !r && is_due(job, record) && k < record->c.pack_count; k++) {
-			const struct id *name = &record->c.packs[k];
-
-			if (!prune_in_store(job, name, &bytes) || idset_has(gone, name))
-				continue;
-			r = idset_add(gone, name, err);
-			if (!r)
-				r = prune_names_add(due, name, err);
-		}
-	}
-	return r;
-}
-
-/* Packs that have what is needed of a pack that is to go. */
-static void find_heirs(const struct prune_job *job, const struct prune_names *due, bool *heirs)
-{
-	const struct index *index = job->index;
-
-	for (size_t i = 0; i < due->count; i++) {
-		uint32_t number = index_find_pack(index, &due->ids[i]);
-		const struct index_pack *pack;
-
-		if (number == INDEX_NONE)
-			continue;
-		pack = &index->packs[number];
-		for (uint32_t k = 0; k < pack->place_count; k++) {
-			const struct record_info *info =
-			    &index->places[pack->first_place + k].info;
-
-			for (uint32_t at = index_find(index, info->kind, &info->id);
-			     at != INDEX_NONE; at = index->places[at].next) {
-				if (job->liveness.live[at])
-					heirs[index->places[at].pack] = true;
-			}
-		}
-	}
-}
-
-/* R7: the last other copy goes only when the one that stays has just been read. False: one is not what it should be. */
-static int verify_heirs(struct prune_job *job, const struct prune_names *due, bool *out_good,
-			struct err *err)
-{
-	bool *heirs = calloc(job->index->pack_count + 1, sizeof(*heirs));
-	struct buf bytes = {0};
-	int r = heirs ? 0 : err_nomem(err);
-
-	*out_good = true;
-	if (!r)
-		find_heirs(job, due, heirs);
-	for (size_t i = 0; !r && i < job->index->pack_count; i++) {
-		struct err why = {0};
-
-		if (!heirs[i])
-			continue;
-		r = prune_tick(job, "verify", i, job->index->pack_count, err);
-		buf_reset(&bytes);
-		if (!r && prune_get_pack(job, &job->index->packs[i].name, &bytes, &why) == 0)
-			continue;
-		if (!r && idset_has(&job->distrusted, &job->index->packs[i].name)) {
-			prune_warning(job, STORE_DATA, &job->index->packs[i].name, why.text);
-			*out_good = false;
-		} else if (!r) {
-			*err = why;
-			r = -err->code;
-		}
-	}
-	buf_free(&bytes);
-	free(heirs);
-	return r;
-}
-
-static int delete_packs(struct prune_job *job, const struct prune_names *due, struct err *err)
-{
-	uint64_t bytes = 0;
-	int r = 0;
-
-	for (size_t i = 0; !r && i < due->count; i++) {
-		struct err why = {0};
-
-		r = prune_tick(job, "delete", i, due->count, err);
-		if (!r && prune_boot_s(job) - job->boot_s > DELETE_MOST_S) {
-			job->result->unfinished = true;
-			return 0;
-		}
-		if (r)
-			return r;
-		(void)prune_in_store(job, &due->ids[i], &bytes);
-		r = store_remove(job->repo->store, STORE_DATA, &due->ids[i], &why);
-		if (r && r != -ERR_MISSING) {
-			*err = why;
-			return r;
-		}
-		if (!r)
-			add_sum(&job->result->deleted, bytes);
-		prune_detail(job, &due->ids[i], "deleted");
-		r = idset_add(&job->deleted, &due->ids[i], err);
-	}
-	return r;
-}
-
-/*
- * Packs that segments name and the store has not, which nobody needs: the survey would have failed otherwise. And those that are needed
- * but no segment names, since one was lost.
- */
-static int gather_index(struct prune_job *job, struct idset *gone, struct prune_names *unnamed,
-			struct err *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < job->liveness.pack_count; i++) {
-		const struct index_pack *pack = &job->index->packs[i];
-
-		if (job->packs[i].fate == PRUNE_GONE)
-			r = idset_add(gone, &pack->name, err);
-		else if (job->packs[i].live_bytes && !pack->named)
-			r = prune_names_add(unnamed, &pack->name, err);
-	}
-	return r;
-}
-
-/*
- * The index first (R8): after a kill between the two a pack is an orphan that a record condemns, and the next prune deletes it.
- * *out_again: another survey is needed.
- */
-static int delete_due(struct prune_job *job, bool *out_again, struct err *err)
-{
-	struct prune_names due = {0}, unnamed = {0};
-	struct idset gone = {0};
-	uint64_t bytes = 0, before = job->result->deleted.packs;
-	bool good = true;
-	int r = gather_due(job, &due, &gone, err);
-
-	if (!r && job->options->dry_run) {
-		for (size_t i = 0; i < due.count; i++) {
-			(void)prune_in_store(job, &due.ids[i], &bytes);
-			add_sum(&job->result->deleted, bytes);
-		}
-	} else if (!r) {
-		r = verify_heirs(job, &due, &good, err);
-		if (!r)
-			r = gather_index(job, &gone, &unnamed, err);
-		if (!r && good &&
-		    (gone.count || unnamed.count || job->index->segments.count > SEGMENTS_MANY))
-			r = prune_index(job, &gone, &unnamed, err);
-		if (!r && good)
-			r = delete_packs(job, &due, err);
-		/* Where the mark alone takes the hour another one would not help. */
-		*out_again = !good || (job->result->unfinished &&
-				       job->result->deleted.packs > before);
-	}
-	free(due.ids);
-	free(unnamed.ids);
-	idset_free(&gone);
-	return r;
-}
-
-/* --- R4: packs that are needed again --- */
-
-static bool names_revived(const struct prune_job *job, const struct condemn *c)
-{
-	for (size_t i = 0; c->kind == CONDEMN_PACKS && i < c->pack_count; i++) {
-		uint32_t pack = index_find_pack(job->index, &c->packs[i]);
-
-		if (pack != INDEX_NONE && job->liveness.revived[pack])
-			return true;
-	}
-	return false;
-}
-
-/* What else the record names stays condemned all the time, by a new record whose grace begins now. */
-static int renew(struct prune_job *job, const struct condemned_record *record, struct err *err)
-{
-	struct prune_names rest = {0};
-	uint64_t bytes;
-	int r = 0;
-
-	for (size_t i = 0; !r && i < record->c.pack_count; i++) {
-		const struct id *name = &record->c.packs[i];
-		uint32_t pack = index_find_pack(job->index, name);
-
-		if (prune_in_store(job, name, &bytes) &&
-		    (pack == INDEX_NONE || !job->liveness.revived[pack]))
-			r = prune_names_add(&rest, name, err);
-	}
-	if (!r)
-		r = condemned_put(job->repo, CONDEMN_PACKS, rest.ids, rest.count, err);
-	if (!r)
-		r = condemned_remove(job->repo, &job->condemned, &record->name, err);
-	free(rest.ids);
-	return r;
-}
-
-static int revive(struct prune_job *job, struct err *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < job->liveness.pack_count; i++) {
-		if (!job->liveness.revived[i])
-			continue;
-		add_sum(&job->result->revived, job->index->packs[i].pack_bytes);
-		prune_detail(job, &job->index->packs[i].name, "needed again, stays");
-	}
-	for (size_t i = 0; !r && !job->options->dry_run && i < job->condemned.count; i++) {
-		if (names_revived(job, &job->condemned.records[i].c))
-			r = renew(job, &job->condemned.records[i], err);
-	}
-	return r;
-}
-
 /* --- records --- */
 
 /* A record is of use while a pack that it names is there; of those that are watched, while nobody knows what it is. */
@@ -491,8 +259,6 @@ static int tend_records(struct prune_job *job, struct err *err)
 		const struct condemned_record *record = &job->condemned.records[i];
 		const struct condemn *c = &record->c;
 
-		if (names_revived(job, c)) /* renewed */
-			continue;
 		if (c->kind == CONDEMN_DATE ? is_dangling(job, c) : !is_of_use(job, c))
 			r = condemned_remove(job->repo, &job->condemned, &record->name, err);
 		else if (c->kind == CONDEMN_PACKS &&
@@ -519,14 +285,11 @@ static void count_waiting(struct prune_job *job, bool condemned_now)
 		if (record->c.kind != CONDEMN_PACKS)
 			continue;
 		for (size_t k = 0; k < record->c.pack_count; k++) {
-			uint32_t pack = index_find_pack(job->index, &record->c.packs[k]);
-
 			if (!prune_in_store(job, &record->c.packs[k], &bytes) ||
-			    (pack != INDEX_NONE && pack < job->liveness.pack_count &&
-			     job->liveness.revived[pack]) ||
-			    (job->options->dry_run && is_due(job, record)))
+			    (job->options->dry_run && prune_is_due(job, record) &&
+			     !job->liveness.needed_count))
 				continue;
-			add_sum(&res->waiting, bytes);
+			prune_add(&res->waiting, bytes);
 			any = true;
 		}
 		if (any && (!res->due_s || due < res->due_s))
@@ -541,9 +304,11 @@ static void count_waiting(struct prune_job *job, bool condemned_now)
 static void estimate_written(struct prune_job *job)
 {
 	for (size_t i = 0; i < job->liveness.pack_count; i++) {
-		if (job->packs[i].fate != PRUNE_REPACK)
+		if (job->packs[i].fate != PRUNE_REPACK && job->packs[i].fate != PRUNE_NEEDED)
 			continue;
-		add_sum(&job->result->repacked, job->index->packs[i].pack_bytes);
+		prune_add(job->packs[i].fate == PRUNE_NEEDED ? &job->result->needed_again
+							     : &job->result->repacked,
+			  job->index->packs[i].pack_bytes);
 		job->result->written.bytes += job->packs[i].live_bytes;
 	}
 	job->result->written.packs =
@@ -577,7 +342,7 @@ static int condemn(struct prune_job *job, bool *out_any, struct err *err)
 static void sum_before(struct prune_job *job)
 {
 	for (size_t i = 0; i < job->name_count; i++)
-		add_sum(&job->result->before, job->sizes[i]);
+		prune_add(&job->result->before, job->sizes[i]);
 }
 
 /* What is counted once, though there may be several surveys. */
@@ -585,7 +350,7 @@ static void sums_restart(struct prune_result *res)
 {
 	const struct prune_sum none = {0};
 
-	res->condemned = res->waiting = res->watched = res->revived = none;
+	res->condemned = res->waiting = res->watched = none;
 	res->due_s = 0;
 	res->unfinished = false;
 }
@@ -604,11 +369,12 @@ static int one_round(struct prune_job *job, bool first, bool *out_again, struct 
 	job->result->now_s = job->now_s;
 	if (first)
 		sum_before(job);
-	/* R4: who finds something needed again deletes nothing, for another prune may have chosen another copy to stay. */
-	if (job->liveness.revived_count)
-		r = revive(job, err);
-	else
-		r = delete_due(job, out_again, err);
+	/*
+	 * R4: who finds something needed again deletes nothing, and moves it; another prune may have chosen another copy to stay. The record
+	 * stays: to withdraw it would make writers trust what a third is about to delete.
+	 */
+	if (!job->liveness.needed_count)
+		r = prune_delete_due(job, out_again, err);
 	if (!r && !job->options->dry_run)
 		r = tend_records(job, err);
 	if (r || *out_again)

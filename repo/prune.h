@@ -10,15 +10,20 @@
 #include "repo/repo.h"
 
 /* How much that nobody needs may stay in packs because moving the rest would cost more. */
-enum prune_unused { PRUNE_UNUSED_DEFAULT, PRUNE_UNUSED_PERCENT, PRUNE_UNUSED_BYTES, PRUNE_UNUSED_ALL };
+enum prune_unused {
+	PRUNE_UNUSED_DEFAULT,
+	PRUNE_UNUSED_PERCENT,
+	PRUNE_UNUSED_BYTES,
+	PRUNE_UNUSED_ALL
+};
 #define PRUNE_UNUSED_DEFAULT_PERCENT 5
 
 struct prune_options {
 	enum prune_unused unused;
-	double unused_percent;     /* of what the packs hold in the end: 0…100 */
+	double unused_percent; /* of what the packs hold in the end: 0…100 */
 	uint64_t unused_bytes;
 	uint64_t max_repack_bytes; /* read for repacking at most; 0 = no limit */
-	int64_t grace_s; /* 0 = 72 h; at least CONDEMNED_GRACE_LEAST_S, else ERR_USAGE */
+	int64_t grace_s;           /* 0 = 72 h; at least CONDEMNED_GRACE_LEAST_S, else ERR_USAGE */
 	/*
 	 * The caller knows that no backup and no other prune runs, and that none starts before this is done: what nobody needs is deleted at
 	 * once.
@@ -46,14 +51,17 @@ struct prune_result {
 	struct prune_sum before, after; /* of data/ */
 	struct prune_sum deleted;       /* condemned earlier, and due */
 	struct prune_sum condemned;     /* by this run, repacked ones included */
-	struct prune_sum repacked;      /* of condemned: what was needed of them lies in new packs */
-	struct prune_sum written;       /* the new packs */
-	struct prune_sum waiting;       /* condemned, not due yet: after this run */
-	struct prune_sum revived;       /* condemned, but needed again: they stay */
-	struct prune_sum watched;       /* left by backups that did not end, or of one that runs now */
+	struct prune_sum repacked; /* of condemned: what was needed of them lies in new packs */
+	struct prune_sum written;  /* the new packs */
+	struct prune_sum waiting;  /* condemned, not due yet: after this run */
+	struct prune_sum
+	    needed_again;         /* condemned, but needed again: that was moved, as in repacked */
+	struct prune_sum watched; /* left by backups that did not end, or of one that runs now */
 	uint64_t segments_written, segments_removed;
-	int64_t now_s, due_s; /* the store's clock; when the first of waiting is due, 0 = none waits */
-	bool unfinished; /* an hour was not enough to delete all that is due: the next run goes on */
+	int64_t now_s,
+	    due_s; /* the store's clock; when the first of waiting is due, 0 = none waits */
+	bool
+	    unfinished; /* an hour was not enough to delete all that is due: the next run goes on */
 };
 
 /*

@@ -132,8 +132,9 @@ static int describe_pack(const struct index *index, uint32_t number, struct inde
 	const struct index_pack *pack = &index->packs[number];
 
 	*out = (struct indexseg_pack){.name = pack->name, .pack_bytes = pack->pack_bytes};
-	out->dir = (struct pack_dir){pack->slots,	pack->slot_count, pack->sources,
-				     pack->source_count, NULL,		  pack->place_count};
+	out->dir =
+	    (struct pack_dir){pack->slots, pack->slot_count, pack->sources, pack->source_count,
+			      NULL,        pack->place_count};
 	out->dir.entries = calloc(pack->place_count + 1, sizeof(*out->dir.entries));
 	if (!out->dir.entries)
 		return err_nomem(err);
@@ -221,9 +222,8 @@ static int put_new(struct prune_job *job, const struct segments *s, struct batch
 	for (size_t i = 0; !r && i < s->count; i++) {
 		const struct segment *seg = &s->items[i];
 
-		for (size_t k = 0; !r && seg->domain == b->domain && seg->replace &&
-				   k < seg->pack_count;
-		     k++) {
+		for (size_t k = 0;
+		     !r && seg->domain == b->domain && seg->replace && k < seg->pack_count; k++) {
 			if (!idset_has(gone, &seg->packs[k]))
 				r = batch_add(job, b, &seg->packs[k], &done, err);
 		}

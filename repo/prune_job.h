@@ -10,9 +10,10 @@
 
 /* What is to become of a pack of the index. */
 enum prune_fate {
-	PRUNE_GONE,      /* the store has it no more, or not as it was */
+	PRUNE_GONE, /* the store has it no more, or not as it was */
 	PRUNE_KEEP,
 	PRUNE_CONDEMNED, /* by a record that is there */
+	PRUNE_NEEDED,    /* condemned, but what is live in it is to be moved (R4) */
 	PRUNE_DEAD,      /* to be condemned */
 	PRUNE_REPACK,    /* to be moved, then condemned */
 	PRUNE_ORPHAN     /* dead, and perhaps of a backup that has not ended yet */
@@ -64,10 +65,21 @@ int prune_names_add(struct prune_names *n, const struct id *name, struct err *er
 int prune_get_pack(struct prune_job *job, const struct id *pack, struct buf *out,
 		   struct err *err) ERR_UNUSED_WARN;
 
+void prune_add(struct prune_sum *sum, uint64_t bytes); /* one pack more */
+
+/* A record of packs that may be deleted by now. */
+bool prune_is_due(const struct prune_job *job, const struct condemned_record *record);
+/*
+ * Deletes what is due. The index first (R8): after a kill between the two a pack is an orphan that a record condemns, and the next prune
+ * deletes it. *out_again: another survey is needed.
+ */
+int prune_delete_due(struct prune_job *job, bool *out_again, struct err *err) ERR_UNUSED_WARN;
+
 /* Decides the fate of each pack of the survey, and the sums that follow from it. */
 int prune_plan(struct prune_job *job, struct err *err) ERR_UNUSED_WARN;
 /* Packs in data/ that the index does not have, as they do not open, and that no record condemns. */
-int prune_strangers(struct prune_job *job, struct prune_names *out, struct err *err) ERR_UNUSED_WARN;
+int prune_strangers(struct prune_job *job, struct prune_names *out,
+		    struct err *err) ERR_UNUSED_WARN;
 /*
  * By these fates: the names of all packs that are to be condemned now (moved ones included), and of those that are to be watched from
  * now on; counts both.
@@ -75,7 +87,7 @@ int prune_strangers(struct prune_job *job, struct prune_names *out, struct err *
 int prune_verdict(struct prune_job *job, struct prune_names *dead, struct prune_names *fresh,
 		  struct err *err) ERR_UNUSED_WARN;
 
-/* Moves what is needed of the packs of that fate into new ones, which a new segment names. */
+/* Moves what is needed of packs that are to be moved into new ones, which a new segment names. */
 int prune_repack(struct prune_job *job, struct err *err) ERR_UNUSED_WARN;
 
 /*

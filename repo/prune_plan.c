@@ -8,12 +8,6 @@
 #define SMALL_BYTES (1u << 20)   /* a smaller pack is small, */
 #define SMALL_MOST 64            /* and so many small ones of a domain are too many */
 
-static void add_sum(struct prune_sum *sum, uint64_t bytes)
-{
-	sum->packs++;
-	sum->bytes += bytes;
-}
-
 /* --- packs of backups that may not have ended yet (R9) --- */
 
 /*
@@ -111,11 +105,10 @@ static enum prune_fate fate_of(const struct prune_job *job, uint32_t number)
 	if (!prune_in_store(job, &pack->name, &bytes))
 		return PRUNE_GONE;
 	if (pack->condemned)
-		return PRUNE_CONDEMNED;
+		return job->liveness.needed[number] ? PRUNE_NEEDED : PRUNE_CONDEMNED;
 	if (job->packs[number].live_bytes)
 		return PRUNE_KEEP;
-	return all_ended(job, pack) || watched_enough(job, &pack->name) ? PRUNE_DEAD
-									: PRUNE_ORPHAN;
+	return all_ended(job, pack) || watched_enough(job, &pack->name) ? PRUNE_DEAD : PRUNE_ORPHAN;
 }
 
 static bool movable(const struct prune_job *job, size_t number)
@@ -181,8 +174,7 @@ static void take_small(struct prune_job *job, struct budget *b)
 		if (!movable(job, i) || job->index->packs[i].pack_bytes >= SMALL_BYTES)
 			continue;
 		for (size_t k = i; k < packs && small <= SMALL_MOST; k++)
-			small += movable(job, k) &&
-				 job->index->packs[k].pack_bytes < SMALL_BYTES &&
+			small += movable(job, k) && job->index->packs[k].pack_bytes < SMALL_BYTES &&
 				 job->index->packs[k].slots[0].domain == domain;
 		for (size_t k = i; small > SMALL_MOST && k < packs; k++) {
 			if (movable(job, k) && job->index->packs[k].pack_bytes < SMALL_BYTES &&
@@ -244,10 +236,10 @@ static int watch_or_condemn(struct prune_job *job, const struct id *name, bool o
 
 	(void)prune_in_store(job, name, &bytes);
 	if (!orphan || watched_enough(job, name)) {
-		add_sum(&job->result->condemned, bytes);
+		prune_add(&job->result->condemned, bytes);
 		return prune_names_add(dead, name, err);
 	}
-	add_sum(&job->result->watched, bytes);
+	prune_add(&job->result->watched, bytes);
 	return watched_since(job, name, &since) ? 0 : prune_names_add(fresh, name, err);
 }
 

@@ -97,6 +97,19 @@ static int move_records(struct repack *rp, uint32_t number, const struct buf *by
 	return r;
 }
 
+static bool is_moved(const struct prune_job *job, size_t pack)
+{
+	return job->packs[pack].fate == PRUNE_REPACK || job->packs[pack].fate == PRUNE_NEEDED;
+}
+
+static int cannot_move(struct prune_job *job, uint32_t number, const struct err *why)
+{
+	prune_warning(job, STORE_DATA, &job->index->packs[number].name, why->text);
+	if (job->packs[number].fate == PRUNE_REPACK)
+		job->packs[number].fate = PRUNE_KEEP;
+	return 0;
+}
+
 /* A pack that is not what it was stays, for check and repair to look at. */
 static int move_pack(struct repack *rp, uint32_t number, struct err *err)
 {
@@ -110,14 +123,13 @@ static int move_pack(struct repack *rp, uint32_t number, struct err *err)
 		return r;
 	r = prune_get_pack(job, &name, &bytes, &why);
 	if (r == -ERR_DAMAGED || r == -ERR_MISSING || r == -ERR_LIMIT) {
-		prune_warning(job, STORE_DATA, &name, why.text);
-		job->packs[number].fate = PRUNE_KEEP;
-		r = 0;
+		r = cannot_move(job, number, &why);
 	} else if (r) {
 		*err = why;
 	} else {
-		job->result->repacked.packs++;
-		job->result->repacked.bytes += bytes.len;
+		prune_add(job->packs[number].fate == PRUNE_NEEDED ? &job->result->needed_again
+								  : &job->result->repacked,
+			  bytes.len);
 		r = move_records(rp, number, &bytes, err);
 	}
 	buf_free(&bytes);
@@ -127,11 +139,11 @@ static int move_pack(struct repack *rp, uint32_t number, struct err *err)
 static int move_domain(struct repack *rp, size_t packs, uint32_t domain, struct err *err)
 {
 	struct prune_job *job = rp->job;
-	int r = pack_mover_new(job->repo->keys, domain, job->repo->conf.floor_log2, &rp->mover, err);
+	int r =
+	    pack_mover_new(job->repo->keys, domain, job->repo->conf.floor_log2, &rp->mover, err);
 
 	for (size_t i = 0; !r && i < packs; i++) {
-		if (job->packs[i].fate == PRUNE_REPACK &&
-		    job->index->packs[i].slots[0].domain == domain)
+		if (is_moved(job, i) && job->index->packs[i].slots[0].domain == domain)
 			r = move_pack(rp, (uint32_t)i, err);
 	}
 	if (!r)
@@ -145,7 +157,7 @@ static int move_domain(struct repack *rp, size_t packs, uint32_t domain, struct 
 static bool domain_begun(const struct prune_job *job, size_t at)
 {
 	for (size_t i = 0; i < at; i++) {
-		if (job->packs[i].fate == PRUNE_REPACK &&
+		if (is_moved(job, i) &&
 		    job->index->packs[i].slots[0].domain == job->index->packs[at].slots[0].domain)
 			return true;
 	}
@@ -158,9 +170,9 @@ static int move_all(struct repack *rp, size_t packs, struct err *err)
 	int r = 0;
 
 	for (size_t i = 0; i < packs; i++)
-		rp->total += job->packs[i].fate == PRUNE_REPACK;
+		rp->total += is_moved(job, i);
 	for (size_t i = 0; !r && rp->done < rp->total && i < packs; i++) {
-		if (job->packs[i].fate == PRUNE_REPACK && !domain_begun(job, i))
+		if (is_moved(job, i) && !domain_begun(job, i))
 			r = move_domain(rp, packs, job->index->packs[i].slots[0].domain, err);
 	}
 	return r;

@@ -310,7 +310,108 @@ def keys_from_password(password, slots):
         if sodium.crypto_pwhash(out, 64, password, len(password), salt, passes, kib << 10, 2):
             sys.exit(f"nightjar_reader: no memory for Argon2 ({kib} KiB)")
         if hmac.compare_digest(out.raw[32:], commitment):
-            seal_nonce, sealed, box = f.take(24), f.take(48), f.take(80)
+            ad, seal_nonce, sealed = data[:f.at], f.take(24), f.take(48)
+            return Keys(repository, aead_open(out.raw[:32], seal_nonce, ad, sealed, f.what))
+    raise NoKey("wrong password")
+
+
+def check_slot(data, keys, what):
+    f = Fields(data, what)
+    f.header(KEY_SLOT)
+    need(f.take(16) == keys.repository, f"{what}: of another repository")
+    f.take(4 + 4 + 16 + 32 + 24 + 48)
+    ad, label_nonce, sealed = data[:f.at], f.take(24), f.take(272)
+    f.end()
+    if keys.master:
+        label = Fields(aead_open(keys.label_key, label_nonce, ad, sealed, what), what)
+        label.unpack("q"), label.text(), label.text(), label.end(padding=True)
+
+
+# ---- §5, §6 packs and index ----------------------------------------------------------------------
+
+Entry = collections.namedtuple("Entry", "id kind codec depth bases slot source counter offset "
+                               "stored plain lineage chain")
+
+
+class Pack:
+    """Where the records of a pack are. Its bytes are read when they are asked for."""
+
+    def __init__(self, name, length, slots, floor, body):
+        self.name, self.length, self.slots, self.keys = name, length, slots, {}
+        start = body.at
+        self.usual = {to: [next((i for i, s in enumerate(slots) if s[32] == to), None), 0, 1]
+                      for to in (TO_R, TO_M)}  # slot, source, counter of what needs no words
+        self.sources = body.many("H", lambda: body.unpack("32sQ"))
+        self.entries = body.many("I", lambda: self.entry(body))
+        self.body = body.data[start:body.at]
+        self.records_at = 36 + 44 * len(slots) + max(512, padme(len(self.body) + 16))
+        end, seen = self.records_at, set()
+        for i, e in enumerate(self.entries):
+            self.entries[i] = e._replace(offset=end)
+            need(e.slot < len(slots) and e.source < len(self.sources) and e.counter >= 1 and
+                 1 <= e.kind <= 5 and (e.slot, e.counter) not in seen, f"{body.what}: bad entry")
+            need((e.depth == 0) == (not e.bases) and (e.codec == 2) == bool(e.bases) and
+                 len(set(e.bases) - {e.id}) == len(e.bases) <= 3 and e.codec <= 2 and e.plain <= MAX_CHUNK, f"{body.what}: bad entry")
+            seen.add((e.slot, e.counter))
+            end += e.stored
+        need(length == bucket(end, floor), f"{body.what}: wrong length")
+
+    def entry(self, f):
+        """Its offset is known only when all are read."""
+        id_, byte = f.unpack("32sB")
+        kind, form, moved = byte & 7, byte >> 3 & 15, byte >> 7
+        usual = self.usual[TO_M if kind in (TREE, CHUNKS) else TO_R]
+        place = [f.varint() for _ in range(3)] if moved else list(usual)
+        need(moved == (place != usual), f"{f.what}: a place that goes without saying")
+        usual[2] += not moved
+        stored = f.varint() + 16
+        plain, codec, depth, lineage, chain, bases = stored - 16, min(form, 2), 0, 0, stored, []
+        if form:
+            plain = f.varint()
+        if form > 1:
+            depth, lineage, chain = f.unpack("B"), f.varint(), stored + f.varint()
+            bases = [f.take(32) for _ in range(form - 1)]
+        need(form <= 4 and place[0] is not None and max(place[2], lineage, chain) < 1 << 32,
+             f"{f.what}: bad entry")
+        return Entry(id_, kind, codec, depth, bases, *place, None, stored, plain, lineage, chain)
+
+    def key(self, keys, slot, recipient):
+        if slot not in self.keys:
+            self.keys[slot] = recipient, *keys.slot_key(self.slots[slot], recipient)
+        need(self.keys[slot][0] == recipient, "record: its slot is another recipient's")
+        return self.keys[slot][1:]
+
+
+def pack_from_file(path, name, keys, floor):
+    """A pack's own directory, for when there is no index."""
+    what, size = f"data/{name[:2]}/{name}", os.path.getsize(path)
+    with open(path, "rb") as file:
+        head = file.read(36)
+        f = Fields(head, what)
+        f.header(PACK)
+        repository, sealed_length, count, parity, zero, tail = f.unpack("16sIHBBI")
+        need(repository == keys.repository and count >= 1, f"{what}: not of this repository")
+        need(not (parity or zero or tail), f"{what}: parity, of a newer nightjar")
+        need(36 + 44 * count + sealed_length <= size, f"{what}: cut short")
+        table = file.read(44 * count)
+        sealed = file.read(sealed_length)
+    slots = [table[at:at + 44] for at in range(0, len(table), 44)]
+    key, _ = keys.slot_key(slots[0], TO_M)
+    body = Fields(aead_open(key, nonce(0), head + table, sealed, what), what)
+    pack = Pack(name, size, slots, floor, body)
+    body.end(padding=True)
+    need(pack.records_at == 36 + 44 * count + sealed_length, f"{what}: wrong directory length")
+    return pack
+
+
+def packs_from_index(data, what, keys, writers, floor):
+    f = Fields(data, what)
+    kind = f.header(INDEX, (1, 2))
+    repository, signer, number = f.unpack("16s32sI")
+    need(repository == keys.repository, f"{what}: of another repository")
+    need(signer in writers if kind == 1 else signer == keys.g_public, f"{what}: unknown signer")
+    check_signature(data, b"index", signer, what)
+    seal_nonce, sealed, box = f.take(24), f.take(48), f.take(80)
     wrapper, salt = (f.take(32), f.take(32)) if kind == 2 else (signer, b"")
     out = ctypes.create_string_buffer(32)
     bad = sodium.crypto_box_seal_open(out, box, 80, x25519(keys.m_secret), keys.m_secret)

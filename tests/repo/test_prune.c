@@ -9,32 +9,12 @@
 
 #include <cmocka.h>
 
+#include "repo/check.h"
 #include "repo/condemned.h"
 #include "tests/support/must.h"
 #include "tests/support/prunebox.h"
 
 #define GRACE (72 * PRUNEBOX_HOUR)
-#define BIG 300000
-
-static size_t count_of(struct prunebox *b, enum store_type type)
-{
-	return repo_case_count(b->c->inner, type);
-}
-
-/* One night with an attachment that the next has not, forgotten; what is in its pack otherwise is to be moved. */
-static void one_dead_pack(struct prunebox *b)
-{
-	b->options.unused = PRUNE_UNUSED_PERCENT;
-	prunebox_attach(b, "a", 1, BIG);
-	prunebox_night(b);
-	prunebox_attach(b, "a", 2, BIG);
-	prunebox_attach(b, "b", 3, BIG);
-	kit_make(b->db, "UPDATE t SET v = randomblob(100)");
-	prunebox_night(b);
-	prunebox_attach(b, "c", 4, 1000);
-	prunebox_night(b);
-	prunebox_forget(b, 0);
-}
 
 static void test_nothing_due(void **state)
 {
@@ -42,7 +22,7 @@ static void test_nothing_due(void **state)
 
 	prunebox_prune(b); /* not even a backup */
 	assert_int_equal(b->result.before.packs, 0);
-	prunebox_attach(b, "a", 1, BIG);
+	prunebox_attach(b, "a", 1, PRUNEBOX_LARGE);
 	prunebox_night(b);
 	prunebox_night(b);
 	prunebox_prune(b);
@@ -51,7 +31,7 @@ static void test_nothing_due(void **state)
 	assert_int_equal(b->result.waiting.packs, 0);
 	assert_int_equal(b->result.due_s, 0);
 	assert_int_equal(b->result.before.bytes, b->result.after.bytes);
-	assert_int_equal(count_of(b, STORE_LOCKS), 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 	prunebox_assert_restores(b);
 }
 
@@ -61,16 +41,16 @@ static void test_two_phases(void **state)
 	struct prune_sum condemned;
 	size_t packs;
 
-	one_dead_pack(b);
-	packs = count_of(b, STORE_DATA);
+	prunebox_dead_pack(b);
+	packs = prunebox_count(b, STORE_DATA);
 	prunebox_prune(b);
 	condemned = b->result.condemned;
 	assert_true(condemned.packs > 0);
 	assert_int_equal(b->result.deleted.packs, 0);
 	assert_int_equal(b->result.due_s, b->now_s + GRACE);
 	packs += b->result.written.packs;
-	assert_int_equal(count_of(b, STORE_DATA), packs);
-	assert_int_equal(count_of(b, STORE_LOCKS), 2); /* the record, and its date */
+	assert_int_equal(prunebox_count(b, STORE_DATA), packs);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 2); /* the record, and its date */
 	prunebox_assert_clean(b, b->c->repo, true);
 
 	prunebox_pass(b, GRACE - 1);
@@ -80,7 +60,7 @@ static void test_two_phases(void **state)
 	assert_int_equal(b->result.waiting.packs, condemned.packs);
 	assert_int_equal(b->result.waiting.bytes, condemned.bytes);
 	assert_int_equal(b->result.due_s, b->now_s + 1);
-	assert_int_equal(count_of(b, STORE_DATA), packs);
+	assert_int_equal(prunebox_count(b, STORE_DATA), packs);
 
 	prunebox_pass(b, 1);
 	prunebox_prune(b);
@@ -88,8 +68,8 @@ static void test_two_phases(void **state)
 	assert_int_equal(b->result.before.packs, packs);
 	packs -= condemned.packs;
 	assert_int_equal(b->result.after.packs, packs);
-	assert_int_equal(count_of(b, STORE_DATA), packs);
-	assert_int_equal(count_of(b, STORE_LOCKS), 0);
+	assert_int_equal(prunebox_count(b, STORE_DATA), packs);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 	prunebox_assert_clean(b, b->c->repo, true);
 	prunebox_assert_restores(b);
 	prunebox_night(b);
@@ -102,13 +82,13 @@ static void test_dry_run(void **state)
 	struct prune_result dry;
 	size_t packs, locks;
 
-	one_dead_pack(b);
-	packs = count_of(b, STORE_DATA);
+	prunebox_dead_pack(b);
+	packs = prunebox_count(b, STORE_DATA);
 	b->options.dry_run = true;
 	prunebox_prune(b);
 	dry = b->result;
 	assert_true(dry.condemned.packs > 0);
-	assert_int_equal(count_of(b, STORE_LOCKS), 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 	b->options.dry_run = false;
 	prunebox_prune(b);
 	assert_int_equal(b->result.condemned.packs, dry.condemned.packs);
@@ -116,12 +96,12 @@ static void test_dry_run(void **state)
 	assert_int_equal(b->result.due_s, dry.due_s);
 	prunebox_pass(b, GRACE);
 	b->options.dry_run = true;
-	locks = count_of(b, STORE_LOCKS);
-	packs = count_of(b, STORE_DATA);
+	locks = prunebox_count(b, STORE_LOCKS);
+	packs = prunebox_count(b, STORE_DATA);
 	prunebox_prune(b);
 	dry = b->result;
-	assert_int_equal(count_of(b, STORE_LOCKS), locks);
-	assert_int_equal(count_of(b, STORE_DATA), packs);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), locks);
+	assert_int_equal(prunebox_count(b, STORE_DATA), packs);
 	b->options.dry_run = false;
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.bytes, dry.deleted.bytes);
@@ -137,17 +117,17 @@ static void test_writer_stores_again(void **state)
 	struct prunebox *b = *state;
 	size_t condemned;
 
-	one_dead_pack(b);
+	prunebox_dead_pack(b);
 	prunebox_prune(b);
 	condemned = b->result.condemned.packs;
-	prunebox_attach(b, "a", 1, BIG); /* as it was */
+	prunebox_attach(b, "a", 1, PRUNEBOX_LARGE); /* as it was */
 	prunebox_night(b);
-	assert_true(b->backup.bytes_added >= BIG);
+	assert_true(b->backup.bytes_added >= PRUNEBOX_LARGE);
 	assert_int_equal(b->warnings, 0); /* known from the start */
 	prunebox_pass(b, GRACE);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, condemned);
-	assert_int_equal(b->result.revived.packs, 0);
+	assert_int_equal(b->result.needed_again.packs, 0);
 	prunebox_assert_clean(b, b->c->repo, true);
 	prunebox_assert_restores(b);
 }
@@ -165,19 +145,19 @@ static int prune_now(struct prunebox *b)
 /* A backup that finds an attachment stored, of which a prune knows that no manifest needs it. */
 static void night_meanwhile(struct prunebox *b, int (*meanwhile)(struct prunebox *))
 {
-	prunebox_attach(b, "a", 1, BIG);
+	prunebox_attach(b, "a", 1, PRUNEBOX_LARGE);
 	prunebox_night(b);
-	prunebox_attach(b, "b", 2, BIG);
+	prunebox_attach(b, "b", 2, PRUNEBOX_LARGE);
 	prunebox_night(b);
 	prunebox_attach(b, "b", 3, 100);
 	prunebox_night(b);
 	prunebox_forget(b, 1);
-	prunebox_attach(b, "b", 2, BIG);
+	prunebox_attach(b, "b", 2, PRUNEBOX_LARGE);
 	b->options.unused = PRUNE_UNUSED_PERCENT;
 	b->meanwhile = meanwhile;
 	prunebox_night(b);
 	assert_int_equal(b->warnings, 1);
-	assert_true(b->backup.bytes_added >= BIG);
+	assert_true(b->backup.bytes_added >= PRUNEBOX_LARGE);
 }
 
 /* Condemned while the backup runs, after it has found it good. */
@@ -192,7 +172,7 @@ static void test_condemned_meanwhile(void **state)
 	prunebox_pass(b, GRACE);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, condemned);
-	assert_int_equal(b->result.revived.packs, 0);
+	assert_int_equal(b->result.needed_again.packs, 0);
 	prunebox_assert_clean(b, b->c->repo, true);
 	prunebox_assert_restores(b);
 }
@@ -206,7 +186,7 @@ static int days_of_prunes(struct prunebox *b)
 	b->boot_s += GRACE;
 	(void)prune_now(b);
 	assert_true(b->result.deleted.packs > 0);
-	assert_int_equal(count_of(b, STORE_LOCKS), 0);
+	assert_true(prunebox_count(b, STORE_LOCKS) <= 1); /* it watches the packs of this backup */
 	return 0;
 }
 
@@ -219,16 +199,31 @@ static void test_deleted_meanwhile(void **state)
 	prunebox_assert_restores(b);
 }
 
+/* Asleep between its last look and the put: the manifest rests on nothing for a moment, and is not acknowledged so. */
+static void test_asleep_at_the_put(void **state)
+{
+	struct prunebox *b = *state;
+	size_t manifests;
+
+	b->asleep_at = 3; /* opening, looking, and being in time */
+	manifests = 4;
+	night_meanwhile(b, days_of_prunes);
+	assert_int_equal(prunebox_count(b, STORE_SNAPSHOTS), manifests);
+	b->night_count++; /* the one that was not acknowledged has been healed */
+	prunebox_assert_clean(b, b->c->repo, true);
+	b->night_count--;
+}
+
 /* A manifest that needs a condemned pack: of a writer that broke the rules, or of another prune's repack. */
-static void test_revived(void **state)
+static void test_needed_again(void **state)
 {
 	struct prunebox *b = *state;
 	struct buf manifest;
 	struct id name;
 
-	prunebox_attach(b, "a", 1, BIG);
+	prunebox_attach(b, "a", 1, PRUNEBOX_LARGE);
 	prunebox_night(b);
-	prunebox_attach(b, "a", 2, BIG);
+	prunebox_attach(b, "a", 2, PRUNEBOX_LARGE);
 	kit_make(b->db, "UPDATE t SET v = randomblob(100)");
 	prunebox_night(b);
 	prunebox_night(b);
@@ -245,132 +240,20 @@ static void test_revived(void **state)
 	prunebox_pass(b, GRACE);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, 0);
-	assert_true(b->result.revived.packs > 0);
+	assert_true(b->result.needed_again.packs > 0);
+	/* The record stays: who lists it now must not trust what another prune may be deleting (R4). */
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 2);
 	for (int i = 0; i < 3; i++) {
 		prunebox_pass(b, GRACE);
 		prunebox_prune(b);
-		assert_int_equal(b->result.revived.packs, 0);
+		assert_int_equal(b->result.needed_again.packs, 0);
 	}
-	assert_int_equal(count_of(b, STORE_LOCKS), 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 	prunebox_assert_clean(b, b->c->repo, true);
 	prunebox_assert_restores(b);
 }
 
-/* --- repacking --- */
-
-/* Nights of which each changes a little of the database and has an attachment of its own. */
-static void nights(struct prunebox *b, unsigned count)
-{
-	char name[32];
-
-	for (unsigned i = 0; i < count; i++) {
-		(void)snprintf(name, sizeof(name), "n%u", i);
-		prunebox_attach(b, name, 100 + i, 20000 + 30 * i);
-		prunebox_attach(b, "changing", 200 + i, 30000);
-		kit_make(b->db, "UPDATE t SET v = randomblob(100) WHERE id % 50 = abs(random()) % 50");
-		prunebox_night(b);
-	}
-}
-
-static void repack_with(struct prunebox *b, struct repo *repo)
-{
-	const double none = 0;
-
-	b->options.unused = PRUNE_UNUSED_PERCENT;
-	b->options.unused_percent = none;
-	MUST(prunebox_try_prune(b, repo), b->err);
-	assert_true(b->result.repacked.packs > 1);
-	assert_true(b->result.written.packs > 0);
-	assert_true(b->result.written.packs < b->result.repacked.packs);
-	assert_int_equal(b->result.unused_bytes, 0);
-	prunebox_assert_clean(b, b->c->repo, true);
-	prunebox_assert_restores(b);
-	repo_case_assert_format(b->c->inner);
-}
-
-static void finish_repack(struct prunebox *b, struct repo *repo)
-{
-	struct prune_sum repacked = b->result.repacked;
-
-	prunebox_pass(b, GRACE);
-	MUST(prunebox_try_prune(b, repo), b->err);
-	assert_true(b->result.deleted.packs >= repacked.packs);
-	assert_int_equal(b->result.revived.packs, 0);
-	assert_int_equal(b->result.condemned.packs, 0);
-	assert_int_equal(count_of(b, STORE_LOCKS), 0);
-	repo_case_reopen(b->c);
-	prunebox_assert_clean(b, b->c->repo, true);
-	prunebox_assert_restores(b);
-}
-
-static void test_repack(void **state)
-{
-	struct prunebox *b = *state;
-
-	nights(b, 6);
-	prunebox_forget(b, 3);
-	prunebox_forget(b, 0);
-	prunebox_forget(b, 0);
-	repo_case_reopen(b->c);
-	repack_with(b, b->c->repo);
-	repo_case_reopen(b->c);
-	finish_repack(b, b->c->repo);
-	/* What was moved is moved once more, and rested upon. */
-	nights(b, 3);
-	prunebox_assert_restores(b);
-	prunebox_forget(b, 0);
-	prunebox_forget(b, 0);
-	repo_case_reopen(b->c);
-	repack_with(b, b->c->repo);
-	repo_case_reopen(b->c);
-	finish_repack(b, b->c->repo);
-}
-
-/* Who maintains opens nothing and prunes all the same. */
-static void test_maintainer(void **state)
-{
-	struct prunebox *b = *state;
-	struct buf key = repo_case_keyfile(b->c, ROLE_MAINTAIN);
-	struct repo *repo = NULL;
-
-	nights(b, 5);
-	prunebox_forget(b, 2);
-	prunebox_forget(b, 0);
-	MUST(repo_case_open_with(b->c, &key, &repo, b->err), b->err);
-	repack_with(b, repo);
-	finish_repack(b, repo);
-	repo_close(repo);
-	buf_wipe(&key);
-	nights(b, 2);
-	prunebox_assert_restores(b);
-}
-
-/* A write key reads the segments that G signs. */
-static void test_writer_reads_them(void **state)
-{
-	struct prunebox *b = *state;
-	struct buf key = repo_case_keyfile(b->c, ROLE_WRITE);
-	struct index *index = NULL;
-	struct repo *repo = NULL;
-	size_t places;
-
-	nights(b, 5);
-	prunebox_forget(b, 2);
-	prunebox_forget(b, 0);
-	repo_case_reopen(b->c);
-	repack_with(b, b->c->repo);
-	repo_case_reopen(b->c);
-	finish_repack(b, b->c->repo);
-	index = repo_case_index(b->c);
-	places = index->place_count;
-	index_free(index);
-	MUST(repo_case_open_with(b->c, &key, &repo, b->err), b->err);
-	MUST(index_load(repo, NULL, NULL, &index, b->err), b->err);
-	assert_int_equal(index->place_count, places);
-	index_free(index);
-	repo_close(repo);
-	buf_wipe(&key);
-}
+/* --- never without knowing all --- */
 
 static void test_roles(void **state)
 {
@@ -388,52 +271,24 @@ static void test_roles(void **state)
 	}
 }
 
-/* The pack that took over has rotted since: what it was made of stays. */
-static void test_heir_rots(void **state)
-{
-	struct prunebox *b = *state;
-	struct id *before = NULL, *after = NULL;
-	size_t count, after_count, at = 0;
-
-	nights(b, 5);
-	prunebox_forget(b, 2);
-	prunebox_forget(b, 0);
-	MUST(repo_list(b->c->inner, STORE_DATA, &before, NULL, &count, b->err), b->err);
-	repo_case_reopen(b->c);
-	repack_with(b, b->c->repo);
-	MUST(repo_list(b->c->inner, STORE_DATA, &after, NULL, &after_count, b->err), b->err);
-	while (at < count && id_eq(&before[at], &after[at]))
-		at++;
-	repo_case_flip(b->c->inner, STORE_DATA, &after[at], 20000, 1);
-	prunebox_pass(b, GRACE);
-	prunebox_prune(b);
-	assert_true(b->result.revived.packs > 0);
-	assert_int_equal(b->result.deleted.packs, 0);
-	prunebox_assert_restores(b);
-	free(before);
-	free(after);
-}
-
-/* --- never without knowing all --- */
-
 static void test_manifest_unreadable(void **state)
 {
 	struct prunebox *b = *state;
 	size_t packs, locks;
 	char hex[ID_HEX_CHARS + 1];
 
-	one_dead_pack(b);
+	prunebox_dead_pack(b);
 	prunebox_prune(b);
 	prunebox_pass(b, GRACE);
-	packs = count_of(b, STORE_DATA);
-	locks = count_of(b, STORE_LOCKS);
+	packs = prunebox_count(b, STORE_DATA);
+	locks = prunebox_count(b, STORE_LOCKS);
 	repo_case_flip(b->c->inner, STORE_SNAPSHOTS, &b->nights[1], 700, 2);
 	repo_case_reopen(b->c);
 	assert_int_equal(prunebox_try_prune(b, b->c->repo), -ERR_DAMAGED);
 	id_hex(&b->nights[1], hex);
 	assert_non_null(strstr(b->err->text, hex));
-	assert_int_equal(count_of(b, STORE_DATA), packs);
-	assert_int_equal(count_of(b, STORE_LOCKS), locks);
+	assert_int_equal(prunebox_count(b, STORE_DATA), packs);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), locks);
 }
 
 static void test_pack_lost(void **state)
@@ -442,7 +297,7 @@ static void test_pack_lost(void **state)
 	struct index *index;
 	struct id name;
 
-	one_dead_pack(b);
+	prunebox_dead_pack(b);
 	index = repo_case_index(b->c);
 	/* A pack of the last night, which is small. */
 	name = index->packs[0].name;
@@ -455,7 +310,7 @@ static void test_pack_lost(void **state)
 	repo_case_reopen(b->c);
 	assert_int_equal(prunebox_try_prune(b, b->c->repo), -ERR_DAMAGED);
 	assert_non_null(strstr(b->err->text, "manifest "));
-	assert_int_equal(count_of(b, STORE_LOCKS), 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 }
 
 static void test_options(void **state)
@@ -475,14 +330,78 @@ static void test_no_writers(void **state)
 {
 	struct prunebox *b = *state;
 
-	one_dead_pack(b);
+	prunebox_dead_pack(b);
 	b->options.no_writers = true;
 	prunebox_prune(b);
 	assert_true(b->result.deleted.packs > 0);
 	assert_int_equal(b->result.waiting.packs, 0);
-	assert_int_equal(count_of(b, STORE_LOCKS), 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 	prunebox_assert_clean(b, b->c->repo, true);
 	prunebox_assert_restores(b);
+}
+
+/* --- records --- */
+
+static struct id put_stale_record(struct prunebox *b, struct id *pack)
+{
+	struct condemn c = {
+	    .kind = CONDEMN_PACKS, .time_s = b->now_s - 10 * GRACE, .packs = pack, .pack_count = 1};
+	struct buf bytes = {0};
+	struct id name;
+
+	MUST(condemn_enc(b->c->repo->keys, &c, &bytes, b->err), b->err);
+	MUST(repo_put(b->c->repo, STORE_LOCKS, &bytes, &name, b->err), b->err);
+	buf_free(&bytes);
+	return name;
+}
+
+/* A prune slept before its put: from when on the record was visible its own time does not say (R3). */
+static void test_stale_record(void **state)
+{
+	struct prunebox *b = *state;
+	struct condemned c = {0};
+	struct id pack;
+	size_t packs;
+
+	prunebox_dead_pack(b);
+	prunebox_prune(b);
+	MUST(condemned_load(b->c->repo, NULL, NULL, &c, b->err), b->err);
+	for (size_t i = 0; i < c.count; i++) {
+		if (c.records[i].c.kind == CONDEMN_PACKS)
+			pack = c.records[i].c.packs[0];
+		MUST(store_remove(b->c->inner, STORE_LOCKS, &c.records[i].name, b->err), b->err);
+	}
+	condemned_free(&c);
+	(void)put_stale_record(b, &pack);
+	packs = prunebox_count(b, STORE_DATA);
+	prunebox_prune(b);
+	assert_int_equal(b->result.deleted.packs, 0);
+	assert_int_equal(prunebox_count(b, STORE_DATA), packs);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 2);
+	prunebox_pass(b, GRACE - 1);
+	prunebox_prune(b);
+	assert_int_equal(b->result.deleted.packs, 0);
+	prunebox_pass(b, 1);
+	prunebox_prune(b);
+	assert_int_equal(b->result.deleted.packs, 1);
+}
+
+/* The store's clock was years ahead when a record was dated, and was set right since. */
+static void test_dated_in_the_future(void **state)
+{
+	struct prunebox *b = *state;
+
+	prunebox_dead_pack(b);
+	prunebox_pass(b, 1000 * PRUNEBOX_DAY);
+	prunebox_prune(b);
+	assert_true(b->result.condemned.packs > 0);
+	prunebox_pass(b, -1000 * PRUNEBOX_DAY);
+	prunebox_prune(b);
+	assert_int_equal(b->result.due_s, b->now_s + GRACE);
+	prunebox_pass(b, GRACE);
+	prunebox_prune(b);
+	assert_true(b->result.deleted.packs > 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 }
 
 /* --- packs of backups that did not end (R9) --- */
@@ -498,12 +417,12 @@ static void test_orphans(void **state)
 	struct prunebox *b = *state;
 	size_t packs;
 
-	prunebox_attach(b, "a", 1, BIG);
+	prunebox_attach(b, "a", 1, PRUNEBOX_LARGE);
 	prunebox_night(b);
-	prunebox_attach(b, "b", 2, BIG);
+	prunebox_attach(b, "b", 2, PRUNEBOX_LARGE);
 	b->meanwhile = interrupt;
 	assert_int_equal(prunebox_try_night(b), -ERR_CANCELLED);
-	packs = count_of(b, STORE_DATA);
+	packs = prunebox_count(b, STORE_DATA);
 	assert_int_equal(packs, 2);
 	prunebox_prune(b);
 	assert_int_equal(b->result.watched.packs, 1);
@@ -512,7 +431,7 @@ static void test_orphans(void **state)
 	prunebox_prune(b);
 	assert_int_equal(b->result.watched.packs, 1);
 	assert_int_equal(b->result.condemned.packs, 0);
-	assert_int_equal(count_of(b, STORE_LOCKS), 1);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 1);
 	prunebox_pass(b, 1);
 	prunebox_prune(b);
 	assert_int_equal(b->result.watched.packs, 0);
@@ -520,7 +439,7 @@ static void test_orphans(void **state)
 	prunebox_pass(b, GRACE);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, 1);
-	assert_int_equal(count_of(b, STORE_LOCKS), 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 	prunebox_assert_clean(b, b->c->repo, true);
 	prunebox_assert_restores(b);
 }
@@ -530,112 +449,81 @@ static void test_orphans_are_used(void **state)
 {
 	struct prunebox *b = *state;
 
-	prunebox_attach(b, "a", 1, BIG);
+	prunebox_attach(b, "a", 1, PRUNEBOX_LARGE);
 	prunebox_night(b);
-	prunebox_attach(b, "b", 2, BIG);
+	prunebox_attach(b, "b", 2, PRUNEBOX_LARGE);
 	b->meanwhile = interrupt;
 	assert_int_equal(prunebox_try_night(b), -ERR_CANCELLED);
 	prunebox_prune(b);
 	prunebox_night(b);
-	assert_true(b->backup.bytes_added < BIG);
+	assert_true(b->backup.bytes_added < PRUNEBOX_LARGE);
 	prunebox_prune(b);
 	assert_int_equal(b->result.watched.packs, 0);
-	assert_int_equal(count_of(b, STORE_LOCKS), 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 	prunebox_assert_restores(b);
 }
 
-/* --- an hour from the mark to the last delete (R5) --- */
+/* --- what a check makes of it --- */
 
-static int on_progress(void *arg, const char *phase, uint64_t done, uint64_t total)
+static struct check_result check(struct prunebox *b)
 {
-	struct prunebox *b = arg;
+	const struct check_options options = {0};
+	struct check_result result;
 
-	(void)total;
-	if (strcmp(phase, "delete") == 0 && done == 1)
-		b->boot_s += 3601;
-	return 0;
-}
-
-static void test_an_hour(void **state)
-{
-	struct prunebox *b = *state;
-	size_t due;
-
-	nights(b, 4);
-	for (int i = 0; i < 3; i++)
-		prunebox_forget(b, 0);
 	repo_case_reopen(b->c);
-	repack_with(b, b->c->repo);
-	due = b->result.condemned.packs;
-	assert_true(due > 2);
-	prunebox_pass(b, GRACE);
-	b->options.progress = on_progress;
+	MUST(check_run(b->c->repo, &options, &result, b->err), b->err);
+	return result;
+}
+
+static void test_check_tells(void **state)
+{
+	struct prunebox *b = *state;
+	struct condemned c = {0};
+	size_t condemned;
+
+	prunebox_dead_pack(b);
 	prunebox_prune(b);
-	assert_int_equal(b->result.deleted.packs, due);
-	assert_false(b->result.unfinished);
-	prunebox_assert_clean(b, b->c->repo, true);
+	condemned = b->result.condemned.packs;
+	assert_int_equal(check(b).condemned, condemned);
+	assert_int_equal(check(b).damaged, 0);
+	/* The pack goes while a check runs, or its prune was killed before it removed the record. */
+	MUST(condemned_load(b->c->repo, NULL, NULL, &c, b->err), b->err);
+	for (size_t i = 0; i < c.count; i++) {
+		if (c.records[i].c.kind == CONDEMN_PACKS)
+			MUST(
+			    store_remove(b->c->inner, STORE_DATA, &c.records[i].c.packs[0], b->err),
+			    b->err);
+	}
+	assert_int_equal(check(b).damaged, 0);
+	/* A segment names it still, and nobody needs it. */
+	for (size_t i = 0; i < c.count; i++)
+		MUST(store_remove(b->c->inner, STORE_LOCKS, &c.records[i].name, b->err), b->err);
+	condemned_free(&c);
+	assert_int_equal(check(b).damaged, 0);
+	prunebox_prune(b);
 	prunebox_assert_restores(b);
 }
 
-/* --- killed anywhere --- */
-
-/* One store call after the other is the last of a run; the run after it ends what it began. */
-static void killed_at_each_call(struct prunebox *b)
-{
-	const struct repo_credentials by = {.keyfile = b->c->keyfile.data,
-					    .keyfile_len = b->c->keyfile.len};
-	unsigned kills = 0;
-
-	for (uint64_t k = 1;; k++, kills++) {
-		struct store *inner = prunebox_clone(b), *fault = NULL;
-		struct repo *repo = NULL;
-		bool fired;
-		int r;
-
-		MUST(store_fault_new(inner, &fault, b->err), b->err);
-		MUST(repo_open(fault, &by, &repo, b->err), b->err);
-		store_fault_arm(fault,
-				&(struct store_fault_plan){
-				    .kind = FAULT_STOP,
-				    .at = k,
-				    .ops = FAULT_OP(FAULT_PUT) | FAULT_OP(FAULT_REMOVE) |
-					   FAULT_OP(FAULT_NOW) | FAULT_OP(FAULT_LIST)});
-		r = prunebox_try_prune(b, repo);
-		fired = store_fault_fired(fault);
-		assert_int_equal(r != 0, fired);
-		store_fault_arm(fault, &(struct store_fault_plan){0});
-		prunebox_assert_clean(b, repo, k % 8 == 0);
-		MUST(prunebox_try_prune(b, repo), b->err);
-		prunebox_assert_clean(b, repo, false);
-		store_mem_set_now(inner, b->now_s + 20 * PRUNEBOX_DAY);
-		MUST(prunebox_try_prune(b, repo), b->err);
-		store_mem_set_now(inner, b->now_s + 40 * PRUNEBOX_DAY);
-		MUST(prunebox_try_prune(b, repo), b->err);
-		prunebox_assert_clean(b, repo, k % 8 == 1);
-		assert_int_equal(repo_case_count(inner, STORE_LOCKS), 0);
-		repo_close(repo);
-		store_free(inner);
-		if (!fired)
-			break;
-	}
-	assert_true(kills > 8);
-}
-
-static void test_killed(void **state)
+static void test_check_names_bad_records(void **state)
 {
 	struct prunebox *b = *state;
+	struct id *names = NULL;
+	size_t count;
 
-	nights(b, 4);
-	prunebox_forget(b, 1);
-	prunebox_forget(b, 0);
-	prunebox_attach(b, "lost", 77, 50000);
-	b->meanwhile = interrupt;
-	assert_int_equal(prunebox_try_night(b), -ERR_CANCELLED);
-	b->options.unused = PRUNE_UNUSED_PERCENT;
-	killed_at_each_call(b);
+	prunebox_dead_pack(b);
 	prunebox_prune(b);
+	MUST(repo_list(b->c->inner, STORE_LOCKS, &names, NULL, &count, b->err), b->err);
+	for (size_t i = 0; i < count; i++)
+		repo_case_flip(b->c->inner, STORE_LOCKS, &names[i], 40, 0);
+	free(names);
+	assert_int_equal(check(b).damaged, count);
+	/* They bind nobody: the next prune begins anew, and a backup goes on. */
 	prunebox_pass(b, GRACE);
-	killed_at_each_call(b);
+	prunebox_prune(b);
+	assert_int_equal(b->result.deleted.packs, 0);
+	assert_true(b->result.condemned.packs > 0);
+	prunebox_night(b);
+	prunebox_assert_restores(b);
 }
 
 int main(void)
@@ -648,20 +536,19 @@ int main(void)
 	    T(test_writer_stores_again),
 	    T(test_condemned_meanwhile),
 	    T(test_deleted_meanwhile),
-	    T(test_revived),
-	    T(test_repack),
-	    T(test_maintainer),
-	    T(test_writer_reads_them),
+	    T(test_asleep_at_the_put),
+	    T(test_needed_again),
+	    T(test_stale_record),
+	    T(test_dated_in_the_future),
 	    T(test_roles),
-	    T(test_heir_rots),
 	    T(test_manifest_unreadable),
 	    T(test_pack_lost),
 	    T(test_options),
 	    T(test_no_writers),
 	    T(test_orphans),
 	    T(test_orphans_are_used),
-	    T(test_an_hour),
-	    T(test_killed),
+	    T(test_check_tells),
+	    T(test_check_names_bad_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,16 @@
 
 static int64_t boot(void *arg)
 {
-	return ((struct prunebox *)arg)->boot_s;
+	struct prunebox *b = arg;
+	int64_t now_s = b->boot_s;
+	int (*meanwhile)(struct prunebox *) = b->meanwhile;
+
+	if (++b->boot_asked == b->asleep_at && meanwhile) {
+		b->asleep_at = 0;
+		b->meanwhile = NULL;
+		(void)meanwhile(b);
+	}
+	return now_s;
 }
 
 int prunebox_setup(void **state)
@@ -77,7 +86,7 @@ static int on_progress(void *arg, const struct backup_progress *at)
 	struct prunebox *b = arg;
 	int (*meanwhile)(struct prunebox *) = b->meanwhile;
 
-	if (at->phase != BACKUP_PUBLISH || !meanwhile)
+	if (at->phase != BACKUP_PUBLISH || !meanwhile || b->asleep_at)
 		return 0;
 	b->meanwhile = NULL;
 	return meanwhile(b);
@@ -109,6 +118,7 @@ int prunebox_try_night(struct prunebox *b)
 
 	prunebox_pass(b, PRUNEBOX_DAY);
 	options.now_ns = b->now_s * 1000000000;
+	b->boot_asked = 0;
 	repo_case_reopen(b->c);
 	r = backup_run(b->c->repo, &options, &b->backup, b->err);
 	assert_true(b->night_count < PRUNEBOX_NIGHTS);
@@ -122,6 +132,39 @@ void prunebox_night(struct prunebox *b)
 	MUST(prunebox_try_night(b), b->err);
 	assert_true(b->backup.committed);
 	assert_int_equal(b->backup.unreadable, 0);
+}
+
+void prunebox_nights(struct prunebox *b, unsigned count)
+{
+	char name[32];
+
+	for (unsigned i = 0; i < count; i++) {
+		(void)snprintf(name, sizeof(name), "n%u", i);
+		prunebox_attach(b, name, 100 + i, 20000 + 30 * i);
+		prunebox_attach(b, "changing", 200 + i, 30000);
+		kit_make(b->db,
+			 "UPDATE t SET v = randomblob(100) WHERE id % 50 = abs(random()) % 50");
+		prunebox_night(b);
+	}
+}
+
+void prunebox_dead_pack(struct prunebox *b)
+{
+	b->options.unused = PRUNE_UNUSED_PERCENT;
+	prunebox_attach(b, "a", 1, PRUNEBOX_LARGE);
+	prunebox_night(b);
+	prunebox_attach(b, "a", 2, PRUNEBOX_LARGE);
+	prunebox_attach(b, "b", 3, PRUNEBOX_LARGE);
+	kit_make(b->db, "UPDATE t SET v = randomblob(100)");
+	prunebox_night(b);
+	prunebox_attach(b, "c", 4, 1000);
+	prunebox_night(b);
+	prunebox_forget(b, 0);
+}
+
+size_t prunebox_count(struct prunebox *b, enum store_type type)
+{
+	return repo_case_count(b->c->inner, type);
 }
 
 void prunebox_forget(struct prunebox *b, size_t night)

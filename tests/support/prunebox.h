@@ -20,11 +20,16 @@ struct prunebox {
 	struct err *err;
 	char src[400], db[400];
 	int64_t now_s; /* of the store and of all hosts */
-	int64_t boot_s; /* what the clock that goes on asleep says: it stands still unless a test moves it */
+	int64_t
+	    boot_s; /* what the clock that goes on asleep says: it stands still unless a test moves it */
 	struct id nights[PRUNEBOX_NIGHTS]; /* of those that are not forgotten */
 	size_t night_count;
+	unsigned boot_asked; /* how often the last backup has asked for it */
+	unsigned
+	    asleep_at; /* at which question it falls asleep, after the answer: meanwhile happens then. 0 = never */
 	unsigned targets, warnings;
-	int (*meanwhile)(struct prunebox *b); /* once, when a backup is about to publish; NULL = nothing */
+	int (*meanwhile)(
+	    struct prunebox *b); /* once, when a backup is about to publish; NULL = nothing */
 	struct backup_result backup;
 	struct prune_options options; /* of the next prune */
 	struct prune_result result;
@@ -40,8 +45,15 @@ void prunebox_attach(struct prunebox *b, const char *name, uint64_t seed, size_t
 /* Backs up by the next run of the program, a day after the one before. Returns the result code. */
 int prunebox_try_night(struct prunebox *b);
 void prunebox_night(struct prunebox *b);
+/* Nights of which each changes a little of the database and has attachments of its own, small ones. */
+void prunebox_nights(struct prunebox *b, unsigned count);
+/* Three nights, of which the first had a large attachment that the others have not, and is forgotten. */
+void prunebox_dead_pack(struct prunebox *b);
+#define PRUNEBOX_LARGE 300000
 /* Removes the manifest of a night, as forget does. */
 void prunebox_forget(struct prunebox *b, size_t night);
+
+size_t prunebox_count(struct prunebox *b, enum store_type type);
 
 /* Prunes by the next run of the program, with the full key. */
 void prunebox_prune(struct prunebox *b);

@@ -71,12 +71,10 @@ static struct pack build(size_t first, size_t count, uint64_t sequence)
 
 		memset(plain, (int)('a' + n % 26), sizeof(plain));
 		info.plain_bytes = (uint32_t)snprintf(plain, sizeof(plain), "chunk %zu", n) + 200;
-		assert_int_equal(record_id(domain, info.kind, plain, info.plain_bytes, &info.id,
-					   &err),
-				 0);
-		assert_int_equal(comp_put(comp, plain, info.plain_bytes, &packed, &info.codec,
-					  &err),
-				 0);
+		assert_int_equal(
+		    record_id(domain, info.kind, plain, info.plain_bytes, &info.id, &err), 0);
+		assert_int_equal(
+		    comp_put(comp, plain, info.plain_bytes, &packed, &info.codec, &err), 0);
 		assert_int_equal(pack_builder_add(b, &info, packed.data, packed.len, &err), 0);
 		buf_free(&packed);
 	}
@@ -304,9 +302,8 @@ static void a_segment_of_g_is_read_by_all(void **state)
 		struct indexseg_wrap wrap = seg.wrap;
 
 		indexseg_free(&seg);
-		assert_int_equal(indexseg_enc_gc(maintain, 0, &wrap, &pack, 1, 12, &segments[i],
-						 &err),
-				 0);
+		assert_int_equal(
+		    indexseg_enc_gc(maintain, 0, &wrap, &pack, 1, 12, &segments[i], &err), 0);
 		seg = segment_of(maintain, &segments[i]);
 		assert_memory_equal(&seg.wrap, &wrap, sizeof(wrap));
 	}
@@ -328,9 +325,8 @@ static void a_segment_of_g_is_read_by_all(void **state)
 			segments[i].data[at] ^= 4;
 		}
 		for (size_t len = 0; len < segments[i].len; len += 5)
-			assert_int_equal(
-			    indexseg_dec(maintain, segments[i].data, len, &seg, &err),
-			    -ERR_DAMAGED);
+			assert_int_equal(indexseg_dec(maintain, segments[i].data, len, &seg, &err),
+					 -ERR_DAMAGED);
 		buf_free(&segments[i]);
 	}
 	assert_int_equal(indexseg_enc_gc(write, 0, &(struct indexseg_wrap){{0}, {0}, {0}, {0}},
