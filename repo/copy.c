@@ -304,6 +304,19 @@ static int look(struct copy_run *run, struct err *err)
 	return r;
 }
 
+/* A machine that slept just now has perhaps published what rests on nothing. */
+static int look_after(struct copy_run *run, const struct id *made, struct err *err)
+{
+	char hex[ID_HEX_CHARS + 1];
+	int r = look(run, err);
+
+	id_hex(made, hex);
+	if (r && r != -ERR_NOMEM)
+		err_prefix(err, "manifest %.*s was made, but not looked at once more",
+			   ID_SHORT_CHARS, hex);
+	return r;
+}
+
 static void complete(struct copy_run *run)
 {
 	for (size_t i = 0; i < run->m.db_count; i++) {
@@ -329,7 +342,7 @@ static int publish(struct copy_run *run, struct copy_one *one, struct err *err)
 		return r;
 	count(run, bytes, one);
 	r = list_add(run, &one->made, bytes, err);
-	return r ? r : look(run, err);
+	return r ? r : look_after(run, &one->made, err);
 }
 
 /* What was stored of a manifest that is given up is named by an index, so that the next run need not store it again. */

@@ -141,6 +141,44 @@ facts() {
 	fails 2 "*whole backups*" -r dest --key-file destkey copy --from-repo repo --from-key-file key latest:/x
 }
 
+# Everything that a tree says of its entries.
+tree_of() {
+	find "$1$WORK/odd" \( -type d -printf '%P %y %m %U %G %T@\n' \) -o -printf '%P %y %m %U %G %s %T@ %l\n' | LC_ALL=C sort
+}
+
+@test "whatever a tree may hold: folders of many entries, large, sparse, linked and empty files, names, attributes" {
+	mkdir -p odd/many odd/empty/deep
+	for i in $(seq 2500); do echo "$i" >odd/many/$i; done
+	head -c 25000000 /dev/urandom >odd/large
+	truncate -s 50M odd/sparse && printf x | dd of=odd/sparse bs=1 seek=30000000 conv=notrunc status=none
+	: >odd/none
+	echo linked >odd/one && ln odd/one odd/many/two
+	ln -s nowhere odd/symlink
+	mkfifo odd/fifo
+	echo odd >"odd/$(printf 'not\xffutf8\nline')"
+	chmod 4711 odd/one && touch -d 2001-02-03T04:05:06.789 odd/none
+	setfattr -n user.colour -v blue odd/large 2>/dev/null || true
+	nightjar -q backup odd
+	echo changed >odd/many/77
+	nightjar -q backup odd
+	copy -q --path "$WORK/odd"
+	for n in -2 -1; do
+		nightjar -q restore "$(nightjar manifests --json | jq -r ".[$n].id")" --target a
+		dest -q restore "$(dest manifests --json | jq -r ".[$n].id")" --target b
+		diff <(tree_of a) <(tree_of b)
+		diff -r --no-dereference -x fifo a b
+		[ "$(stat -c %i "b$WORK/odd/one")" = "$(stat -c %i "b$WORK/odd/many/two")" ]
+		[ "$(stat -c %b "b$WORK/odd/sparse")" -lt 2000 ]
+		[ "$(getfattr -n user.colour --only-values "b$WORK/odd/large" 2>/dev/null)" = "$(getfattr -n user.colour --only-values odd/large 2>/dev/null)" ]
+		rm -rf a b
+	done
+	run dest check --read-data
+	assert_status 0
+	# The same files, backed up there directly, share all of it.
+	run --separate-stderr nightjar -r dest --key-file destkey --json backup odd
+	[ "$(summary data_added)" -lt 200000 ]
+}
+
 @test "a copy of a copy is known everywhere, and does not come back" {
 	copy -q
 	nightjar -q -r third init --key-file k3
