@@ -85,6 +85,11 @@ enum exit_code cmd_drill(struct cli *cli, const void *options, int count, char *
 enum exit_code cmd_forget(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_find(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_copy(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_repair_index(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_repair_packs(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_repair_manifests(struct cli *cli, const void *options, int count,
+				    char **operands);
 enum exit_code cmd_key_add(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_key_list(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_key_remove(struct cli *cli, const void *options, int count, char **operands);
@@ -116,6 +121,12 @@ extern const struct option_spec cmd_stats_options[];
 extern const size_t cmd_stats_options_bytes;
 extern const struct option_spec cmd_check_options[];
 extern const size_t cmd_check_options_bytes;
+extern const struct option_spec cmd_copy_options[];
+extern const size_t cmd_copy_options_bytes;
+extern const struct option_spec cmd_repair_index_options[];
+extern const size_t cmd_repair_index_options_bytes;
+extern const struct option_spec cmd_repair_manifests_options[];
+extern const size_t cmd_repair_manifests_options_bytes;
 extern const struct option_spec cmd_cache_options[];
 extern const size_t cmd_cache_options_bytes;
 extern const struct option_spec cmd_key_options[];

@@ -110,6 +110,41 @@ static const char copy_detail[] =
     "integrity_check,\n"
     "and only then gives it its name. An existing DEST is never overwritten.";
 
+static const char copy_repo_detail[] =
+    "Without MANIFEST: all backups of the other repository, or those that the options leave; what "
+    "is\n"
+    "here already is skipped, so the same command every night copies what is new. A copy keeps "
+    "host,\n"
+    "user, time, tags and paths, and names its original; it is encrypted anew and shares data "
+    "with\n"
+    "what is here. Needs the full key here, and a full or read key of the other repository.\n"
+    "Exit codes: 0 all is here; 20 a backup of the other repository is damaged and was not "
+    "copied.";
+static const char repair_index_detail[] =
+    "Backups need an index; when parts of it are damaged or lost, it is written anew from the "
+    "packs\n"
+    "themselves. Nothing but broken index segments is removed. Next: 'nightjar check'.\n"
+    "Exit codes: 0 the index is whole; 20 the directory of a pack is damaged.";
+static const char repair_packs_detail[] =
+    "Reads all packs, or those named by the first digits of their names. Of a damaged one the "
+    "records\n"
+    "that still open are moved into a new pack; all of it is noted as damaged, so the next backup "
+    "of\n"
+    "the same sources stores again what is lost, as far as they still have it. No pack is "
+    "removed:\n"
+    "prune does that. Where index segments are damaged, run 'repair index' first. Needs the full "
+    "key.\n"
+    "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named.";
+static const char repair_manifests_detail[] =
+    "Of each backup that rests on lost data a new one is made without the files, folders and "
+    "databases\n"
+    "that cannot be had whole; it is tagged 'repaired' and names the damaged one as its original. "
+    "That\n"
+    "one stays. A backup goes first: what it stores again needs no repair. Only damage that "
+    "'check'\n"
+    "or 'repair packs' has found, and what is missing, is seen. Needs the full key.\n"
+    "Exit codes: 0 every backup is whole or has a repaired one; 20 nothing can be had of one.";
+
 static const char cache_detail[] =
     "Caches make backups faster and are never needed: any of them may be removed at any time.\n"
     "What this machine must not forget (its state) is kept elsewhere and never touched.";
@@ -138,6 +173,15 @@ const struct command commands[] = {
      COMMAND_ANY, cmd_stats_options, &cmd_stats_options_bytes, cmd_stats},
     {"check", NULL, "look for damage in the repository", "[MANIFEST…]", check_detail, 0,
      COMMAND_ANY, cmd_check_options, &cmd_check_options_bytes, cmd_check},
+    {"copy", NULL, "copy backups from another repository", "--from-repo REPO [MANIFEST…]",
+     copy_repo_detail, 0, COMMAND_ANY, cmd_copy_options, &cmd_copy_options_bytes, cmd_copy},
+    {"repair index", NULL, "write a damaged or lost index anew", "", repair_index_detail, 0, 0,
+     cmd_repair_index_options, &cmd_repair_index_options_bytes, cmd_repair_index},
+    {"repair packs", NULL, "save what still opens of damaged packs", "[ID…]", repair_packs_detail,
+     0, COMMAND_ANY, NULL, NULL, cmd_repair_packs},
+    {"repair manifests", NULL, "make backups without what is lost of damaged ones", "[MANIFEST…]",
+     repair_manifests_detail, 0, COMMAND_ANY, cmd_repair_manifests_options,
+     &cmd_repair_manifests_options_bytes, cmd_repair_manifests},
     {"prune", NULL, "delete what no backup needs", "", prune_detail, 0, 0, cmd_prune_options,
      &cmd_prune_options_bytes, cmd_prune},
     {"key add", NULL, "add a password", "", NULL, 0, 0, cmd_key_options, &cmd_key_options_bytes,

@@ -31,4 +31,8 @@ void manifest_json_put(struct json *j, const struct manifest_item *item)
 	json_u64(j, "files", m->files);
 	json_u64(j, "bytes", m->bytes);
 	json_u64(j, "unreadable", m->unreadable);
+	if (!id_is_zero(&m->original)) {
+		id_hex(&m->original, hex);
+		json_str(j, "original", hex);
+	}
 }

@@ -209,31 +209,39 @@ static const char *variable(const char *name)
 	return value && value[0] ? value : NULL;
 }
 
-static int given(const struct options_global *g)
+/* The three ways to open a repository, of which one is chosen: where they go, and what they are called. */
+struct secrets {
+	const char **at[3];
+	const char *options, *variables[3], *names;
+};
+
+static int given(const struct secrets *s)
 {
-	return (g->password_file != NULL) + (g->password_command != NULL) + (g->key_file != NULL);
+	return (*s->at[0] != NULL) + (*s->at[1] != NULL) + (*s->at[2] != NULL);
 }
 
-static int resolve_secret(struct options_global *g, struct err *err)
+static int resolve_secret(const struct secrets *s, struct err *err)
 {
-	if (given(g) > 1)
-		return err_set(
-		    err, ERR_USAGE,
-		    "give one of --password-file, --password-command and --key-file, not several");
-	if (given(g) == 1)
+	if (given(s) > 1)
+		return err_set(err, ERR_USAGE, "give one of %s, not several", s->options);
+	if (given(s) == 1)
 		return 0;
-	g->password_file = variable("NIGHTJAR_PASSWORD_FILE");
-	g->password_command = variable("NIGHTJAR_PASSWORD_COMMAND");
-	g->key_file = variable("NIGHTJAR_KEY_FILE");
-	if (given(g) > 1)
-		return err_set(err, ERR_USAGE,
-			       "set one of NIGHTJAR_PASSWORD_FILE, NIGHTJAR_PASSWORD_COMMAND and "
-			       "NIGHTJAR_KEY_FILE, not several");
+	for (size_t i = 0; i < 3; i++)
+		*s->at[i] = variable(s->variables[i]);
+	if (given(s) > 1)
+		return err_set(err, ERR_USAGE, "set one of %s, not several", s->names);
 	return 0;
 }
 
 int options_resolve(struct options_global *global, struct err *err)
 {
+	const struct secrets secrets = {
+	    {&global->password_file, &global->password_command, &global->key_file},
+	    "--password-file, --password-command and --key-file",
+	    {"NIGHTJAR_PASSWORD_FILE", "NIGHTJAR_PASSWORD_COMMAND", "NIGHTJAR_KEY_FILE"},
+	    "NIGHTJAR_PASSWORD_FILE, NIGHTJAR_PASSWORD_COMMAND and NIGHTJAR_KEY_FILE",
+	};
+
 	if (global->quiet && global->verbose > 0)
 		return err_set(err, ERR_USAGE, "give --quiet or --verbose, not both");
 	if (!global->repo)
@@ -241,7 +249,27 @@ int options_resolve(struct options_global *global, struct err *err)
 	if (!global->cache_dir)
 		global->cache_dir = variable("NIGHTJAR_CACHE_DIR");
 	global->state_dir = variable("NIGHTJAR_STATE_DIR");
-	return resolve_secret(global, err);
+	return resolve_secret(&secrets, err);
+}
+
+int options_resolve_from(struct options_from *from, struct err *err)
+{
+	const struct secrets secrets = {
+	    {&from->password_file, &from->password_command, &from->key_file},
+	    "--from-password-file, --from-password-command and --from-key-file",
+	    {"NIGHTJAR_FROM_PASSWORD_FILE", "NIGHTJAR_FROM_PASSWORD_COMMAND",
+	     "NIGHTJAR_FROM_KEY_FILE"},
+	    "NIGHTJAR_FROM_PASSWORD_FILE, NIGHTJAR_FROM_PASSWORD_COMMAND and "
+	    "NIGHTJAR_FROM_KEY_FILE",
+	};
+
+	if (!from->repo)
+		from->repo = variable("NIGHTJAR_FROM_REPOSITORY");
+	if (!from->repo)
+		return err_set(err, ERR_USAGE,
+			       "no repository to copy from: use --from-repo REPO or "
+			       "NIGHTJAR_FROM_REPOSITORY");
+	return resolve_secret(&secrets, err);
 }
 
 void options_wipe(const struct option_spec *specs, void *options)

@@ -58,6 +58,14 @@ struct options_global {
 
 extern const struct option_spec options_global_specs[];
 
+/* A second repository, which `copy` reads: options of that command. */
+struct options_from {
+	const char *repo;
+	const char *password_file;
+	const char *password_command;
+	const char *key_file;
+};
+
 /*
  * Reads options up to the first operand (or "--", which it swallows). *out_used counts the words taken,
  * argv[0] included. ERR_USAGE with one clear line.
@@ -79,6 +87,9 @@ int options_parse_command(int argc, char **argv, struct options_global *global,
  * password and key options, or of their variables when no option decides; -q with -v.
  */
 int options_resolve(struct options_global *global, struct err *err) ERR_UNUSED_WARN;
+
+/* The same for a second repository, from NIGHTJAR_FROM_REPOSITORY, _FROM_PASSWORD_FILE, _FROM_PASSWORD_COMMAND, _FROM_KEY_FILE. */
+int options_resolve_from(struct options_from *from, struct err *err) ERR_UNUSED_WARN;
 
 /* Frees the lists. */
 void options_wipe(const struct option_spec *specs, void *options);

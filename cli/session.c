@@ -59,19 +59,41 @@ static int read_keyfile(struct cli *cli, const char *path, char *out, size_t *ou
 	return r;
 }
 
+static void warn_open_to_all(struct cli *cli, const char *file)
+{
+	out_warning(&cli->out, "password file %s can be read by everybody; 'chmod 600' it", file);
+}
+
 int session_password(struct cli *cli, bool is_new, struct secret *out_secret, struct err *err)
 {
 	bool open_to_all = false;
 	int r = secret_password(&cli->global, is_new, out_secret, &open_to_all, err);
 
 	if (!r && open_to_all)
-		out_warning(&cli->out, "password file %s can be read by everybody; 'chmod 600' it",
-			    cli->global.password_file);
+		warn_open_to_all(cli, cli->global.password_file);
 	return r;
 }
 
-static int open_with_keyfile(struct cli *cli, struct store *store, struct repo **out_repo,
-			     struct err *err)
+/* Of the second repository: the terminal must say which one it asks about. */
+static int from_password(struct cli *cli, const struct options_from *from,
+			 struct secret *out_secret, struct err *err)
+{
+	bool open_to_all = false;
+	int r;
+
+	if (from->password_command)
+		return secret_from_command(from->password_command, out_secret, err);
+	if (!from->password_file)
+		return secret_from_terminal("password of the repository to copy from: ", NULL,
+					    out_secret, err);
+	r = secret_from_file(from->password_file, out_secret, &open_to_all, err);
+	if (!r && open_to_all)
+		warn_open_to_all(cli, from->password_file);
+	return r;
+}
+
+static int open_with_keyfile(struct cli *cli, const char *path, struct store *store,
+			     struct repo **out_repo, struct err *err)
 {
 	struct repo_credentials c = {0};
 	char *text = sodium_malloc(KEYFILE_BYTES);
@@ -80,11 +102,11 @@ static int open_with_keyfile(struct cli *cli, struct store *store, struct repo *
 	if (!text)
 		return err_nomem(err);
 	c.keyfile = text;
-	r = read_keyfile(cli, cli->global.key_file, text, &c.keyfile_len, err);
+	r = read_keyfile(cli, path, text, &c.keyfile_len, err);
 	if (!r) {
 		r = repo_open(store, &c, out_repo, err);
 		if (r == -ERR_KEY)
-			err_prefix(err, "key file %s", cli->global.key_file);
+			err_prefix(err, "key file %s", path);
 	}
 	sodium_free(text);
 	return r;
@@ -121,12 +143,14 @@ static int need_repo(struct store *store, struct err *err)
 		       store->location);
 }
 
-static int open_with_password(struct cli *cli, struct store *store, struct repo **out_repo,
-			      struct err *err)
+/* from: NULL for the repository of -r. */
+static int open_with_password(struct cli *cli, const struct options_from *from, struct store *store,
+			      struct repo **out_repo, struct err *err)
 {
 	struct secret secret = {0};
 	struct repo_credentials c = {0};
-	int r = session_password(cli, false, &secret, err);
+	int r = from ? from_password(cli, from, &secret, err)
+		     : session_password(cli, false, &secret, err);
 
 	if (!r) {
 		c.password = secret.bytes;
@@ -139,23 +163,29 @@ static int open_with_password(struct cli *cli, struct store *store, struct repo 
 
 /* --- opening --- */
 
-int session_open(struct cli *cli, struct session *out_session, struct err *err)
+static int open_at(struct cli *cli, const char *location, const char *key_file,
+		   const struct options_from *from, struct session *out_session, struct err *err)
 {
 	struct store *store = NULL;
+	int r = store_open(location, &store, err);
+
+	if (!r)
+		r = need_repo(store, err);
+	if (!r)
+		r = key_file ? open_with_keyfile(cli, key_file, store, &out_session->repo, err)
+			     : open_with_password(cli, from, store, &out_session->repo, err);
+	if (r)
+		store_free(store);
+	return r;
+}
+
+int session_open(struct cli *cli, struct session *out_session, struct err *err)
+{
 	const char *location;
 	int r = command_repo(cli, &location, err);
 
 	*out_session = (struct session){0};
-	if (!r)
-		r = store_open(location, &store, err);
-	if (!r)
-		r = need_repo(store, err);
-	if (!r)
-		r = cli->global.key_file ? open_with_keyfile(cli, store, &out_session->repo, err)
-					 : open_with_password(cli, store, &out_session->repo, err);
-	if (r)
-		store_free(store);
-	return r;
+	return r ? r : open_at(cli, location, cli->global.key_file, NULL, out_session, err);
 }
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
@@ -170,6 +200,21 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 int session_load_manifests(struct cli *cli, struct session *s, struct err *err)
 {
 	return manifests_load(s->repo, on_bad_manifest, cli, &s->manifests, err);
+}
+
+int session_open_from(struct cli *cli, const struct options_from *from, struct session *out_session,
+		      struct err *err)
+{
+	int r;
+
+	*out_session = (struct session){0};
+	r = open_at(cli, from->repo, from->key_file, from, out_session, err);
+	if (!r)
+		r = manifests_load(out_session->repo, on_bad_manifest, cli, &out_session->manifests,
+				   err);
+	if (r)
+		session_close(out_session);
+	return r;
 }
 
 int session_open_manifests(struct cli *cli, struct session *out_session, struct err *err)

@@ -20,6 +20,9 @@ int session_open(struct cli *cli, struct session *out_session, struct err *err) 
 /* And its manifests. A damaged one is said. */
 int session_open_manifests(struct cli *cli, struct session *out_session,
 			   struct err *err) ERR_UNUSED_WARN;
+/* The second repository, as resolved options say, and its manifests. */
+int session_open_from(struct cli *cli, const struct options_from *from, struct session *out_session,
+		      struct err *err) ERR_UNUSED_WARN;
 /* And the index with a reader. A damaged segment is said as a warning: its chunks may be found another way. */
 int session_open_reader(struct cli *cli, struct session *out_session,
 			struct err *err) ERR_UNUSED_WARN;

@@ -145,10 +145,10 @@ static void wrap_put(struct buf *b, const struct indexseg_wrap *wrap)
 
 /* ad: the NONCE_AT bytes in front of the nonce, in the segment of the writer that made the key. */
 static int wrap_make(const struct keys *keys, const struct domain_keys *domain,
-		     const uint8_t key[KEY_BYTES], const uint8_t *ad, struct indexseg_wrap *out,
-		     struct err *err)
+		     const uint8_t writer[32], const uint8_t key[KEY_BYTES], const uint8_t *ad,
+		     struct indexseg_wrap *out, struct err *err)
 {
-	memcpy(out->writer, keys->writer_pub, sizeof(out->writer));
+	memcpy(out->writer, writer, sizeof(out->writer));
 	randombytes_buf(out->nonce, sizeof(out->nonce));
 	(void)crypto_aead_xchacha20poly1305_ietf_encrypt(out->for_domain, NULL, key, KEY_BYTES, ad,
 							 NONCE_AT, NULL, out->nonce,
@@ -240,7 +240,7 @@ int indexseg_enc(struct keys *keys, uint32_t domain, const struct indexseg_pack 
 	randombytes_buf(key, sizeof(key));
 	rc = front_put(&b, KIND_WRITER, keys->repo, keys->writer_pub, domain, err);
 	if (!rc)
-		rc = wrap_make(keys, dk, key, b.data, &wrap, err);
+		rc = wrap_make(keys, dk, keys->writer_pub, key, b.data, &wrap, err);
 	if (!rc) {
 		wrap_put(&b, &wrap);
 		rc = buf_check(&b, err);
@@ -249,6 +249,29 @@ int indexseg_enc(struct keys *keys, uint32_t domain, const struct indexseg_pack 
 		rc = finish(key, packs, count, floor_log2, keys->writer_secret, &b, out, err);
 	sodium_memzero(key, sizeof(key));
 	buf_free(&b);
+	return rc;
+}
+
+int indexseg_wrap_new(struct keys *keys, uint32_t domain, struct indexseg_wrap *out_wrap,
+		      struct err *err)
+{
+	const struct domain_keys *dk = keys_domain(keys, domain, err);
+	uint8_t key[KEY_BYTES];
+	struct buf ad = {0};
+	int rc;
+
+	if (!dk)
+		return -err->code;
+	if (!keys->has_gc_secret || !keys->has_maint_pub)
+		return err_set(err, ERR_KEY, "this needs a full key; this is a %s key",
+			       role_name(keys->role));
+	randombytes_buf(key, sizeof(key));
+	/* As a writer's is, with G in the writer's place. */
+	rc = front_put(&ad, KIND_WRITER, keys->repo, keys->gc_pub, domain, err);
+	if (!rc)
+		rc = wrap_make(keys, dk, keys->gc_pub, key, ad.data, out_wrap, err);
+	sodium_memzero(key, sizeof(key));
+	buf_free(&ad);
 	return rc;
 }
 

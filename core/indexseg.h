@@ -45,6 +45,9 @@ int indexseg_packs_get(struct rd *r, struct indexseg *seg, struct err *err) ERR_
 int indexseg_enc(struct keys *keys, uint32_t domain, const struct indexseg_pack *packs,
 		 size_t count, unsigned floor_log2, struct buf *out,
 		 struct err *err) ERR_UNUSED_WARN;
+/* A fresh one, where no segment of the domain is left to borrow from. ERR_KEY: this key does not hold the domain. */
+int indexseg_wrap_new(struct keys *keys, uint32_t domain, struct indexseg_wrap *out_wrap,
+		      struct err *err) ERR_UNUSED_WARN;
 /*
  * Signs with G what maintenance has made. wrap: of any segment of the domain, whose key the new one's is derived from. ERR_KEY without
  * G's secret or a key that opens the wrap.

@@ -113,15 +113,12 @@ static int check_id(const struct domain_keys *domain, const struct record_info *
 	return 0;
 }
 
-static int open_bytes(struct comp *comp, const uint8_t slot_key[32], uint32_t counter,
-		      const uint8_t repo[REPO_ID_BYTES], const struct record_info *info,
-		      const struct span *bases, const void *sealed, size_t len, struct buf *out,
-		      struct err *err)
+static int unseal(const uint8_t slot_key[32], uint32_t counter, const uint8_t repo[REPO_ID_BYTES],
+		  const struct record_info *info, const void *sealed, size_t len,
+		  struct buf *out_compressed, struct err *err)
 {
 	const char *fault = record_info_fault(info);
-	struct buf compressed = {0};
 	uint8_t ad[AD_MAX];
-	int rc;
 
 	if (!fault && counter == 0)
 		fault = "the counter of a directory";
@@ -129,8 +126,28 @@ static int open_bytes(struct comp *comp, const uint8_t slot_key[32], uint32_t co
 		return err_set(err, ERR_DAMAGED, "the record has %s", fault);
 	if (len > LIMIT_RECORD_BYTES)
 		return err_set(err, ERR_DAMAGED, "a record of %zu bytes is too large", len);
-	rc = seal_get(slot_key, counter, ad, make_ad(repo, info, ad), sealed, len, "the record",
-		      &compressed, err);
+	return seal_get(slot_key, counter, ad, make_ad(repo, info, ad), sealed, len, "the record",
+			out_compressed, err);
+}
+
+int record_check(const uint8_t slot_key[32], uint32_t counter, const uint8_t repo[REPO_ID_BYTES],
+		 const struct record_info *info, const void *sealed, size_t len, struct err *err)
+{
+	struct buf compressed = {0};
+	int rc = unseal(slot_key, counter, repo, info, sealed, len, &compressed, err);
+
+	buf_wipe(&compressed);
+	return rc;
+}
+
+static int open_bytes(struct comp *comp, const uint8_t slot_key[32], uint32_t counter,
+		      const uint8_t repo[REPO_ID_BYTES], const struct record_info *info,
+		      const struct span *bases, const void *sealed, size_t len, struct buf *out,
+		      struct err *err)
+{
+	struct buf compressed = {0};
+	int rc = unseal(slot_key, counter, repo, info, sealed, len, &compressed, err);
+
 	if (!rc && bases && info->codec == CODEC_DELTA)
 		rc = comp_get_delta(comp, bases->p, bases->len, compressed.data, compressed.len,
 				    info->plain_bytes, out, err);

@@ -44,6 +44,10 @@ int record_id(const struct domain_keys *domain, uint8_t kind, const void *plain,
 int record_seal(const uint8_t slot_key[32], uint32_t counter, const uint8_t repo[REPO_ID_BYTES],
 		const struct record_info *info, const void *compressed, size_t len, struct buf *out,
 		struct err *err) ERR_UNUSED_WARN;
+/* 0 when the bytes are those that were sealed as this record; nothing is said of what they decompress to. Else ERR_DAMAGED. */
+int record_check(const uint8_t slot_key[32], uint32_t counter, const uint8_t repo[REPO_ID_BYTES],
+		 const struct record_info *info, const void *sealed, size_t len,
+		 struct err *err) ERR_UNUSED_WARN;
 /*
  * Appends the plaintext: opens, decompresses, and compares the recomputed id. ERR_DAMAGED otherwise, naming
  * the chunk. domain NULL: the id cannot be recomputed and is not (the maintenance role). A delta is refused.

@@ -37,7 +37,7 @@ static void tell_touched(struct check_run *run, const char *path, const char *te
 		run->options->touched(run->options->arg, run->manifest, path, text);
 }
 
-static void tell_healed(struct check_run *run, const struct id *pack, const char *text)
+void check_tell_healed(struct check_run *run, const struct id *pack, const char *text)
 {
 	char path[STORE_PATH_CHARS];
 
@@ -62,7 +62,7 @@ static void tell_found(struct check_run *run)
 		const struct id *pack = &run->index->packs[run->index->places[f->place].pack].name;
 
 		if (place_replaced(run, f->place))
-			tell_healed(run, pack, f->text);
+			check_tell_healed(run, pack, f->text);
 		else if (check_in_scope(run, &run->index->places[f->place].info.id))
 			check_tell_damage(run, STORE_DATA, pack, f->text);
 	}
@@ -157,7 +157,7 @@ static bool place_elsewhere(const struct check_run *run, uint32_t number)
 }
 
 /* Everything that the pack should give others do. */
-static bool pack_replaced(const struct check_run *run, const struct index_pack *pack)
+bool check_pack_replaced(const struct check_run *run, const struct index_pack *pack)
 {
 	for (uint32_t i = 0; i < pack->place_count; i++) {
 		if (!place_elsewhere(run, pack->first_place + i))
@@ -190,8 +190,8 @@ static int check_presence(struct check_run *run, const struct manifest_list *lis
 
 		if (!fault || pruned)
 			continue;
-		if (pack_replaced(run, pack)) {
-			tell_healed(run, &pack->name, fault);
+		if (check_pack_replaced(run, pack)) {
+			check_tell_healed(run, &pack->name, fault);
 			continue;
 		}
 		if (size == 0)
@@ -549,6 +549,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = reader_new(repo, run.index, &run.reader, err);
 	if (!r)
 		r = check_packs(&run, &list, err);
+	if (!r && options->by_notes)
+		notes_apply(&list.notes, run.index);
 	if (!r)
 		r = find_scope(&run, &list, false, err);
 	if (!r && options->read_data)

@@ -11,6 +11,7 @@ struct check_options {
 	bool read_data;             /* every byte: decrypt, decompress, recompute ids */
 	const struct id *manifests; /* only what these backups rest on; NULL = everything */
 	size_t manifest_count;
+	bool by_notes;         /* what notes name counts as damaged, unread */
 	bool put_notes;        /* of damage, into the repository */
 	const char *state_dir; /* where this host remembers damage; NULL = nowhere */
 	const char *cache_dir; /* where images of databases with references spill; NULL = nowhere */

@@ -128,6 +128,17 @@ static bool worth_reading(const struct check_run *run, const struct index_pack *
 	return false;
 }
 
+/* Where 'repair packs' has moved its records nothing is lost with the pack. */
+static void tell_pack(struct check_run *run, uint32_t number, const char *text)
+{
+	const struct index_pack *pack = &run->index->packs[number];
+
+	if (check_pack_replaced(run, pack))
+		check_tell_healed(run, &pack->name, text);
+	else
+		check_tell_damage(run, STORE_DATA, &pack->name, text);
+}
+
 static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, struct buf *plain,
 		     struct err *err)
 {
@@ -153,10 +164,9 @@ static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, 
 	if (run->found_count != found || bytes->len != pack->pack_bytes || run->options->manifests)
 		return 0;
 	if (!id_eq(&digest, &pack->name))
-		check_tell_damage(run, STORE_DATA, &pack->name,
-				  "damaged, though every record in it still opens");
+		tell_pack(run, number, "damaged, though every record in it still opens");
 	else if (!front_opens(run, bytes, err))
-		check_tell_damage(run, STORE_DATA, &pack->name, err->text);
+		tell_pack(run, number, err->text);
 	return 0;
 }
 

@@ -45,6 +45,9 @@ struct check_run {
 
 void check_tell_damage(struct check_run *run, enum store_type type, const struct id *name,
 		       const char *text);
+void check_tell_healed(struct check_run *run, const struct id *pack, const char *text);
+/* Everything that the pack should give others do. */
+bool check_pack_replaced(const struct check_run *run, const struct index_pack *pack);
 int check_tick(struct check_run *run, uint64_t done, uint64_t total, const char *what,
 	       struct err *err) ERR_UNUSED_WARN;
 /* Is the chunk one that the chosen backups rest on? Without a choice: yes. */

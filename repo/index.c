@@ -308,8 +308,8 @@ static int add_named(struct index *index, const struct indexseg_pack *pack, stru
 	return r;
 }
 
-static int load_segment(struct repo *repo, const struct id *name, struct index *index,
-			struct err *err)
+int index_get_segment(struct repo *repo, const struct id *name, struct indexseg *out_seg,
+		      struct err *err)
 {
 	struct buf bytes = {0};
 	struct indexseg seg = {0};
@@ -319,10 +319,24 @@ static int load_segment(struct repo *repo, const struct id *name, struct index *
 		r = indexseg_dec(repo->keys, bytes.data, bytes.len, &seg, err);
 	if (!r)
 		r = signer_known(repo, &seg, err);
+	buf_free(&bytes);
+	if (r) {
+		indexseg_free(&seg);
+		return r;
+	}
+	*out_seg = seg;
+	return 0;
+}
+
+static int load_segment(struct repo *repo, const struct id *name, struct index *index,
+			struct err *err)
+{
+	struct indexseg seg = {0};
+	int r = index_get_segment(repo, name, &seg, err);
+
 	for (size_t i = 0; !r && i < seg.pack_count; i++)
 		r = add_named(index, &seg.packs[i], err);
 	indexseg_free(&seg);
-	buf_free(&bytes);
 	return r;
 }
 
@@ -463,24 +477,32 @@ static int read_front(struct repo *repo, const struct id *name, uint64_t pack_by
 	return 0;
 }
 
+int index_get_directory(struct repo *repo, const struct id *pack, uint64_t pack_bytes,
+			struct pack_dir *out_dir, struct err *err)
+{
+	struct buf front = {0};
+	int r = read_front(repo, pack, pack_bytes, &front, err);
+
+	if (!r)
+		r = pack_front_dec(repo->keys, front.data, front.len, pack_bytes, out_dir, err);
+	buf_free(&front);
+	return r;
+}
+
 static int rescue_pack(struct repo *repo, struct index *index, const struct id *name,
 		       uint64_t pack_bytes, struct err *err)
 {
 	char path[STORE_PATH_CHARS];
-	struct buf front = {0};
 	struct pack_dir dir = {0};
 	struct err why = {0};
 	int r;
 
 	if (index_find_pack(index, name) != INDEX_NONE)
 		return 0;
-	r = read_front(repo, name, pack_bytes, &front, &why);
-	if (!r)
-		r = pack_front_dec(repo->keys, front.data, front.len, pack_bytes, &dir, &why);
+	r = index_get_directory(repo, name, pack_bytes, &dir, &why);
 	if (!r)
 		r = index_add_pack(index, name, pack_bytes, &dir, &why);
 	pack_dir_free(&dir);
-	buf_free(&front);
 	if (r != -ERR_NOMEM && r != -ERR_VERSION)
 		return 0;
 	*err = why;

@@ -77,6 +77,16 @@ int index_add_pack(struct index *index, const struct id *name, uint64_t pack_byt
 int index_rescue(struct repo *repo, struct index *index, struct err *err) ERR_UNUSED_WARN;
 
 /*
+ * One segment: it has its name, its signature is of a writer that the roster names or of G, and it opens. ERR_DAMAGED when
+ * not; indexseg_free.
+ */
+int index_get_segment(struct repo *repo, const struct id *name, struct indexseg *out_seg,
+		      struct err *err) ERR_UNUSED_WARN;
+/* The directory of a pack of that length, from its front. Needs a key that opens directories; pack_dir_free. */
+int index_get_directory(struct repo *repo, const struct id *pack, uint64_t pack_bytes,
+			struct pack_dir *out_dir, struct err *err) ERR_UNUSED_WARN;
+
+/*
  * Marks as bad the packs that the store lacks, or holds with another length than their segment says, so that a writer
  * stores again what only they had (I2). Lists data/ once. *out_bad counts them.
  */

@@ -189,3 +189,16 @@ int notes_save_local(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 	buf_free(&text);
 	return r;
 }
+
+int notes_apply_all(const struct notes *n, const char *state_dir, const struct repo *repo,
+		    struct index *index, struct err *err)
+{
+	struct notes local = {0};
+	struct err why = {0};
+	int r = state_dir ? notes_load_local(state_dir, repo->conf.repo, &local, &why) : 0;
+
+	notes_apply(n, index);
+	notes_apply(&local, index);
+	notes_free(&local);
+	return r == -ERR_NOMEM ? err_nomem(err) : 0;
+}

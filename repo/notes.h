@@ -28,6 +28,10 @@ bool notes_have(const struct notes *n, const struct damage_place *place);
 /* Marks every noted place that the index knows: they are not rested on, nor counted as stored. */
 void notes_apply(const struct notes *n, struct index *index);
 
+/* The same with what this host itself remembers (state_dir NULL: nothing), as far as that can be read. ERR_NOMEM only. */
+int notes_apply_all(const struct notes *n, const char *state_dir, const struct repo *repo,
+		    struct index *index, struct err *err) ERR_UNUSED_WARN;
+
 /*
  * Publishes notes, several where one cannot take all, signed by G or the keys' writer. found: settled. *number: the highest that was seen,
  * then the last one's.

@@ -43,6 +43,24 @@ source_tree() {
 	strict lines version && grep -q '"libraries"' out
 }
 
+@test "copy and the repairs" {
+	source_tree
+	nightjar init
+	nightjar backup src
+	nightjar -r other --key-file otherkey init
+	from=(--from-repo "$NIGHTJAR_REPOSITORY" --from-key-file "$NIGHTJAR_KEY_FILE")
+	strict lines -r other --key-file otherkey copy "${from[@]}" && grep -q '"copied"' out
+	strict lines -r other --key-file otherkey copy "${from[@]}" && grep -q '"skipped"' out
+	strict document -r other --key-file otherkey manifests && grep -q '"original"' out
+	strict lines repair index && grep -q '"segments_written":0' out
+	strict lines repair packs && grep -q '"packs_damaged":0' out
+	strict lines repair manifests && grep -q '"manifests_damaged":0' out
+	rm r/index/* "$(find r/data -type f)"
+	strict lines repair index && grep -q '"packs":0' out
+	strict lines repair manifests && [ "$code" -eq 20 ]
+	strict lines -r other --key-file otherkey copy "${from[@]}" --host nobody && grep -q '"manifests_copied":0' out
+}
+
 @test "every command that answers with one document" {
 	source_tree
 	nightjar init

@@ -158,9 +158,16 @@ static void globals_stop_at_the_command(void **state)
 
 static void clear_environment(void)
 {
-	static const char *const names[] = {"NIGHTJAR_REPOSITORY",       "NIGHTJAR_PASSWORD_FILE",
-					    "NIGHTJAR_PASSWORD_COMMAND", "NIGHTJAR_KEY_FILE",
-					    "NIGHTJAR_CACHE_DIR",        "NIGHTJAR_STATE_DIR"};
+	static const char *const names[] = {"NIGHTJAR_REPOSITORY",
+					    "NIGHTJAR_PASSWORD_FILE",
+					    "NIGHTJAR_PASSWORD_COMMAND",
+					    "NIGHTJAR_KEY_FILE",
+					    "NIGHTJAR_CACHE_DIR",
+					    "NIGHTJAR_STATE_DIR",
+					    "NIGHTJAR_FROM_REPOSITORY",
+					    "NIGHTJAR_FROM_PASSWORD_FILE",
+					    "NIGHTJAR_FROM_PASSWORD_COMMAND",
+					    "NIGHTJAR_FROM_KEY_FILE"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		assert_int_equal(unsetenv(names[i]), 0);
@@ -200,6 +207,35 @@ static void variables_fill_what_is_missing(void **state)
 	clear_environment();
 }
 
+/* A second repository has options and variables of its own. */
+static void another_repository(void **state)
+{
+	struct options_from from = {0};
+	struct err err = {0};
+
+	(void)state;
+	clear_environment();
+	assert_int_equal(setenv("NIGHTJAR_REPOSITORY", "not this", 1), 0);
+	assert_int_equal(options_resolve_from(&from, &err), -ERR_USAGE);
+	assert_non_null(strstr(err.text, "--from-repo"));
+	assert_int_equal(setenv("NIGHTJAR_FROM_REPOSITORY", "variable", 1), 0);
+	assert_int_equal(setenv("NIGHTJAR_FROM_PASSWORD_FILE", "p", 1), 0);
+	assert_int_equal(options_resolve_from(&from, &err), 0);
+	assert_string_equal(from.repo, "variable");
+	assert_string_equal(from.password_file, "p");
+	from = (struct options_from){.repo = "option", .key_file = "k"};
+	assert_int_equal(options_resolve_from(&from, &err), 0);
+	assert_string_equal(from.repo, "option");
+	assert_null(from.password_file);
+	from.password_command = "c";
+	assert_int_equal(options_resolve_from(&from, &err), -ERR_USAGE);
+	assert_int_equal(setenv("NIGHTJAR_FROM_KEY_FILE", "k", 1), 0);
+	from = (struct options_from){0};
+	assert_int_equal(options_resolve_from(&from, &err), -ERR_USAGE);
+	assert_non_null(strstr(err.text, "NIGHTJAR_FROM_KEY_FILE"));
+	clear_environment();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +246,7 @@ int main(void)
 	    cmocka_unit_test(globals_stop_at_the_command),
 	    cmocka_unit_test(options_beat_variables),
 	    cmocka_unit_test(variables_fill_what_is_missing),
+	    cmocka_unit_test(another_repository),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -303,6 +303,34 @@ static void strange_domains_are_not_derived(void **state)
 	buf_free(&out);
 }
 
+/* Where there is nothing to borrow from, who holds the domain makes a key that all open who must. */
+static void a_new_wrap_is_read_by_all(void **state)
+{
+	struct indexseg_pack pack = pack_named(3);
+	struct keys *by = write_keys();
+	struct indexseg_wrap wrap, other;
+	struct indexseg seg = {0};
+	struct buf out = {0};
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(indexseg_wrap_new(by, 0, &wrap, &err), -ERR_KEY);
+	assert_int_equal(indexseg_wrap_new(keys, 0, &wrap, &err), 0);
+	assert_int_equal(indexseg_wrap_new(keys, 0, &other, &err), 0);
+	assert_memory_not_equal(wrap.for_domain, other.for_domain, sizeof(wrap.for_domain));
+	assert_memory_equal(wrap.writer, keys->gc_pub, 32);
+	assert_int_equal(indexseg_enc_gc(keys, 0, &wrap, &pack, 1, 12, &out, &err), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(indexseg_dec(i ? by : keys, out.data, out.len, &seg, &err), 0);
+		assert_int_equal(seg.kind, 2);
+		assert_int_equal(seg.pack_count, 1);
+		indexseg_free(&seg);
+	}
+	pack_dir_free(&pack.dir);
+	keys_free(by);
+	buf_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +343,7 @@ int main(void)
 	    cmocka_unit_test(nonsense_is_not_written),
 	    cmocka_unit_test(another_repository_is_named),
 	    cmocka_unit_test(strange_domains_are_not_derived),
+	    cmocka_unit_test(a_new_wrap_is_read_by_all),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

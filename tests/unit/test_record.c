@@ -88,6 +88,19 @@ static void refuse(const struct record_info *info, uint32_t counter, const struc
 	assert_memory_equal(err.text, named, strlen(named));
 }
 
+/* Its bytes are not those that were sealed. */
+static void refuse_changed(const struct record_info *info, uint32_t counter,
+			   const struct buf *sealed)
+{
+	struct err err = {0};
+
+	refuse(info, counter, sealed);
+	assert_int_equal(
+	    record_check(slot_key, counter, keys->repo, info, sealed->data, sealed->len, &err),
+	    -ERR_DAMAGED);
+	assert_true(err.text[0] != '\0');
+}
+
 static void ids_are_known(void **state)
 {
 	struct err err = {0};
@@ -165,6 +178,9 @@ static void what_is_sealed_opens(void **state)
 		assert_int_equal(info.codec, CODEC_ZSTD);
 		assert_int_equal(open_as(&info, kind, &sealed, domain, &err), 0);
 		assert_int_equal(open_as(&info, kind, &sealed, NULL, &err), 0);
+		assert_int_equal(
+		    record_check(slot_key, kind, keys->repo, &info, sealed.data, sealed.len, &err),
+		    0);
 		buf_free(&sealed);
 	}
 }
@@ -178,13 +194,13 @@ static void any_change_of_the_bytes_is_refused(void **state)
 	(void)state;
 	for (size_t bit = 0; bit < whole * 8; bit++) {
 		sealed.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-		refuse(&info, 1, &sealed);
+		refuse_changed(&info, 1, &sealed);
 		sealed.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	}
 	for (sealed.len = 0; sealed.len < whole; sealed.len++)
-		refuse(&info, 1, &sealed);
+		refuse_changed(&info, 1, &sealed);
 	buf_put_u8(&sealed, 0);
-	refuse(&info, 1, &sealed);
+	refuse_changed(&info, 1, &sealed);
 	buf_free(&sealed);
 }
 
@@ -197,38 +213,38 @@ static void any_change_of_the_fields_is_refused(void **state)
 	struct err err = {0};
 
 	(void)state;
-	refuse(&info, 2, &sealed);
-	refuse(&info, 0, &sealed);
+	refuse_changed(&info, 2, &sealed);
+	refuse_changed(&info, 0, &sealed);
 	for (unsigned kind = 0; kind < 7; kind++) {
 		bad.kind = (uint8_t)kind;
 		if (kind != info.kind)
-			refuse(&bad, 1, &sealed);
+			refuse_changed(&bad, 1, &sealed);
 	}
 	bad = info;
 	bad.id.b[31] ^= 1;
-	refuse(&bad, 1, &sealed);
+	refuse_changed(&bad, 1, &sealed);
 	bad = info;
 	bad.plain_bytes++;
-	refuse(&bad, 1, &sealed);
+	refuse_changed(&bad, 1, &sealed);
 	bad.plain_bytes = UINT32_MAX;
-	refuse(&bad, 1, &sealed);
+	refuse_changed(&bad, 1, &sealed);
 	bad = info;
 	bad.codec = CODEC_RAW;
-	refuse(&bad, 1, &sealed);
+	refuse_changed(&bad, 1, &sealed);
 	bad.codec = CODEC_DELTA;
-	refuse(&bad, 1, &sealed);
+	refuse_changed(&bad, 1, &sealed);
 	bad.depth = bad.base_count = 1;
-	refuse(&bad, 1, &sealed);
+	refuse_changed(&bad, 1, &sealed);
 	bad.base_count = 200;
-	refuse(&bad, 1, &sealed);
+	refuse_changed(&bad, 1, &sealed);
 	bad = info;
 	bad.lineage = bad.chain_bytes = 77;
 	assert_int_equal(open_as(&bad, 1, &sealed, domain, &err), 0);
 	keys->repo[0] ^= 1;
-	refuse(&info, 1, &sealed);
+	refuse_changed(&info, 1, &sealed);
 	keys->repo[0] ^= 1;
 	slot_key[0] ^= 1;
-	refuse(&info, 1, &sealed);
+	refuse_changed(&info, 1, &sealed);
 	slot_key[0] ^= 1;
 	buf_free(&sealed);
 }

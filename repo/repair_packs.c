@@ -1,0 +1,409 @@
+/* repair packs: what still opens of a damaged pack goes into a new one. */
+#include "repo/repair.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "core/pack_move.h"
+#include "core/sha256.h"
+#include "repo/check.h"
+#include "repo/idset.h"
+#include "repo/manifests.h"
+#include "repo/repair_run.h"
+
+struct run {
+	struct repo *repo;
+	const struct repair_packs_options *options;
+	struct repair_packs_result *result;
+	struct manifest_list list; /* for its notes */
+	struct index *index;
+	struct notes fresh;       /* of damaged packs, not noted yet */
+	struct idset lost;        /* chunks, counted once whatever packs they are lost with */
+	struct pack_mover *mover; /* of one domain */
+	uint32_t domain;          /* its */
+	struct indexseg_wrap wrap;
+	struct buf bytes; /* of the pack under way */
+	bool whole_read;  /* bytes are all of it; otherwise each record is read by itself */
+	struct buf one;   /* record */
+};
+
+/* --- new packs --- */
+
+/* The pack, and at once the segment that names it. */
+static int flush(struct run *run, struct err *err)
+{
+	struct indexseg_pack pack = {0};
+	struct buf object = {0}, segment = {0};
+	int r;
+
+	if (!run->mover || pack_mover_records(run->mover) == 0)
+		return 0;
+	r = pack_mover_finish(run->mover, &object, &pack.dir, &pack.name, err);
+	pack.pack_bytes = object.len;
+	if (!r)
+		r = repo_put(run->repo, STORE_DATA, &object, NULL, err);
+	if (!r)
+		r = indexseg_enc_gc(run->repo->keys, run->domain, &run->wrap, &pack, 1,
+				    run->repo->conf.floor_log2, &segment, err);
+	if (!r)
+		r = repo_put(run->repo, STORE_INDEX, &segment, NULL, err);
+	if (!r)
+		r = index_add_pack(run->index, &pack.name, pack.pack_bytes, &pack.dir, err);
+	pack_dir_free(&pack.dir);
+	buf_free(&object);
+	buf_free(&segment);
+	return r;
+}
+
+static int use_domain(struct run *run, uint32_t domain, struct err *err)
+{
+	int r;
+
+	if (run->mover && run->domain == domain)
+		return 0;
+	r = flush(run, err);
+	pack_mover_free(run->mover);
+	run->mover = NULL;
+	run->domain = domain;
+	if (!r)
+		r = indexseg_wrap_new(run->repo->keys, domain, &run->wrap, err);
+	return r ? r
+		 : pack_mover_new(run->repo->keys, domain, run->repo->conf.floor_log2, &run->mover,
+				  err);
+}
+
+static int move(struct run *run, uint32_t at, const void *sealed, struct err *err)
+{
+	const struct index_place place = run->index->places[at];
+	/* flush adds to the index, so its arrays may move. */
+	const struct slot slot = run->index->packs[place.pack].slots[place.slot];
+	const struct pack_source source = run->index->packs[place.pack].sources[place.source];
+	const struct pack_moved moved = {
+	    .info = place.info,
+	    .slot = &slot,
+	    .source = &source,
+	    .counter = place.counter,
+	    .sealed = sealed,
+	    .sealed_bytes = place.stored_bytes,
+	};
+	int r = use_domain(run, slot.domain, err);
+
+	if (!r)
+		r = pack_mover_add(run->mover, &moved, err);
+	if (r == -ERR_LIMIT) {
+		r = flush(run, err);
+		if (!r)
+			r = pack_mover_add(run->mover, &moved, err);
+	}
+	run->result->records_saved += !r;
+	if (!r && pack_mover_bytes(run->mover) >= PACK_TARGET_BYTES)
+		r = flush(run, err);
+	return r;
+}
+
+/* --- a damaged pack --- */
+
+/* The sealed bytes of a place, as far as the store gives them. */
+static int read_record(struct run *run, const struct index_place *place, const uint8_t **out_bytes,
+		       struct err *err)
+{
+	int r;
+
+	if (run->whole_read) {
+		*out_bytes = run->bytes.data + place->offset;
+		return (uint64_t)place->offset + place->stored_bytes <= run->bytes.len
+			   ? 0
+			   : err_set(err, ERR_DAMAGED, "a record lies beyond its end");
+	}
+	buf_reset(&run->one);
+	r = store_get_range(run->repo->store, STORE_DATA, &run->index->packs[place->pack].name,
+			    place->offset, place->stored_bytes, &run->one, err);
+	*out_bytes = run->one.data;
+	return r;
+}
+
+/* Of one slot after the other, as places of a pack mostly are. */
+struct slot_cache {
+	bool used;
+	uint16_t slot;
+	uint8_t key[32];
+};
+
+static int open_slot(struct run *run, const struct index_place *place, struct slot_cache *cache,
+		     struct err *err)
+{
+	int r;
+
+	if (cache->used && cache->slot == place->slot)
+		return 0;
+	cache->used = false;
+	r = slot_open(run->repo->keys, &run->index->packs[place->pack].slots[place->slot],
+		      cache->key, err);
+	cache->used = !r;
+	cache->slot = place->slot;
+	return r;
+}
+
+/* 1 when the record is damaged. */
+static int save_record(struct run *run, uint32_t at, struct slot_cache cache[2], struct err *err)
+{
+	const struct index_place place = run->index->places[at];
+	struct slot_cache *slot = &cache[chunk_kind_recipient(place.info.kind) == SLOT_M ? 0 : 1];
+	const uint8_t *sealed = NULL;
+	struct err why = {0};
+	int r = read_record(run, &place, &sealed, &why);
+
+	if (!r)
+		r = open_slot(run, &place, slot, &why);
+	if (!r)
+		r = record_check(slot->key, place.counter, run->repo->conf.repo, &place.info,
+				 sealed, place.stored_bytes, &why);
+	if (!r)
+		return move(run, at, sealed, err);
+	if (repair_is_damage(&why))
+		return 1;
+	*err = why;
+	return r;
+}
+
+static int note(struct run *run, uint32_t at, struct err *err)
+{
+	const struct index_place *p = &run->index->places[at];
+	const struct damage_place place = {run->index->packs[p->pack].name, p->info.id,
+					   p->info.kind};
+
+	return notes_have(&run->list.notes, &place) ? 0 : notes_add(&run->fresh, &place, err);
+}
+
+/* When the bases of deltas are moved, too: then it shows what is whole without the damaged pack. */
+static int count_lost(struct run *run, uint32_t number, uint64_t *out_lost, struct err *err)
+{
+	const struct index_pack *pack = &run->index->packs[number];
+	int r = 0;
+
+	*out_lost = 0;
+	for (uint32_t i = 0; !r && i < pack->place_count; i++) {
+		const struct record_info *info = &run->index->places[pack->first_place + i].info;
+
+		if (index_find_good(run->index, info->kind, &info->id) != INDEX_NONE)
+			continue;
+		++*out_lost;
+		run->result->records_lost += !idset_has(&run->lost, &info->id);
+		r = idset_add(&run->lost, &info->id, err);
+	}
+	return r;
+}
+
+static int save_records(struct run *run, uint32_t number, struct err *err)
+{
+	const uint32_t first = run->index->packs[number].first_place;
+	const uint32_t count = run->index->packs[number].place_count;
+	struct slot_cache *cache = sodium_allocarray(2, sizeof(*cache));
+	int r = cache ? 0 : err_nomem(err);
+
+	for (size_t i = 0; cache && i < 2; i++)
+		cache[i].used = false;
+	index_mark_pack(run->index, number);
+	for (uint32_t i = 0; !r && i < count; i++) {
+		const struct record_info info = run->index->places[first + i].info;
+
+		r = repair_tick(&run->options->cb, 0, 0, "records", err);
+		if (!r && index_find_good(run->index, info.kind, &info.id) == INDEX_NONE)
+			r = save_record(run, first + i, cache, err);
+		if (r >= 0)
+			r = note(run, first + i, err);
+	}
+	sodium_free(cache);
+	return r ? r : flush(run, err);
+}
+
+static int repair_pack(struct run *run, const struct id *name, struct err *err)
+{
+	const uint64_t saved = run->result->records_saved;
+	uint32_t number = index_find_pack(run->index, name);
+	char text[160];
+	uint64_t lost = 0;
+	int r;
+
+	run->result->damaged++;
+	if (number == INDEX_NONE) {
+		run->result->packs_lost++;
+		repair_tell(&run->options->cb, true, STORE_DATA, name,
+			    "damaged, and neither its directory nor an index segment tells what "
+			    "was in it");
+		return 0;
+	}
+	r = save_records(run, number, err);
+	if (!r)
+		r = count_lost(run, number, &lost, err);
+	if (r)
+		return r;
+	if (!lost && run->result->records_saved == saved)
+		(void)snprintf(text, sizeof(text),
+			       "damaged; nothing is lost by it, all that it "
+			       "held is elsewhere");
+	else
+		(void)snprintf(text, sizeof(text),
+			       "damaged; records: %lu, moved into a new pack: %llu, lost: %llu",
+			       (unsigned long)run->index->packs[number].place_count,
+			       (unsigned long long)(run->result->records_saved - saved),
+			       (unsigned long long)lost);
+	repair_tell(&run->options->cb, lost != 0, STORE_DATA, name, text);
+	return 0;
+}
+
+/* 1 when the bytes are not those of the name. */
+static int is_damaged(struct run *run, const struct id *name, struct err *err)
+{
+	struct err why = {0};
+	struct id digest;
+	int r;
+
+	buf_reset(&run->bytes);
+	r = store_get(run->repo->store, STORE_DATA, name, LIMIT_PACK_BYTES, &run->bytes, &why);
+	run->whole_read = !r;
+	if (!r)
+		r = sha256_of(run->bytes.data, run->bytes.len, &digest, &why);
+	if (!r)
+		return !id_eq(&digest, name);
+	if (repair_is_damage(&why))
+		return 1;
+	*err = why;
+	return repair_prefix(run->repo, STORE_DATA, name, err);
+}
+
+int repair_find_pack(struct repo *repo, const char *prefix, struct id *out_name, struct err *err)
+{
+	size_t len = strlen(prefix), count = 0, found = 0;
+	char hex[ID_HEX_CHARS + 1];
+	struct id *names = NULL;
+	int r = repo_list(repo->store, STORE_DATA, &names, NULL, &count, err);
+
+	for (size_t i = 0; !r && i < count; i++) {
+		id_hex(&names[i], hex);
+		if (strncmp(hex, prefix, len) != 0)
+			continue;
+		*out_name = names[i];
+		found++;
+	}
+	free(names);
+	if (!r && found == 0)
+		r = err_set(err, ERR_MISSING, "there is no pack whose name begins with '%.80s'",
+			    prefix);
+	if (!r && found > 1)
+		r = err_set(err, ERR_USAGE, "'%.80s' names several packs; give more digits",
+			    prefix);
+	return r;
+}
+
+static int look_at(struct run *run, const struct id *name, struct err *err)
+{
+	int r = is_damaged(run, name, err);
+
+	run->result->packs++;
+	if (r == -ERR_MISSING && !run->options->packs) {
+		run->result->packs--; /* prune was faster */
+		return 0;
+	}
+	return r == 1 ? repair_pack(run, name, err) : r;
+}
+
+static int look_at_all(struct run *run, struct err *err)
+{
+	struct id *names = NULL;
+	size_t count = run->options->pack_count;
+	int r = run->options->packs
+		    ? 0
+		    : repo_list(run->repo->store, STORE_DATA, &names, NULL, &count, err);
+
+	for (size_t i = 0; !r && i < count; i++) {
+		r = repair_tick(&run->options->cb, i, count, "", err);
+		if (!r)
+			r = look_at(run, run->options->packs ? &run->options->packs[i] : &names[i],
+				    err);
+	}
+	free(names);
+	return r;
+}
+
+/* --- what it comes to --- */
+
+static int put_notes(struct run *run, struct err *err)
+{
+	uint64_t number = run->list.notes.number;
+	int r;
+
+	notes_settle(&run->fresh);
+	if (!run->fresh.count)
+		return 0;
+	r = notes_put(run->repo, &run->fresh, run->options->now_ns, &number, err);
+	run->result->noted = r ? 0 : run->fresh.count;
+	return r;
+}
+
+static void on_touched(void *arg, const struct id *manifest, const char *path, const char *text)
+{
+	const struct run *run = arg;
+	const struct repair_callbacks *cb = &run->options->cb;
+
+	run->result->touched++;
+	if (cb->touched)
+		cb->touched(cb->arg, manifest, path, text);
+}
+
+static int on_check_progress(void *arg, uint64_t done, uint64_t total, const char *what)
+{
+	const struct run *run = arg;
+	const struct repair_callbacks *cb = &run->options->cb;
+
+	return cb->progress ? cb->progress(cb->arg, done, total, what) : 0;
+}
+
+static int tell_touched(struct run *run, struct err *err)
+{
+	const struct check_options options = {
+	    .by_notes = true,
+	    .now_ns = run->options->now_ns,
+	    .touched = on_touched,
+	    .progress = on_check_progress,
+	    .arg = run,
+	};
+	struct check_result result;
+
+	return run->result->records_lost + run->result->packs_lost
+		   ? check_run(run->repo, &options, &result, err)
+		   : 0;
+}
+
+int repair_packs(struct repo *repo, const struct repair_packs_options *options,
+		 struct repair_packs_result *out_result, struct err *err)
+{
+	struct run run = {.repo = repo, .options = options, .result = out_result};
+	int r = keys_allow(repo->keys, POWER_OWN, "repair packs", err);
+
+	*out_result = (struct repair_packs_result){0};
+	if (!r)
+		r = manifests_load(repo, NULL, NULL, &run.list, err);
+	if (!r)
+		r = index_load(repo, NULL, NULL, &run.index, err);
+	if (!r)
+		r = index_rescue(repo, run.index, err);
+	if (!r) {
+		notes_apply(&run.list.notes, run.index);
+		r = look_at_all(&run, err);
+	}
+	if (!r)
+		r = put_notes(&run, err);
+	if (!r)
+		r = tell_touched(&run, err);
+	pack_mover_free(run.mover);
+	index_free(run.index);
+	manifest_list_free(&run.list);
+	notes_free(&run.fresh);
+	idset_free(&run.lost);
+	buf_free(&run.bytes);
+	buf_free(&run.one);
+	return r;
+}
