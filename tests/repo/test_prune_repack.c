@@ -31,6 +31,18 @@ static void repack_with(struct prunebox *b, struct repo *repo)
 	repo_case_assert_format(b->c->inner);
 }
 
+/* Segments name nothing that is gone. */
+static void assert_index_follows(struct prunebox *b)
+{
+	struct index *index = repo_case_index(b->c);
+	uint64_t lost;
+
+	MUST(index_mark_lost(b->c->repo, index, &lost, b->err), b->err);
+	assert_int_equal(lost, 0);
+	assert_int_equal(index->pack_count, prunebox_count(b, STORE_DATA));
+	index_free(index);
+}
+
 static void finish_repack(struct prunebox *b, struct repo *repo)
 {
 	struct prune_sum repacked = b->result.repacked;
@@ -42,6 +54,7 @@ static void finish_repack(struct prunebox *b, struct repo *repo)
 	assert_int_equal(b->result.condemned.packs, 0);
 	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 	repo_case_reopen(b->c);
+	assert_index_follows(b);
 	prunebox_assert_clean(b, b->c->repo, true);
 	prunebox_assert_restores(b);
 }
