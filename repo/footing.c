@@ -69,8 +69,12 @@ int footing_look(struct footing *f, struct packer *packer, struct chunk_ref **ou
 	size_t fresh;
 	int r = list_condemned(f, &fresh, err);
 
-	if (!r && (fresh || f->listed_s - f->packs_listed_s > LOOK_MOST_S))
-		r = look_at_packs(f, err);
+	*out_lacking = NULL;
+	*out_count = 0;
+	/* What the packer rests on was good when it came to. */
+	if (r || (!fresh && f->listed_s - f->packs_listed_s <= LOOK_MOST_S))
+		return r;
+	r = look_at_packs(f, err);
 	return r ? r : packer_lacking(packer, out_lacking, out_count, err);
 }
 

@@ -214,6 +214,18 @@ static void test_asleep_at_the_put(void **state)
 	b->night_count--;
 }
 
+/* Asleep while it looks: it knows how long, and looks again before it puts anything. */
+static void test_asleep_at_the_look(void **state)
+{
+	struct prunebox *b = *state;
+
+	b->asleep_at = 2;
+	night_meanwhile(b, days_of_prunes);
+	assert_int_equal(prunebox_count(b, STORE_SNAPSHOTS), 3);
+	prunebox_assert_clean(b, b->c->repo, true);
+	prunebox_assert_restores(b);
+}
+
 /* A manifest that needs a condemned pack: of a writer that broke the rules, or of another prune's repack. */
 static void test_needed_again(void **state)
 {
@@ -537,6 +549,7 @@ int main(void)
 	    T(test_condemned_meanwhile),
 	    T(test_deleted_meanwhile),
 	    T(test_asleep_at_the_put),
+	    T(test_asleep_at_the_look),
 	    T(test_needed_again),
 	    T(test_stale_record),
 	    T(test_dated_in_the_future),

@@ -31,6 +31,18 @@ static void repack_with(struct prunebox *b, struct repo *repo)
 	repo_case_assert_format(b->c->inner);
 }
 
+/* Segments name nothing that is gone. */
+static void assert_index_follows(struct prunebox *b)
+{
+	struct index *index = repo_case_index(b->c);
+	uint64_t lost;
+
+	MUST(index_mark_lost(b->c->repo, index, &lost, b->err), b->err);
+	assert_int_equal(lost, 0);
+	assert_int_equal(index->pack_count, prunebox_count(b, STORE_DATA));
+	index_free(index);
+}
+
 static void finish_repack(struct prunebox *b, struct repo *repo)
 {
 	struct prune_sum repacked = b->result.repacked;
@@ -42,6 +54,7 @@ static void finish_repack(struct prunebox *b, struct repo *repo)
 	assert_int_equal(b->result.condemned.packs, 0);
 	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 	repo_case_reopen(b->c);
+	assert_index_follows(b);
 	prunebox_assert_clean(b, b->c->repo, true);
 	prunebox_assert_restores(b);
 }
@@ -86,6 +99,129 @@ static void test_maintainer(void **state)
 	buf_wipe(&key);
 	prunebox_nights(b, 2);
 	prunebox_assert_restores(b);
+}
+
+/* Each night leaves a small pack and a segment: many of them become one, and the next prune finds nothing to do. */
+static void test_small_packs(void **state)
+{
+	struct prunebox *b = *state;
+	size_t packs;
+
+	for (unsigned i = 0; i < 66; i++) {
+		prunebox_attach(b, "changing", 300 + i, 500);
+		prunebox_night(b);
+	}
+	packs = prunebox_count(b, STORE_DATA);
+	assert_true(packs >= 66);
+	prunebox_prune(b);
+	assert_true(b->result.repacked.packs > 64);
+	assert_true(b->result.written.packs < 3);
+	assert_true(prunebox_count(b, STORE_INDEX) < 3);
+	prunebox_pass(b, GRACE);
+	prunebox_prune(b);
+	assert_int_equal(b->result.deleted.packs, packs);
+	assert_true(prunebox_count(b, STORE_DATA) < 3);
+	assert_true(prunebox_count(b, STORE_INDEX) < 3);
+	prunebox_prune(b);
+	assert_int_equal(b->result.condemned.packs + b->result.segments_written, 0);
+	prunebox_assert_clean(b, b->c->repo, true);
+	prunebox_night(b);
+	prunebox_assert_clean(b, b->c->repo, true);
+}
+
+/* --- copies of two writers (R7) --- */
+
+static const struct repo_case_file two_files[2] = {{"a", "the same bytes on both hosts", 28},
+						   {"b", "others", 6}};
+
+/* Two hosts that see nothing of each other until both have stored the same. */
+static void two_writers(struct prunebox *b, struct id out_manifests[2])
+{
+	struct store *aside = prunebox_clone(b), *fault = NULL;
+	const struct repo_credentials by = {.keyfile = b->c->keyfile.data,
+					    .keyfile_len = b->c->keyfile.len};
+	const enum store_type types[] = {STORE_KEYS, STORE_DATA, STORE_INDEX, STORE_SNAPSHOTS};
+	struct repo *other = NULL;
+
+	MUST(store_fault_new(aside, &fault, b->err), b->err);
+	MUST(repo_open(fault, &by, &other, b->err), b->err);
+	MUST(repo_use_writer(other, "db2", false, b->err), b->err);
+	MUST(repo_case_try_backup(other, two_files, 2, 2000, &out_manifests[1], b->err), b->err);
+	out_manifests[0] = repo_case_backup(b->c, two_files, 2, 1000);
+	for (size_t t = 0; t < 4; t++) {
+		struct id *names = NULL;
+		size_t count;
+
+		MUST(repo_list(aside, types[t], &names, NULL, &count, b->err), b->err);
+		for (size_t i = 0; i < count; i++) {
+			struct buf bytes = repo_case_get(aside, types[t], &names[i]);
+			int r = store_put(b->c->inner, types[t], &names[i], bytes.data, bytes.len,
+					  b->err);
+
+			assert_true(r == 0 || r == -ERR_EXISTS);
+			buf_free(&bytes);
+		}
+		free(names);
+	}
+	repo_close(other);
+	store_free(aside);
+	repo_case_reopen(b->c);
+}
+
+static void assert_both_read(struct prunebox *b, const struct id manifests[2])
+{
+	for (size_t i = 0; i < 2; i++)
+		MUST(repo_case_try_read(b->c->repo, &manifests[i], two_files, 2, b->err), b->err);
+}
+
+/* Who maintains cannot know that they are the same; who reads can, and leaves one. */
+static void test_two_writers(void **state)
+{
+	struct prunebox *b = *state;
+	struct buf key = repo_case_keyfile(b->c, ROLE_MAINTAIN);
+	struct repo *maintain = NULL;
+	struct id manifests[2];
+
+	two_writers(b, manifests);
+	b->options.unused = PRUNE_UNUSED_PERCENT;
+	MUST(repo_case_open_with(b->c, &key, &maintain, b->err), b->err);
+	MUST(prunebox_try_prune(b, maintain), b->err);
+	assert_int_equal(b->result.unused_bytes, 0);
+	assert_int_equal(b->result.condemned.packs, 0);
+	repo_close(maintain);
+	prunebox_prune(b);
+	assert_true(b->result.condemned.packs > 0);
+	assert_both_read(b, manifests);
+	prunebox_pass(b, GRACE);
+	prunebox_prune(b);
+	assert_true(b->result.deleted.packs > 0);
+	assert_both_read(b, manifests);
+	buf_wipe(&key);
+}
+
+/* A copy that one of them has planted, which does not open: the other's stays. */
+static void test_planted_copy(void **state)
+{
+	struct prunebox *b = *state;
+	struct id manifests[2];
+	struct index *index;
+
+	two_writers(b, manifests);
+	index = repo_case_index(b->c);
+	/* All of one pack, whatever it is; both are of sequence 1. */
+	for (uint32_t i = 0; i < index->packs[0].place_count; i++) {
+		const struct index_place *p = &index->places[index->packs[0].first_place + i];
+
+		repo_case_flip(b->c->inner, STORE_DATA, &index->packs[0].name, p->offset, 1);
+	}
+	index_free(index);
+	b->options.unused = PRUNE_UNUSED_PERCENT;
+	for (int i = 0; i < 3; i++) {
+		repo_case_reopen(b->c);
+		(void)prunebox_try_prune(b, b->c->repo);
+		prunebox_pass(b, GRACE);
+	}
+	assert_both_read(b, manifests);
 }
 
 /* A write key reads the segments that G signs. */
@@ -286,8 +422,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, prunebox_setup, prunebox_teardown)
 	const struct CMUnitTest tests[] = {
-	    T(test_repack),    T(test_maintainer), T(test_writer_reads_them),
-	    T(test_heir_rots), T(test_an_hour),    T(test_record_is_lost),
+	    T(test_repack),      T(test_maintainer),  T(test_writer_reads_them),
+	    T(test_heir_rots),   T(test_an_hour),     T(test_record_is_lost),
+	    T(test_small_packs), T(test_two_writers), T(test_planted_copy),
 	    T(test_killed),
 	};
 

@@ -12,7 +12,7 @@
 
 #define PRUNEBOX_HOUR INT64_C(3600)
 #define PRUNEBOX_DAY (24 * PRUNEBOX_HOUR)
-#define PRUNEBOX_NIGHTS 64
+#define PRUNEBOX_NIGHTS 80
 
 struct prunebox {
 	struct kit kit;
