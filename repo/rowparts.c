@@ -122,11 +122,9 @@ static size_t columns_ahead(const struct finder *f, const struct cell_ahead *a)
 static bool is_of_unknown(const struct finder *f, const struct rowtree *tree,
 			  const struct rowtree *after, const struct cell_ahead *a)
 {
-	if (!after)
-		return true;
 	if (tree->is_table)
-		return looks_internal(f);
-	return !after->without_rowid || columns_ahead(f, a) != after->columns;
+		return tree->raw || looks_internal(f);
+	return !after || !after->without_rowid || columns_ahead(f, a) != after->columns;
 }
 
 static void find_next(struct finder *f, const struct cell_ahead *a)

@@ -196,23 +196,44 @@ static int describe(struct rowtrees *t, struct rowtree *tree, const struct schem
 	return r;
 }
 
+static int reserve(struct rowtrees *t, struct err *err)
+{
+	size_t cap = t->cap ? t->cap * 2 : 64;
+	struct rowtree *trees;
+
+	if (t->count < t->cap)
+		return 0;
+	trees = realloc(t->trees, cap * sizeof(*trees));
+	if (!trees)
+		return err_nomem(err);
+	t->trees = trees;
+	t->cap = cap;
+	return 0;
+}
+
+static int add_raw(struct rowtrees *t, const struct chunker *cutter, struct err *err)
+{
+	static const struct span type = {(const uint8_t *)"raw", 3}, none = {NULL, 0};
+	struct rowtree tree = {.is_table = true, .internal = true, .raw = true};
+	int r = reserve(t, err);
+
+	if (!r)
+		r = cells_tree_key(cutter, &type, &none, tree.key, err);
+	if (!r)
+		tree.name = strdup("");
+	if (!r && !tree.name)
+		r = err_nomem(err);
+	if (!r)
+		t->trees[t->count++] = tree;
+	return r;
+}
+
 static int add_tree(struct rowtrees *t, const struct btree_schema *schema,
 		    const struct schema_row *row, const struct chunker *cutter, struct err *err)
 {
 	struct rowtree tree = {.name = rowtext_utf8(&schema->name, t->side->db->encoding)};
-	int r = tree.name ? 0 : err_nomem(err);
+	int r = tree.name ? reserve(t, err) : err_nomem(err);
 
-	if (!r && t->count == t->cap) {
-		size_t cap = t->cap ? t->cap * 2 : 64;
-		struct rowtree *trees = realloc(t->trees, cap * sizeof(*trees));
-
-		if (trees) {
-			t->trees = trees;
-			t->cap = cap;
-		} else {
-			r = err_nomem(err);
-		}
-	}
 	if (!r)
 		r = cells_tree_key(cutter, &schema->type, &schema->name, tree.key, err);
 	if (!r)
@@ -305,6 +326,8 @@ int rowtrees_open(struct rowtrees *t, struct reader *reader, const struct rowdif
 	memset(t->partner, 0xff, (t->map.data_count + 1) * sizeof(*t->partner));
 	chunker_init(&cutter, side->domain->chunker_key);
 	r = read_schema(t, &cutter, err);
+	if (!r)
+		r = add_raw(t, &cutter, err);
 	chunker_wipe(&cutter);
 	return r;
 }

@@ -22,6 +22,7 @@ struct rowtree {
 	char *name;      /* UTF-8 */
 	uint8_t key[16]; /* of its cells' hashes */
 	bool is_table, without_rowid, internal;
+	bool raw;             /* no tree: pages that are kept as they are, the last in the stream */
 	bool partial;         /* an index of some of a table's rows */
 	uint32_t key_columns; /* WITHOUT ROWID: the first of a row, 0 = not known */
 	uint32_t columns;     /* WITHOUT ROWID */
@@ -38,7 +39,8 @@ struct rowtrees {
 	uint32_t
 	    *partner; /* of each data chunk: the same one in the other image, or ROWTREES_NONE */
 	uint8_t schema_key[16];
-	struct rowtree *trees; /* in the order of the stream, without sqlite_schema */
+	struct rowtree
+	    *trees; /* in the order of the stream, without sqlite_schema; raw pages last */
 	size_t count, cap;
 	rowdiff_tick_fn *tick;
 	void *tick_arg;
