@@ -64,16 +64,3 @@ bool sqlrec_next(struct sqlrec *r, struct sqlrec_column *out_column)
 	r->values.len -= (size_t)bytes;
 	return true;
 }
-
-size_t sqlrec_count(const void *payload, size_t len)
-{
-	struct sqlrec r;
-	uint64_t serial;
-	size_t count = 0;
-
-	if (!sqlrec_open(payload, len, &r))
-		return 0;
-	while (r.types.len && varint(&r.types, &serial))
-		count++;
-	return count;
-}

@@ -22,8 +22,6 @@ struct sqlrec_column {
 bool sqlrec_open(const void *payload, size_t len, struct sqlrec *out_record);
 /* False behind the last column, and when what follows is cut short. */
 bool sqlrec_next(struct sqlrec *r, struct sqlrec_column *out_column);
-/* How many columns the types announce. */
-size_t sqlrec_count(const void *payload, size_t len);
 
 static inline bool sqlrec_is_text(const struct sqlrec_column *c)
 {

@@ -107,26 +107,6 @@ static bool looks_internal(const struct finder *f)
 	return true;
 }
 
-static size_t columns_ahead(const struct finder *f, const struct cell_ahead *a)
-{
-	struct cells_reader peek = f->c.reader;
-	const uint8_t *payload;
-	struct err ignored = {0};
-
-	if (a->big || cells_take(&peek, &payload, &ignored) != 0)
-		return 0;
-	return sqlrec_count(payload, (size_t)a->payload);
-}
-
-/* Is the group ahead of this tree, of which nobody says whether it has cells? after: the next one of its kind that surely has. */
-static bool is_of_unknown(const struct finder *f, const struct rowtree *tree,
-			  const struct rowtree *after, const struct cell_ahead *a)
-{
-	if (tree->is_table)
-		return tree->raw || looks_internal(f);
-	return !after || !after->without_rowid || columns_ahead(f, a) != after->columns;
-}
-
 static void find_next(struct finder *f, const struct cell_ahead *a)
 {
 	struct rowtrees *t = f->t;
@@ -140,11 +120,12 @@ static void find_next(struct finder *f, const struct cell_ahead *a)
 
 		if (!is_kind(tree, a->table) || tree->fill != ROWTREE_UNKNOWN)
 			continue;
-		if (tree->is_table && !tree->internal) {
-			t->uncounted = "the rows of one of its tables could not be counted";
+		/* VACUUM INTO puts all indexes behind all tables. */
+		if (tree->is_table ? !tree->internal : sure < t->count && t->trees[sure].is_table) {
+			t->uncounted = "it is not certain which of its tables have rows";
 			return;
 		}
-		if (is_of_unknown(f, tree, sure < t->count ? &t->trees[sure] : NULL, a)) {
+		if (!tree->is_table || tree->raw || looks_internal(f)) {
 			f->tree = i;
 			return;
 		}

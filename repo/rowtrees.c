@@ -93,11 +93,10 @@ static int allow_no_select(void *arg, int action, const char *a, const char *b, 
 	return action == SQLITE_SELECT || action == SQLITE_ATTACH ? SQLITE_DENY : SQLITE_OK;
 }
 
-/* Columns of the table that was made, and those of its key; nothing when it has rowids. */
+/* How many columns the key of the table that was made has, when it has no rowids. */
 static void ask(sqlite3 *db, struct rowtree *tree)
 {
 	static const char sql[] = "SELECT (SELECT wr FROM pragma_table_list WHERE name = ?1),"
-				  "(SELECT count(*) FROM pragma_table_xinfo(?1) WHERE hidden <> 2),"
 				  "(SELECT count(*) FROM pragma_table_xinfo(?1) WHERE pk > 0)";
 	sqlite3_stmt *st = NULL;
 
@@ -105,8 +104,7 @@ static void ask(sqlite3 *db, struct rowtree *tree)
 	    sqlite3_bind_text(st, 1, tree->name, -1, SQLITE_STATIC) == SQLITE_OK &&
 	    sqlite3_step(st) == SQLITE_ROW) {
 		tree->without_rowid = sqlite3_column_int(st, 0) != 0;
-		tree->columns = (uint32_t)sqlite3_column_int(st, 1);
-		tree->key_columns = (uint32_t)sqlite3_column_int(st, 2);
+		tree->key_columns = (uint32_t)sqlite3_column_int(st, 1);
 	}
 	(void)sqlite3_finalize(st);
 }

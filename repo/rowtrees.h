@@ -25,7 +25,6 @@ struct rowtree {
 	bool raw;             /* no tree: pages that are kept as they are, the last in the stream */
 	bool partial;         /* an index of some of a table's rows */
 	uint32_t key_columns; /* WITHOUT ROWID: the first of a row, 0 = not known */
-	uint32_t columns;     /* WITHOUT ROWID */
 	enum rowtree_fill fill;
 	struct rowtree_part *parts;
 	size_t part_count, part_cap;

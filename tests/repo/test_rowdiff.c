@@ -451,6 +451,51 @@ static void random_nights_utf16(void **state)
 	     "PRAGMA page_size = 1024; PRAGMA encoding = 'UTF-16le'; PRAGMA auto_vacuum = 1");
 }
 
+/* Small tables that share a chunk with the end of a large one: nothing but their order says which is which. */
+static void small_tables_in_one_chunk(void **state)
+{
+	static const char *const cases[][2] = {
+	    /* under another name, the same rows in the same place */
+	    {"CREATE TABLE tiny(x); INSERT INTO tiny VALUES (1), (2)",
+	     "ALTER TABLE tiny RENAME TO other"},
+	    /* of two tables first one has the rows, then the other */
+	    {"CREATE TABLE x(v); CREATE TABLE y(v); INSERT INTO y VALUES (1), (2)",
+	     "DELETE FROM y; INSERT INTO x VALUES (1), (2)"},
+	    /* an sqlite_sequence that is empty, and one that is not */
+	    {"CREATE TABLE none(id INTEGER PRIMARY KEY AUTOINCREMENT); CREATE TABLE z(v, w);"
+	     "INSERT INTO z VALUES ('a', 1), ('none of them', 2)",
+	     "UPDATE z SET w = 3 WHERE v = 'a'"},
+	    {"CREATE TABLE some(id INTEGER PRIMARY KEY AUTOINCREMENT, v); CREATE TABLE z(v, w);"
+	     "INSERT INTO some(v) VALUES (1); INSERT INTO z VALUES ('a', 1), ('b', 2)",
+	     "UPDATE z SET w = 3 WHERE v = 'a'; INSERT INTO some(v) VALUES (2)"},
+	    /* an index of no row, and of one, before rows that lie like an index */
+	    {"CREATE TABLE u(a); CREATE INDEX p ON u(a) WHERE a > 9; INSERT INTO u VALUES (1);"
+	     "CREATE TABLE r(k PRIMARY KEY, v, w) WITHOUT ROWID; INSERT INTO r VALUES (1, 2, 3)",
+	     "UPDATE r SET w = 4"},
+	    {"CREATE TABLE u(a); CREATE INDEX p ON u(a) WHERE a > 9; INSERT INTO u VALUES (10);"
+	     "CREATE TABLE r(k PRIMARY KEY, v, w) WITHOUT ROWID; INSERT INTO r VALUES (1, 2, 3)",
+	     "UPDATE r SET w = 4; UPDATE u SET a = 11"},
+	};
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		(void)sqlite3_close(f->db);
+		(void)unlink(f->kit.db);
+		f->db = kit_open(f->kit.db);
+		kit_exec(f->db, "CREATE TABLE big(id INTEGER PRIMARY KEY, a TEXT);" COUNT(
+				    "4000") "INSERT INTO big SELECT i, hex(randomblob(60)) FROM c");
+		kit_exec(f->db, cases[i][0]);
+		back_up(f);
+		keep_image(f, "before");
+		kit_exec(f->db, cases[i][1]);
+		back_up(f);
+		keep_image(f, "after");
+		(void)diff_last(f);
+		assert_string_equal(f->uncounted, "");
+		assert_true(compare_with_sql(f, i) > 0);
+	}
+}
+
 /* One row of many: nearly all chunks are shared, and not read. */
 static void only_what_differs_is_read(void **state)
 {
@@ -492,6 +537,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(random_nights),
 	    TEST(random_nights_utf16),
+	    TEST(small_tables_in_one_chunk),
 	    TEST(only_what_differs_is_read),
 	    TEST(not_by_vacuum),
 	};
