@@ -95,6 +95,12 @@ struct backup_run {
 };
 #define IO_BYTES (1u << 20)
 
+/* What a run needs before it reads a source: the parent, index, notes, caches, a packer. Numbers the manifest. */
+int backup_open(struct backup_run *run, struct manifest *m, struct err *err) ERR_UNUSED_WARN;
+/* Once the manifest is there. The backup is made, and nothing about the caches can change that. */
+void backup_save_caches(struct backup_run *run);
+void backup_close(struct backup_run *run); /* also after a failed open */
+
 /* The clock, or what the options say instead. */
 int64_t backup_clock_ns(const struct backup_run *run);
 /* Reports what could not be read (exit 3) and counts it. */
