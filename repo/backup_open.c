@@ -1,7 +1,9 @@
 #include "repo/backup_run.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include <sodium.h>
 
 /* A damaged segment costs space, not safety: what it named is stored again. */
