@@ -3,14 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 struct id backup_fold_ids(const struct chunk_ref *children, size_t count)
 {
-	struct id sum = {{0}};
+	crypto_generichash_state state;
+	struct id sum;
 
-	for (size_t i = 0; i < count; i++) {
-		for (size_t k = 0; k < ID_BYTES; k++)
-			sum.b[k] ^= children[i].id.b[k];
-	}
+	(void)crypto_generichash_init(&state, NULL, 0, sizeof(sum.b));
+	for (size_t i = 0; i < count; i++)
+		(void)crypto_generichash_update(&state, children[i].id.b, ID_BYTES);
+	(void)crypto_generichash_final(&state, sum.b, sizeof(sum.b));
 	return sum;
 }
 

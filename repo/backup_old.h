@@ -13,7 +13,7 @@ struct backup_old_entry {
 	uint64_t size;
 	int64_t mtime_s;
 	uint32_t mtime_ns;
-	struct id content; /* exclusive or of the children's ids; a folder's or a file's list */
+	struct id content; /* backup_fold_ids of the children; a folder's or a file's list */
 	struct filescache_file
 	    file; /* of a file in an immutable folder; no more than {0} of others */
 };
@@ -36,7 +36,7 @@ void backup_old_load(struct backup_run *run, const char *path, const struct id *
 void backup_old_free(struct backup_old *f);
 /* Names are asked for in strictly ascending order; what is at f->at was not asked for yet. */
 const struct backup_old_entry *backup_old_find(struct backup_old *f, const char *name);
-/* Exclusive or of the ids: equal for equal contents. */
+/* A hash of the ids in their order: equal for equal contents only. */
 struct id backup_fold_ids(const struct chunk_ref *children, size_t count);
 
 #endif

@@ -6,6 +6,7 @@
 #define STEPS_PER_TICK 20000u /* as dbconn.c asks */
 #define MOST_STEPS UINT64_C(4000000000)
 #define MOST_VALUE_BYTES (16 << 20) /* one value or row that is put together */
+#define MOST_PATTERN_BYTES 1000	    /* of LIKE and GLOB */
 #define MOST_HEAP_BYTES (256 << 20) /* of SQLite, above what it held before: sorting, recursion */
 
 struct running {
@@ -94,6 +95,7 @@ static int harden(struct dbconn *c)
 	(void)sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
 	(void)sqlite3_limit(db, SQLITE_LIMIT_WORKER_THREADS, 0);
 	(void)sqlite3_limit(db, SQLITE_LIMIT_LENGTH, MOST_VALUE_BYTES);
+	(void)sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MOST_PATTERN_BYTES);
 	(void)sqlite3_limit(db, SQLITE_LIMIT_SQL_LENGTH, 1 << 20); /* a schema's own, too */
 	distrust_schema(db);
 	if (rc == SQLITE_OK)

@@ -75,11 +75,18 @@ bool fsw_clear_left_over(struct fsw *w, const char *path)
 
 /* --- removing --- */
 
-/* Unmounting is not for us: what is mounted there was never part of this folder. */
+/*
+ * Unmounting is not for us: what is mounted there was never part of this folder. A bind mount of the same file system has the same
+ * device, and only Linux 5.8 and later say what it is.
+ */
 static bool is_mount(int dirfd, int fd)
 {
 	struct stat above, st;
+	struct statx sx;
 
+	if (statx(fd, "", AT_EMPTY_PATH, 0, &sx) == 0 &&
+	    (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0)
+		return true;
 	return fstat(dirfd, &above) != 0 || fstat(fd, &st) != 0 || above.st_dev != st.st_dev;
 }
 

@@ -52,6 +52,8 @@ static int restore_other(struct restore_run *run, struct restore_item *item, str
 		restore_tell_action(run, RESTORE_UNCHANGED, item->path, item->e);
 		return 0;
 	}
+	if (!r)
+		r = restore_save_database(run, item, err);
 	if (!r && !run->options->dry_run)
 		r = put_other(run, item, err);
 	if (!r)

@@ -5,10 +5,11 @@
  * interrupted goes on when it is run again, and of a large file only blocks that differ are written, in place. Replaced
  * as a whole, in one step, are: small files, files with other names (which may lie outside the target, and stay as they are),
  * programs that run. A file that is written to in place is half old and half new while that goes on, also for who has it open;
- * killed then, it does not have its time yet, and the next run finishes it.
+ * killed then, it does not have its time yet, and the next run finishes it. RESTORE_IF_NEWER would take such a file for a newer
+ * one, so it replaces every file as a whole.
  *
  * Databases are never written in place: the new one is completed and verified under a temporary name; then the old one with its
- * -wal, -shm and -journal is moved aside and kept (fswrite.h). Where another process has the old one open nothing at all is
+ * -wal, -shm and -journal is moved aside and kept (fswrite.h), also when what gets its name is no database. Where another process has the old one open nothing at all is
  * restored, unless forced. One thread.
  */
 #ifndef NIGHTJAR_REPO_RESTORE_H
@@ -59,7 +60,7 @@ struct restore_options {
 	/*
 	 * Removes what lies in the restored folders and is not in the manifest, and what is in the way; of these only what the
 	 * options choose. Never: in folders that were only passed through, databases that were moved aside, what belongs
-	 * to a database that stays, an open database, mount points.
+	 * to a database that stays, an open database, mount points; nor a folder with one of these in it.
 	 */
 	bool remove;
 	bool force;   /* replaces databases that another process has open */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/limits.h"
 #include "repo/browse.h"
 #include "repo/fswrite_place.h"
 #include "repo/snapshot.h"
@@ -123,18 +124,74 @@ static bool was_set_aside(const char *name)
 
 /* --- removing --- */
 
+bool restore_has_header(struct fsw_file *file)
+{
+	struct err ignored = {0};
+	uint8_t head[16];
+
+	return fsw_file_size(file) >= sizeof(head) &&
+	       fsw_file_read(file, 0, head, sizeof(head), &ignored) == 0 &&
+	       snapshot_is_database(head, sizeof(head));
+}
+
 static bool is_database(struct restore_run *run, const char *rel)
 {
 	struct err ignored = {0};
 	struct fsw_file *file = NULL;
-	uint8_t head[16];
-	bool is = fsw_file_open(run->fsw, rel, &file, &ignored) == 0 &&
-		  fsw_file_size(file) >= sizeof(head) &&
-		  fsw_file_read(file, 0, head, sizeof(head), &ignored) == 0 &&
-		  snapshot_is_database(head, sizeof(head));
+	bool is = fsw_file_open(run->fsw, rel, &file, &ignored) == 0 && restore_has_header(file);
 
 	fsw_file_abort(file);
 	return is;
+}
+
+int restore_save_database(struct restore_run *run, const struct restore_item *item, struct err *err)
+{
+	if (!item->any || !S_ISREG(item->st.st_mode) || !is_database(run, item->rel))
+		return 0;
+	return restore_set_aside(run, item, err);
+}
+
+static int look_below(struct restore_run *run, const char *path, unsigned depth, struct err *err);
+
+/* Must what lies at path stay? Then ERR_BUSY or ERR_EXISTS. */
+static int must_stay(struct restore_run *run, const char *path, unsigned depth, struct err *err)
+{
+	struct stat st;
+	bool any;
+	int r = fsw_look(run->fsw, path + 1, &any, &st, err);
+
+	if (r || !any)
+		return r;
+	if (depth > 0 && was_set_aside(strrchr(path, '/')))
+		return err_set(err, ERR_EXISTS, "%s was moved aside by a restore, and is kept",
+			       path);
+	if (S_ISDIR(st.st_mode))
+		return look_below(run, path, depth, err);
+	if (!S_ISREG(st.st_mode) || !is_database(run, path + 1))
+		return 0;
+	r = restore_not_open(run, path, path + 1, err);
+	return r && depth > 0 ? err_prefix(err, "%s", path) : r;
+}
+
+static int look_below(struct restore_run *run, const char *path, unsigned depth, struct err *err)
+{
+	char **names = NULL;
+	size_t count = 0;
+	int r = depth > LIMIT_READ_DEPTH
+		    ? err_set(err, ERR_LIMIT, "%s: folders are nested too deep", path)
+		    : fsw_list(run->fsw, path + 1, &names, &count, err);
+
+	for (size_t i = 0; !r && i < count; i++) {
+		const struct span name = {(const uint8_t *)names[i], strlen(names[i])};
+		char *below = NULL;
+
+		r = browse_join(path, &name, &below, err);
+		if (!r)
+			r = must_stay(run, below, depth + 1, err);
+		free(below);
+	}
+	free(names);
+	return r;
 }
 
 /* 0 also when it cannot be removed, which is told. */
@@ -143,11 +200,10 @@ static int remove_one(struct restore_run *run, const char *path, bool *out_gone,
 	const char *rel = path + 1;
 	struct err why = {0};
 	uint64_t removed = 0;
-	int r = 0;
+	int r;
 
 	*out_gone = false;
-	if (is_database(run, rel))
-		r = restore_not_open(run, path, rel, &why);
+	r = must_stay(run, path, 0, &why);
 	if (!r && !run->options->dry_run)
 		r = fsw_remove(run->fsw, rel, &removed, &why);
 	if (r && restore_fatal(r)) {

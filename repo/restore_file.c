@@ -202,6 +202,8 @@ static int write_anew(struct restore_run *run, struct restore_item *item, struct
 		r = fsw_file_begin(run->fsw, item->rel, item->e->size, &file, err);
 	if (!r && file)
 		r = restore_content(run, file, item, err);
+	if (!r)
+		r = restore_save_database(run, item, err);
 	if (!r && file) {
 		r = fsw_file_commit(file, item->attrs, err);
 		file = NULL;
@@ -231,8 +233,8 @@ static int link_name(struct restore_run *run, const struct restore_item *item, c
 		restore_left(run, item);
 		return 0;
 	}
-	if (entry_is_database(item->e))
-		r = restore_set_aside(run, item, err);
+	r = entry_is_database(item->e) ? restore_set_aside(run, item, err)
+				       : restore_save_database(run, item, err);
 	if (!r && !run->options->dry_run && fsw_hardlink(run->fsw, first, item->rel, err) != 0) {
 		restore_tell_warning(run, item->path,
 				     "could not be hard-linked; restored as a file of its own");

@@ -90,6 +90,11 @@ int restore_database(struct restore_run *run, struct restore_item *item,
 /* Before another file gets the name of a database: moves the set aside. ERR_BUSY. */
 int restore_set_aside(struct restore_run *run, const struct restore_item *item,
 		      struct err *err) ERR_UNUSED_WARN;
+/* The same where what has the name is a database by its header, whatever the new file is. Else nothing. */
+int restore_save_database(struct restore_run *run, const struct restore_item *item,
+			  struct err *err) ERR_UNUSED_WARN;
+/* Does the file begin as SQLite's do? */
+bool restore_has_header(struct fsw_file *file);
 /* Is what lies at rel a database that another process has open? Then ERR_BUSY. */
 int restore_not_open(struct restore_run *run, const char *path, const char *rel,
 		     struct err *err) ERR_UNUSED_WARN;

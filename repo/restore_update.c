@@ -111,7 +111,10 @@ static int read_chunk_there(struct update *u, struct content_spread spread, size
 
 /* --- what differs --- */
 
-/* Something differs. Goes on to writing, if that can be. */
+/*
+ * Something differs. Goes on to writing, if that can be: a database is moved aside as a whole, and a file that was written in
+ * part would look newer than the backup to the next run, which then left it so.
+ */
 static int begin_update(struct update *u, struct err *err)
 {
 	const struct entry *e = u->item->e;
@@ -125,7 +128,8 @@ static int begin_update(struct update *u, struct err *err)
 	if (u->state != COMPARING)
 		return 0;
 	u->state = REPLACE;
-	if (e->size <= IN_PLACE_BYTES || u->item->st.st_nlink != 1)
+	if (e->size <= IN_PLACE_BYTES || u->item->st.st_nlink != 1 ||
+	    u->run->options->overwrite == RESTORE_IF_NEWER || restore_has_header(u->file))
 		return 0;
 	if (u->run->options->dry_run) {
 		u->state = WOULD;

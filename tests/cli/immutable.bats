@@ -65,6 +65,15 @@ night() {
 	[ "$(jq -r .immutable_alarms <<<"$summary")" = 0 ]
 }
 
+@test "a content that repeats itself is not taken for another one that does" {
+	head -c 16777216 /dev/zero | tr '\0' A >src/att/1
+	night
+	head -c 16777216 /dev/zero | tr '\0' B >src/att/1
+	night
+	[ "$(jq -r .immutable_alarms <<<"$summary")" = 1 ]
+	says "*ALARM: */att/1 has another content*"
+}
+
 @test "the alarm is told even with --quiet, and counted for people" {
 	echo "CONTENT 1 of this file" >src/att/1
 	run --separate-stderr nightjar -q backup --immutable src/att src

@@ -184,6 +184,73 @@ aside() { # the one name that the database was moved to
 	[ ! -e "$B/open.db" ] && [ -e "$(aside)" ]
 }
 
+@test "--delete looks into a folder before it goes: an open database, one moved aside, what is mounted there" {
+	nightjar -q backup app
+	restore
+	mkdir -p "$B/more/deep" "$B/kept/deep" "$B/mount"
+	sqlite3 "$B/more/deep/open.db" 'PRAGMA journal_mode=wal; CREATE TABLE t (a)'
+	hold more/deep/open.db "SELECT * FROM t; INSERT INTO t VALUES (9);"
+	touch "$B/kept/deep/app.db.before-restore-20240101T000000Z-wal"
+	run --separate-stderr nightjar restore latest --target back --delete
+	release
+	assert_status 1
+	says "*/more/deep/open.db: sqlite3 (process *) has this database open*"
+	says "*/kept/deep/app.db.before-restore-20240101T000000Z-wal was moved aside by a restore, and is kept*"
+	[ -e "$B/more/deep/open.db" ] && [ -e "$B/kept/deep/app.db.before-restore-20240101T000000Z-wal" ] && [ ! -e "$B/mount" ]
+	rm -r "$B/kept"
+	restore --delete
+	[ ! -e "$B/more" ]
+}
+
+@test "--delete does not empty what is mounted in the target from the same file system" {
+	[ "$(id -u)" -eq 0 ] || skip "mounting needs root"
+	nightjar -q backup app
+	restore
+	mkdir -p "$B/more/mount" else
+	echo precious >else/file
+	mount --bind else "$B/more/mount" 2>/dev/null || skip "mounting is not allowed here"
+	run --separate-stderr nightjar restore latest --target back --delete
+	umount "$B/more/mount"
+	assert_status 1
+	says "*a file system is mounted*"
+	[ "$(cat else/file)" = precious ]
+}
+
+@test "a database is moved aside for whatever gets its name, and not written over in place" {
+	head -c 300000 /dev/urandom >app/a
+	echo small >app/b
+	ln -s nowhere app/c
+	ln app/a app/d
+	nightjar -q backup app
+	restore
+	for name in a b c d; do
+		rm "$B/$name"
+		sqlite3 "$B/$name" 'CREATE TABLE t (x); INSERT INTO t VALUES (randomblob(400000))'
+	done
+	hold b "BEGIN IMMEDIATE;"
+	run --separate-stderr nightjar restore latest --target back
+	release
+	assert_status 1
+	says "*app/b: sqlite3 (process *) has this database open*"
+	[ "$(sqlite3 "$B/b" 'SELECT count(*) FROM t')" -eq 1 ]
+	restore
+	for name in a b c d; do
+		[ "$(sqlite3 "$(echo "$B/$name".before-restore-*Z)" 'SELECT count(*) FROM t')" -eq 1 ]
+	done
+	cmp app/a "$B/a" && cmp app/b "$B/b" && cmp app/a "$B/d" && [ "$(readlink "$B/c")" = nowhere ]
+}
+
+@test "if-newer, interrupted in a large file: the next run goes on" {
+	nightjar -q backup app
+	restore
+	poke "$B/big" 100
+	poke "$B/big" 19000000
+	touch -d '2019-01-01' "$B/big"
+	run --separate-stderr bash -c 'ulimit -f 4000; "$0" restore latest --target back --overwrite if-newer' "$NIGHTJAR"
+	restore --overwrite if-newer
+	cmp app/big "$B/big"
+}
+
 # hold DB SQL: another process has it open, after it ran SQL, until release
 hold() {
 	mkfifo hold.in hold.out
