@@ -29,6 +29,8 @@ static const char check_detail[] =
     "Without MANIFEST: the whole repository; with: only what those backups rest on. What is\n"
     "found damaged is noted, and the next backup stores it again, as far as the source still\n"
     "has it. A damaged copy of what another copy still gives is told, and is no damage.\n"
+    "--read-data-days 30 every night reads a thirtieth a night; what a night missed the next one\n"
+    "reads.\n"
     "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named.";
 static const char init_detail[] =
     "With --key-file FILE the key is written to FILE, which must not exist, and there is no "

@@ -24,6 +24,7 @@ struct check_run {
 	struct index *index;
 	struct reader *reader;
 	uint32_t indexed;          /* packs that segments name; later ones were found by rescue */
+	struct rotation part;      /* what read_data reads */
 	struct idset clean;        /* lists below which nothing is wrong */
 	struct idset unnamed;      /* rescued packs that were reported */
 	struct idset rested_on;    /* bases whose packs were looked at for that */
@@ -61,6 +62,10 @@ int check_read_chunk(struct check_run *run, uint8_t kind, const struct id *id,
 
 /* At the end: notes what was found and is in none of the notes, marks what they name. What cannot be noted is told, and no error. */
 int check_note(struct check_run *run, const struct notes *known, struct err *err) ERR_UNUSED_WARN;
+/* Chooses run->part; nothing is read yet. What is due is marked as read only by check_part_done. */
+int check_part_choose(struct check_run *run, struct err *err) ERR_UNUSED_WARN;
+/* After all of it has been read. What cannot be kept is told: the same part is read again next time. */
+int check_part_done(struct check_run *run, struct err *err) ERR_UNUSED_WARN;
 /* --read-data: every record of every pack, or of those in scope. */
 int check_read_packs(struct check_run *run, struct err *err) ERR_UNUSED_WARN;
 

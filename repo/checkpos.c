@@ -1,0 +1,51 @@
+#include "repo/checkpos.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "repo/statefile.h"
+
+#define NAME "check-position"
+#define DAY_S 86400
+
+int checkpos_load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
+		  struct checkpos *out_pos, bool *out_found, struct err *err)
+{
+	char hex[STATEFILE_HEX_CHARS + 1], end;
+	struct buf text = {0};
+	int r;
+
+	*out_found = false;
+	statefile_hex(repo, hex);
+	r = statefile_load(state_dir, hex, NAME, &text, err);
+	if (r > 0) {
+		buf_put_u8(&text, '\0');
+		r = buf_check(&text, err);
+		*out_found = !r &&
+			     sscanf((const char *)text.data, "%16" SCNx64 " %" SCNd64 "%c",
+				    &out_pos->point, &out_pos->read_at_s, &end) == 3 &&
+			     end == '\n';
+	}
+	buf_free(&text);
+	return r == -ERR_DAMAGED ? 0 : r;
+}
+
+int checkpos_save(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
+		  const struct checkpos *pos, struct err *err)
+{
+	char hex[STATEFILE_HEX_CHARS + 1], line[64];
+	int len = snprintf(line, sizeof(line), "%016" PRIx64 " %" PRId64 "\n", pos->point,
+			   pos->read_at_s);
+
+	statefile_hex(repo, hex);
+	return statefile_save(state_dir, hex, NAME, line, (size_t)len, err);
+}
+
+struct rotation checkpos_due(const struct checkpos *pos, unsigned days, int64_t now_s)
+{
+	uint64_t elapsed = DAY_S;
+
+	if (pos && now_s >= pos->read_at_s)
+		elapsed = (uint64_t)now_s - (uint64_t)pos->read_at_s;
+	return rotation_share(pos ? pos->point : 0, elapsed, (uint64_t)days * DAY_S);
+}
