@@ -2,16 +2,35 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "repo/statefile.h"
 
 #define NAME "check-position"
 #define DAY_S 86400
+#define LINE_CHARS 64
+
+static int line_of(const struct checkpos *pos, char line[LINE_CHARS])
+{
+	return snprintf(line, LINE_CHARS, "%016" PRIx64 " %" PRId64 "\n", pos->point,
+			pos->read_at_s);
+}
+
+/* Only what checkpos_save would write. */
+static bool parse(const char *text, struct checkpos *out_pos)
+{
+	char line[LINE_CHARS];
+
+	if (sscanf(text, "%16" SCNx64 " %" SCNd64, &out_pos->point, &out_pos->read_at_s) != 2)
+		return false;
+	(void)line_of(out_pos, line);
+	return strcmp(line, text) == 0;
+}
 
 int checkpos_load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 		  struct checkpos *out_pos, bool *out_found, struct err *err)
 {
-	char hex[STATEFILE_HEX_CHARS + 1], end;
+	char hex[STATEFILE_HEX_CHARS + 1];
 	struct buf text = {0};
 	int r;
 
@@ -21,10 +40,7 @@ int checkpos_load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 	if (r > 0) {
 		buf_put_u8(&text, '\0');
 		r = buf_check(&text, err);
-		*out_found = !r &&
-			     sscanf((const char *)text.data, "%16" SCNx64 " %" SCNd64 "%c",
-				    &out_pos->point, &out_pos->read_at_s, &end) == 3 &&
-			     end == '\n';
+		*out_found = !r && parse((const char *)text.data, out_pos);
 	}
 	buf_free(&text);
 	return r == -ERR_DAMAGED ? 0 : r;
@@ -33,9 +49,8 @@ int checkpos_load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 int checkpos_save(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 		  const struct checkpos *pos, struct err *err)
 {
-	char hex[STATEFILE_HEX_CHARS + 1], line[64];
-	int len = snprintf(line, sizeof(line), "%016" PRIx64 " %" PRId64 "\n", pos->point,
-			   pos->read_at_s);
+	char hex[STATEFILE_HEX_CHARS + 1], line[LINE_CHARS];
+	int len = line_of(pos, line);
 
 	statefile_hex(repo, hex);
 	return statefile_save(state_dir, hex, NAME, line, (size_t)len, err);
