@@ -13,13 +13,30 @@ enum exit_code command_fail(struct cli *cli, const struct err *err)
 	return code;
 }
 
-int command_repo(const struct cli *cli, const char **out_repo, struct err *err)
+int command_config(struct cli *cli, struct err *err)
 {
-	if (!cli->global.repo)
-		return err_set(err, ERR_USAGE,
-			       "no repository given: use -r REPO or NIGHTJAR_REPOSITORY");
-	*out_repo = cli->global.repo;
-	return 0;
+	int r = cli->file_read ? 0 : config_file_load(&cli->global, &cli->file, err);
+
+	cli->file_read = cli->file_read || !r;
+	return r;
+}
+
+int command_repo(struct cli *cli, const char **out_repo, struct err *err)
+{
+	struct options_global *g = &cli->global;
+	int r = 0;
+
+	/* With a repository and a key at hand no file has a say. */
+	if (!g->repo || !(g->password_file || g->password_command || g->key_file))
+		r = command_config(cli, err);
+	if (!r)
+		r = config_file_fill(&cli->file, g, err);
+	if (!r && !g->repo)
+		r = err_set(err, ERR_USAGE,
+			    "no repository given: use -r REPO or NIGHTJAR_REPOSITORY, or a "
+			    "configuration file ('nightjar help config')");
+	*out_repo = g->repo;
+	return r;
 }
 
 static void take_output_options(struct cli *cli)
@@ -172,5 +189,6 @@ int command_main(int argc, char **argv)
 		exit_add(&cli.codes, run_words(&cli, argc, argv));
 	if (process_interrupted())
 		exit_add(&cli.codes, EXIT_INTERRUPTED);
+	config_file_free(&cli.file);
 	return (int)conclude(&cli);
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cli/config_file.h"
 #include "cli/exit.h"
 #include "cli/options.h"
 #include "cli/out.h"
@@ -21,6 +22,8 @@
 /* One run of the program. */
 struct cli {
 	struct options_global global; /* resolved: options, then environment */
+	struct config_file file;      /* once command_config has read it */
+	bool file_read;
 	struct out out;
 	struct exit_codes codes; /* what applied besides the command's own answer */
 };
@@ -58,8 +61,14 @@ bool commands_is_group(const char *word);
 /* Says err as the end of the command (with a reason when a usage is wrong) and returns its exit code. */
 enum exit_code command_fail(struct cli *cli, const struct err *err);
 
-/* -r or NIGHTJAR_REPOSITORY, or ERR_USAGE that says how to give one. */
-int command_repo(const struct cli *cli, const char **out_repo, struct err *err) ERR_UNUSED_WARN;
+/* The configuration file, read once into cli->file. */
+int command_config(struct cli *cli, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * -r, NIGHTJAR_REPOSITORY or the one of the configuration file, or ERR_USAGE that says how to give one. How it is opened is then in
+ * cli->global, too.
+ */
+int command_repo(struct cli *cli, const char **out_repo, struct err *err) ERR_UNUSED_WARN;
 
 /* The whole program: options, command, messages. Returns its exit code. */
 int command_main(int argc, char **argv);

@@ -47,6 +47,7 @@ struct options_global {
 	const char *password_file;
 	const char *password_command;
 	const char *key_file;
+	const char *config;
 	const char *cache_dir;
 	const char *state_dir; /* from the environment only */
 	bool json;
@@ -75,7 +76,7 @@ int options_parse_command(int argc, char **argv, struct options_global *global,
 
 /*
  * Fills what no option said from NIGHTJAR_REPOSITORY, _PASSWORD_FILE, _PASSWORD_COMMAND, _KEY_FILE,
- * _CACHE_DIR, _STATE_DIR (an empty variable is not set) and refuses what contradicts itself: two of the
+ * _CONFIG, _CACHE_DIR, _STATE_DIR (an empty variable is not set) and refuses what contradicts itself: two of the
  * password and key options, or of their variables when no option decides; -q with -v.
  */
 int options_resolve(struct options_global *global, struct err *err) ERR_UNUSED_WARN;
