@@ -238,6 +238,8 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 	o->manifest_count = (size_t)count;
 	if (!r)
 		r = check_run(s.repo, o, res, err);
+	if (!r)
+		facts_repo(cli, s.repo);
 	session_close(&s);
 	free(ids);
 	free(state);
@@ -277,5 +279,6 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 		print_json(cli, &res);
 	else
 		print_people(cli, &res, o.read_data, o.part == CHECK_WHOLE);
+	facts_check(cli, &res, count == 0, res.damaged ? EXIT_DAMAGED : EXIT_OK);
 	return res.damaged ? EXIT_DAMAGED : EXIT_OK;
 }

@@ -13,6 +13,7 @@
 
 #include "cli/config_file.h"
 #include "cli/exit.h"
+#include "cli/facts.h"
 #include "cli/options.h"
 #include "cli/out.h"
 #include "core/err.h"
@@ -26,6 +27,7 @@ struct cli {
 	bool file_read;
 	struct out out;
 	struct exit_codes codes; /* what applied besides the command's own answer */
+	struct facts facts;
 };
 
 #define COMMAND_ANY (-1) /* max_operands: no limit */
@@ -70,6 +72,14 @@ int command_config(struct cli *cli, struct err *err) ERR_UNUSED_WARN;
  */
 int command_repo(struct cli *cli, const char **out_repo, struct err *err) ERR_UNUSED_WARN;
 
+/*
+ * Runs a command as its words say, words[0] (and words[1]) being its name; the array is permuted. Global options among them go into
+ * cli->global, which is resolved anew. Returns its own answer.
+ */
+enum exit_code command_run(struct cli *cli, int count, char **words);
+/* Would these words be understood? Nothing is run. ERR_USAGE. */
+int command_try(int count, char **words, struct err *err) ERR_UNUSED_WARN;
+
 /* The whole program: options, command, messages. Returns its exit code. */
 int command_main(int argc, char **argv);
 
@@ -96,6 +106,8 @@ enum exit_code cmd_key_list(struct cli *cli, const void *options, int count, cha
 enum exit_code cmd_key_remove(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_key_passwd(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_cache(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_nightly(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_status(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_db_copy(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_db_verify(struct cli *cli, const void *options, int count, char **operands);
 
@@ -118,6 +130,10 @@ extern const struct option_spec cmd_check_options[];
 extern const size_t cmd_check_options_bytes;
 extern const struct option_spec cmd_cache_options[];
 extern const size_t cmd_cache_options_bytes;
+extern const struct option_spec cmd_nightly_options[];
+extern const size_t cmd_nightly_options_bytes;
+extern const struct option_spec cmd_status_options[];
+extern const size_t cmd_status_options_bytes;
 extern const struct option_spec cmd_key_options[];
 extern const size_t cmd_key_options_bytes;
 

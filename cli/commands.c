@@ -41,6 +41,41 @@ static const char copy_detail[] =
     "integrity_check,\n"
     "and only then gives it its name. An existing DEST is never overwritten.";
 
+static const char nightly_detail[] =
+    "Does what the configuration file says, in this order: the hook 'before'; a backup of each "
+    "source\n"
+    "into each repository; forget and prune as [retention] says; check with the part of the data "
+    "that is\n"
+    "due, and the drill when it is due; the metrics; the hooks 'failed' and 'after'; and pings at "
+    "the\n"
+    "beginning and the end. 'nightjar help config' prints a file with every key explained.\n"
+    "\n"
+    "A step that fails ends what rests on it and nothing else: without a backup nothing is "
+    "forgotten,\n"
+    "but the repository is still checked; each repository fails for itself. A host whose key may "
+    "only\n"
+    "write leaves forget, prune and check to others and says so. With -r or NIGHTJAR_REPOSITORY "
+    "the\n"
+    "night is about that repository instead of those of the file.\n"
+    "\n"
+    "Only one runs at a time for a configuration file: a second one ends with 11. A killed one "
+    "leaves\n"
+    "nothing to clean up. At the end stands a summary, and one exit code for all: of those that "
+    "the\n"
+    "steps ended with the first of 130, 2, 12, 10, 24, 1, 20, 21, 22, 23, 3, 11.\n"
+    "\n"
+    "From cron:     30 2 * * *  root  nightjar -q nightly\n"
+    "From systemd:  a service of Type=oneshot with ExecStart=/usr/local/bin/nightjar nightly, and "
+    "a timer.\n"
+    "For a monitor: nightjar status --max-age 26h";
+static const char status_detail[] =
+    "For monitors and the health checks of containers: reads what earlier runs of 'backup' and\n"
+    "'nightly' on this host have noted, without a key and without the repository. Of nights only "
+    "those\n"
+    "that backed up every source count. About the repository that -r names, else those of the\n"
+    "configuration file, else all that this host has backed up into.\n"
+    "Exit codes: 0 every one is fresh; 1 one is older than --max-age, or never was.";
+
 static const char cache_detail[] =
     "Caches make backups faster and are never needed: any of them may be removed at any time.\n"
     "What this machine must not forget (its state) is kept elsewhere and never touched.";
@@ -65,6 +100,10 @@ const struct command commands[] = {
      COMMAND_ANY, cmd_stats_options, &cmd_stats_options_bytes, cmd_stats},
     {"check", NULL, "look for damage in the repository", "[MANIFEST…]", check_detail, 0,
      COMMAND_ANY, cmd_check_options, &cmd_check_options_bytes, cmd_check},
+    {"nightly", NULL, "do every night what the configuration file says", "", nightly_detail, 0, 0,
+     cmd_nightly_options, &cmd_nightly_options_bytes, cmd_nightly},
+    {"status", NULL, "say whether the last backup is recent", "", status_detail, 0, 0,
+     cmd_status_options, &cmd_status_options_bytes, cmd_status},
     {"key add", NULL, "add a password", "", NULL, 0, 0, cmd_key_options, &cmd_key_options_bytes,
      cmd_key_add},
     {"key list", NULL, "list the passwords' ids", "", NULL, 0, 0, NULL, NULL, cmd_key_list},

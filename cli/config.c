@@ -293,13 +293,15 @@ static int judge_line(struct parser *p, char *line, size_t room)
 /* Copies the next line without its end. False when there is none, or it has a zero byte. */
 static bool next_line(struct parser *p, char **out_line)
 {
-	const char *start = p->text + p->at;
-	const char *end = memchr(start, '\n', p->len - p->at);
-	size_t len = end ? (size_t)(end - start) : p->len - p->at;
+	const char *start, *end;
+	size_t len;
 
 	*out_line = NULL;
 	if (p->at >= p->len)
 		return false;
+	start = p->text + p->at;
+	end = memchr(start, '\n', p->len - p->at);
+	len = end ? (size_t)(end - start) : p->len - p->at;
 	p->at += len + 1;
 	p->line++;
 	if (p->line == 1 && len >= 3 && memcmp(start, "\xef\xbb\xbf", 3) == 0) {

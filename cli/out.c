@@ -188,6 +188,10 @@ void out_exit_error(struct out *o, enum exit_code code, const char *text)
 {
 	struct json j = {0};
 
+	if (o->step) {
+		out_error(o, o->step, NULL, text);
+		return;
+	}
 	o->exit_error_said = true;
 	if (!o->json) {
 		put_error(o, "", text);
