@@ -127,7 +127,7 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 size);
 	}
 	if (read_data && !whole)
-		out_note(&cli->out, "that were %llu of the packs, as asked",
+		out_note(&cli->out, "that is %llu of the packs: the part that was asked for",
 			 (unsigned long long)res->packs_read);
 	if (res->orphans)
 		out_note(&cli->out,

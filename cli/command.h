@@ -97,6 +97,8 @@ enum exit_code cmd_manifests(struct cli *cli, const void *options, int count, ch
 enum exit_code cmd_ls(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands);
+/* cmd_restore between the hooks of the configuration file. */
+enum exit_code cmd_restore_hooked(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_tag(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_find(struct cli *cli, const void *options, int count, char **operands);

@@ -93,7 +93,7 @@ const struct command commands[] = {
      cmd_dump_options, &cmd_dump_options_bytes, cmd_dump},
     {"restore", NULL, "put a backup, or a part of it, into a folder",
      "MANIFEST[:/sub] --target DIR", restore_detail, 1, 1, cmd_restore_options,
-     &cmd_restore_options_bytes, cmd_restore},
+     &cmd_restore_options_bytes, cmd_restore_hooked},
     {"tag", NULL, "change the tags of backups", "MANIFEST…", NULL, 1, COMMAND_ANY, cmd_tag_options,
      &cmd_tag_options_bytes, cmd_tag},
     {"stats", NULL, "show what the backups hold and what they take", "[MANIFEST…]", stats_detail, 0,

@@ -52,7 +52,7 @@ static int judge_mode(const char *path, const struct stat *st, const struct conf
 
 static int read_file(int fd, const char *path, struct config *out_config, struct err *err)
 {
-	size_t room = CONFIG_BYTES + 1, len;
+	size_t room = CONFIG_BYTES + 1, len = 0;
 	char *text = malloc(room);
 	struct stat st;
 	int r;

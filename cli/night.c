@@ -249,6 +249,7 @@ static void backup_one(struct night *night, struct night_repo *repo,
 	}
 }
 
+/* That of one source, in every repository: this night has no backup of it. */
 static void skip_backups(struct night *night, const struct config_source *source, const char *why)
 {
 	for (size_t i = 0; i < night->repo_count; i++) {
@@ -260,11 +261,26 @@ static void skip_backups(struct night *night, const struct config_source *source
 	}
 }
 
+static bool any_open(const struct night *night)
+{
+	bool open = false;
+
+	for (size_t i = 0; i < night->repo_count; i++)
+		open = open || night->repos[i].open;
+	return open;
+}
+
+/* Into each repository, between the source's hooks. */
 static void backup_source(struct night *night, const struct config_source *source)
 {
 	const struct config_hooks *h = &source->hooks;
 	struct exit_codes before = night->codes;
 
+	/* An application is not stopped for nothing. */
+	if (!any_open(night)) {
+		skip_backups(night, source, "not open");
+		return;
+	}
 	night->codes = (struct exit_codes){0}; /* its own, for its hooks */
 	if (!run_hook(night, "before", h->before, h->time_limit_s, source, &night->codes)) {
 		skip_backups(night, source, "its hook 'before' failed");

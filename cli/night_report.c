@@ -45,6 +45,8 @@ static void say_people(const struct night *night)
 	out_note(out, "--- summary");
 	for (size_t i = 0; i < night->repo_count; i++)
 		say_repo(out, &night->repos[i]);
+	if (night->steps.count)
+		out_line(out, "hooks");
 	for (size_t i = 0; i < night->steps.count; i++)
 		say_step(out, &night->steps.items[i]);
 	out_line(out, "nightly%s: %s, %s", night->dry_run ? " (dry run)" : "",

@@ -248,6 +248,15 @@ int options_resolve(struct options_global *global, struct err *err)
 	return resolve_secret(global, err);
 }
 
+bool options_flag(const struct option_spec *specs, const void *options, const char *name)
+{
+	for (; specs->name; specs++) {
+		if (specs->kind == OPTION_FLAG && strcmp(specs->name, name) == 0)
+			return *(const bool *)((const char *)options + specs->offset);
+	}
+	return false;
+}
+
 void options_wipe(const struct option_spec *specs, void *options)
 {
 	for (; specs && specs->name; specs++) {

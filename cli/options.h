@@ -81,6 +81,9 @@ int options_parse_command(int argc, char **argv, struct options_global *global,
  */
 int options_resolve(struct options_global *global, struct err *err) ERR_UNUSED_WARN;
 
+/* Was this flag of specs given? False also when there is no such flag. */
+bool options_flag(const struct option_spec *specs, const void *options, const char *name);
+
 /* Frees the lists. */
 void options_wipe(const struct option_spec *specs, void *options);
 
