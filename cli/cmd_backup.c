@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/incidents.h"
 #include "cli/lines.h"
 #include "cli/paths.h"
 #include "cli/process.h"
@@ -13,11 +14,13 @@
 #include "cli/session.h"
 #include "cli/text.h"
 #include "core/glob.h"
+#include "core/reference.h"
 #include "repo/backup.h"
 
 struct backup_words {
 	struct option_list tags, excludes, exclude_files, if_present;
 	struct option_list from, from_verbatim, from_raw;
+	struct option_list refs, immutable;
 	struct option_number largest;
 	const char *host, *time, *integrity, *parent;
 	bool dry_run, force, one_file_system;
@@ -51,6 +54,11 @@ const struct option_spec cmd_backup_options[] = {
      "back up the paths in FILE, too, one a line as it is"},
     {"files-from-raw", 0, OPTION_LIST, offsetof(struct backup_words, from_raw), "FILE",
      "back up the paths in FILE, too, each ended by a zero byte (find -print0)"},
+    {"refs", 0, OPTION_LIST, offsetof(struct backup_words, refs), "DB: SELECT…",
+     "every file that the query names must be in the backup; may be repeated"},
+    {"immutable", 0, OPTION_LIST, offsetof(struct backup_words, immutable), "DIR",
+     "files in DIR never change: known ones are not opened, changed ones are an alarm; may be "
+     "repeated"},
     {"time", 0, OPTION_STRING, offsetof(struct backup_words, time), "TIME",
      "record TIME, as 2024-05-01 03:04:05, instead of now"},
     {"host", 0, OPTION_STRING, offsetof(struct backup_words, host), "NAME",
@@ -73,6 +81,8 @@ struct teller {
 	struct progress progress;
 	uint64_t databases;
 	struct json json; /* the summary, begun at the first database */
+	uint64_t references;
+	struct incidents incidents;
 };
 
 static void on_unreadable(void *arg, const char *path, const char *text)
@@ -114,6 +124,39 @@ static void on_database(void *arg, const struct manifest_db *db)
 	json_double(j, "plain_copy_ratio",
 		    db->bytes_stored ? (double)db->image_bytes / (double)db->bytes_stored : 0);
 	json_close(j);
+}
+
+/* Behind the databases. */
+static void on_reference(void *arg, const struct manifest_ref *ref)
+{
+	struct teller *t = arg;
+	struct json *j = &t->json;
+
+	if (t->cli->out.json) {
+		if (t->databases == 0 && t->references == 0)
+			json_begin(j);
+		if (t->references == 0) {
+			json_close(j);
+			json_array(j, "references");
+		}
+		incidents_reference_json(j, ref);
+	}
+	t->references++;
+	out_note(&t->cli->out, "references of %s: %llu files named, %llu missing, %llu orphans",
+		 ref->database, (unsigned long long)ref->referenced,
+		 (unsigned long long)ref->missing, (unsigned long long)ref->orphans);
+}
+
+static void on_missing(void *arg, const char *database, const char *path, const char *text)
+{
+	incidents_missing(((struct teller *)arg)->cli, database, path, text);
+}
+
+static void on_alarm(void *arg, const char *path, const char *what, const struct id *manifest)
+{
+	struct teller *t = arg;
+
+	incidents_alarm(&t->incidents, t->cli, path, what, manifest);
 }
 
 static void on_warning(void *arg, const char *path, const char *text)
@@ -202,6 +245,13 @@ static int check_words(const struct backup_words *w, struct err *err)
 			    w->time);
 	if (!r && w->integrity && strcmp(w->integrity, "full") != 0)
 		r = err_set(err, ERR_USAGE, "--integrity takes 'full', not '%s'", w->integrity);
+	for (size_t i = 0; !r && i < w->refs.count; i++) {
+		char *database, *query;
+
+		r = reference_split(w->refs.items[i], &database, &query, err);
+		free(database);
+		free(query);
+	}
 	return r;
 }
 
@@ -274,9 +324,10 @@ static void print_json(struct teller *t, const struct backup_result *res)
 	struct json *j = &t->json;
 	char hex[ID_HEX_CHARS + 1];
 
-	if (t->databases == 0)
+	if (t->databases == 0 && t->references == 0)
 		json_begin(j);
 	json_close(j);
+	incidents_alarms_json(&t->incidents, j);
 	json_bool(j, "dry_run", !res->committed);
 	json_u64(j, "files_new", res->files_new);
 	json_u64(j, "files_changed", res->files_changed);
@@ -290,6 +341,7 @@ static void print_json(struct teller *t, const struct backup_result *res)
 	json_u64(j, "databases_failed", res->databases_failed);
 	json_u64(j, "databases_unchecked", res->databases_unchecked);
 	json_u64(j, "unreadable", res->unreadable);
+	incidents_counts_json(res, j);
 	json_double(j, "total_duration", progress_seconds(&t->progress));
 	if (res->committed) {
 		id_hex(&res->manifest, hex);
@@ -345,6 +397,7 @@ static void print_people(struct teller *t, const struct backup_result *res)
 		out_note(&cli->out,
 			 "could NOT be read, and are not or not whole in this backup: %llu",
 			 (unsigned long long)res->unreadable);
+	incidents_print(cli, res);
 	if (!res->committed) {
 		out_line(&cli->out, "dry run: nothing was stored");
 		return;
@@ -420,11 +473,18 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	    .force = w->force,
 	    .integrity_full = w->integrity != NULL,
 	    .parent = w->parent ? &parent : NULL,
+	    .refs = w->refs.items,
+	    .ref_count = w->refs.count,
+	    .immutable = w->immutable.items,
+	    .immutable_count = w->immutable.count,
 	    .cb =
 		{
 		    .unreadable = on_unreadable,
 		    .corrupt = on_corrupt,
 		    .database = on_database,
+		    .missing = on_missing,
+		    .reference = on_reference,
+		    .alarm = on_alarm,
 		    .warning = on_warning,
 		    .detail = on_detail,
 		    .kept = on_kept,
@@ -480,5 +540,6 @@ enum exit_code cmd_backup(struct cli *cli, const void *options, int count, char 
 	if (!r)
 		facts_backup(cli, &res);
 	json_free(&teller.json);
+	incidents_free(&teller.incidents);
 	return r ? command_fail(cli, &err) : EXIT_OK;
 }

@@ -63,6 +63,22 @@ static void on_touched(void *arg, const struct id *manifest, const char *path, c
 	out_error(&t->cli->out, "check", item, text);
 }
 
+static void on_missing(void *arg, const struct id *manifest, const char *database, const char *path,
+		       const char *text)
+{
+	struct teller *t = arg;
+	char hex[ID_HEX_CHARS + 1], item[4200];
+
+	id_hex(manifest, hex);
+	if (*path)
+		(void)snprintf(item, sizeof(item), "manifest %.*s: %s", ID_SHORT_CHARS, hex, path);
+	else
+		(void)snprintf(item, sizeof(item), "manifest %.*s: references%s%s", ID_SHORT_CHARS,
+			       hex, *database ? " of " : "", database);
+	out_error(&t->cli->out, "references", item, text);
+	exit_add(&t->cli->codes, EXIT_REFS);
+}
+
 static void on_note(void *arg, const char *object, const char *text)
 {
 	struct teller *t = arg;
@@ -102,6 +118,9 @@ static void print_json(struct cli *cli, const struct check_result *res)
 	json_u64(&j, "packs", res->packs);
 	json_u64(&j, "index_segments", res->segments);
 	json_u64(&j, "orphaned_packs", res->orphans);
+	json_u64(&j, "references", res->refs_referenced);
+	json_u64(&j, "references_missing", res->refs_missing);
+	json_u64(&j, "references_failed", res->refs_failed);
 	json_u64(&j, "damaged_copies", res->healed);
 	json_u64(&j, "noted", res->noted);
 	json_u64(&j, "noted_before", res->noted_before);
@@ -129,6 +148,11 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 	if (read_data && !whole)
 		out_note(&cli->out, "that is %llu of the packs: the part that was asked for",
 			 (unsigned long long)res->packs_read);
+	if (res->ref_queries)
+		out_note(&cli->out, "references: %llu files named, %llu missing%s",
+			 (unsigned long long)res->refs_referenced,
+			 (unsigned long long)res->refs_missing,
+			 res->refs_failed ? "; NOT all queries could be run" : "");
 	if (res->orphans)
 		out_note(&cli->out,
 			 res->damaged
@@ -221,7 +245,7 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 {
 	struct session s = {0};
 	struct id *ids = NULL;
-	char *state = NULL;
+	char *state = NULL, *cache = NULL;
 	struct timespec now;
 	int r = find_memory(cli, &state, o, err);
 
@@ -229,6 +253,9 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 		r = paths_state(&cli->global, &state, err); /* says why there is none */
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	o->put_notes = true;
+	if (!r)
+		r = paths_cache(&cli->global, &cache, err);
+	o->cache_dir = cache;
 	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!r)
 		r = session_open(cli, &s, err);
@@ -243,6 +270,7 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 	session_close(&s);
 	free(ids);
 	free(state);
+	free(cache);
 	return r;
 }
 
@@ -254,6 +282,7 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	    .damage = on_damage,
 	    .healed = on_healed,
 	    .touched = on_touched,
+	    .missing = on_missing,
 	    .note = on_note,
 	    .unkept = on_unkept,
 	    .progress = on_progress,
@@ -279,6 +308,7 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 		print_json(cli, &res);
 	else
 		print_people(cli, &res, o.read_data, o.part == CHECK_WHOLE);
-	facts_check(cli, &res, count == 0, res.damaged ? EXIT_DAMAGED : EXIT_OK);
-	return res.damaged ? EXIT_DAMAGED : EXIT_OK;
+	exit_add(&cli->codes, res.damaged ? EXIT_DAMAGED : EXIT_OK);
+	facts_check(cli, &res, count == 0);
+	return EXIT_OK;
 }

@@ -8,9 +8,23 @@ static const char backup_detail[] =
     "'/srv/app/cache', 'logs/**/*.gz'.\n"
     "A file whose size, times and inode are as the last backup of the same paths saw them is not\n"
     "opened; --force reads every file.\n"
+    "--refs: the query is run on the copy of the database whose path ends in DB; it gives the "
+    "paths of\n"
+    "files, relative ones count from the database's folder, and if it likes their size and "
+    "SHA-256.\n"
+    "Each must be in the backup: 'app.db: SELECT path, size FROM attachments'. The SHA-256 is\n"
+    "compared when a file is read: when it is new or changed, by 'drill', and by 'check "
+    "--read-data'.\n"
+    "Files below the folders of named files that no query names are counted as orphans.\n"
+    "--immutable: in DIR a file of a known name, size and time is not opened, even on another\n"
+    "machine. One that is stored and has changed is an alarm, with the backup that has the old "
+    "one;\n"
+    "the exit code stays 0. Give that backup a tag to keep, before it is forgotten.\n"
+    "A file that vanishes while the backup runs is kept as the last backup has it.\n"
     "Exit codes: 0 saved; 3 saved, but a source could not be read; 21 saved, but a database "
     "failed\n"
-    "its integrity check; anything else: not saved.";
+    "its integrity check; 22 saved, but files that a database names are missing, or a query of\n"
+    "--refs could not be run; anything else: not saved.";
 static const char restore_detail[] =
     "MANIFEST is an id, the first digits of one, or 'latest'; MANIFEST:/sub/path restores only "
     "that.\n"
@@ -31,7 +45,11 @@ static const char check_detail[] =
     "has it. A damaged copy of what another copy still gives is told, and is no damage.\n"
     "--read-data-days 30 every night reads a thirtieth a night; what a night missed the next one\n"
     "reads.\n"
-    "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named.";
+    "What a backup's --refs named is looked for again, in the newest backup of each host and "
+    "paths,\n"
+    "or in those that are chosen; SHA-256 sums are compared with --read-data.\n"
+    "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named; 22 files\n"
+    "that a database names are missing.";
 static const char forget_detail[] =
     "Removes the backups that the policy does not keep, and says so in a signed record. It frees "
     "no\n"
@@ -61,7 +79,8 @@ static const char copy_detail[] =
 static const char nightly_detail[] =
     "Does what the configuration file says, in this order: the hook 'before'; a backup of each "
     "source\n"
-    "into each repository; forget and prune as [retention] says; check with the part of the data "
+    "into each repository; forget (of the sources' hosts only) and prune as [retention] says; "
+    "check with the part of the data "
     "that is\n"
     "due, and the drill when it is due; the metrics; the hooks 'failed' and 'after'; and pings at "
     "the\n"

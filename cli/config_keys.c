@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/text.h"
+#include "core/retention.h"
 
 #define MOST_NUMBER 36500u
 
@@ -47,21 +48,21 @@ const struct config_key config_keys[] = {
     {SECTION_SOURCE, "failed", CONFIG_SCRIPT, SOURCE(hooks.failed)},
     {SECTION_SOURCE, "time-limit", CONFIG_SPAN, SOURCE(hooks.time_limit_s)},
 
-    {SECTION_RETENTION, "keep-last", CONFIG_WORD_NUMBER, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-hourly", CONFIG_WORD_NUMBER, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-daily", CONFIG_WORD_NUMBER, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-weekly", CONFIG_WORD_NUMBER, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-monthly", CONFIG_WORD_NUMBER, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-yearly", CONFIG_WORD_NUMBER, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within", CONFIG_WORD, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within-hourly", CONFIG_WORD, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within-daily", CONFIG_WORD, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within-weekly", CONFIG_WORD, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within-monthly", CONFIG_WORD, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within-yearly", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-last", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-hourly", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-daily", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-weekly", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-monthly", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-yearly", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-hourly", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-daily", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-weekly", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-monthly", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-yearly", CONFIG_WORD_AGE, RETENTION(forget)},
     {SECTION_RETENTION, "keep-tag", CONFIG_WORDS, RETENTION(forget)},
     {SECTION_RETENTION, "group-by", CONFIG_WORD, RETENTION(forget)},
-    {SECTION_RETENTION, "min-age", CONFIG_WORD_SPAN, RETENTION(forget)},
+    {SECTION_RETENTION, "min-age", CONFIG_WORD_AGE, RETENTION(forget)},
     {SECTION_RETENTION, "prune", CONFIG_BOOL, RETENTION(run_prune)},
     {SECTION_RETENTION, "max-unused", CONFIG_WORD, RETENTION(prune)},
     {SECTION_RETENTION, "max-repack-size", CONFIG_WORD_SIZE, RETENTION(prune)},
@@ -184,13 +185,15 @@ static int put_more(struct lines *words, const char *value, struct err *err)
 static int set_word(const struct config_key *key, struct lines *words, const char *value, bool more,
 		    struct err *err)
 {
-	uint64_t number;
+	struct retention_span age;
 	int64_t span;
 	bool yes = true;
 	int r = 0;
 
-	if (key->kind == CONFIG_WORD_NUMBER)
-		r = need_number(value, &number, err);
+	if (key->kind == CONFIG_WORD_COUNT)
+		r = retention_parse_count("it", value, &span, err);
+	else if (key->kind == CONFIG_WORD_AGE)
+		r = retention_parse_span("it", value, &age, err);
 	else if (key->kind == CONFIG_WORD_SPAN)
 		r = need_span(value, &span, err);
 	else if (key->kind == CONFIG_WORD_SIZE)
@@ -234,7 +237,8 @@ int config_key_set(const struct config_key *key, void *section, const char *valu
 	case CONFIG_WORDS:
 	case CONFIG_WORD_PATHS:
 	case CONFIG_WORD_SQL:
-	case CONFIG_WORD_NUMBER:
+	case CONFIG_WORD_COUNT:
+	case CONFIG_WORD_AGE:
 	case CONFIG_WORD_SIZE:
 	case CONFIG_WORD_SPAN:
 	case CONFIG_WORD_FLAG:

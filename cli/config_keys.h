@@ -30,10 +30,11 @@ enum config_kind {
 	CONFIG_WORDS,      /* may be repeated, one a line */
 	CONFIG_WORD_PATHS, /* the same, absolute */
 	CONFIG_WORD_SQL,   /* may be repeated; indented lines are joined to one */
-	CONFIG_WORD_NUMBER,
 	CONFIG_WORD_SIZE,
-	CONFIG_WORD_SPAN, /* 36h, 2d */
-	CONFIG_WORD_FLAG  /* "--key" when yes */
+	CONFIG_WORD_COUNT, /* of backups: 7, unlimited */
+	CONFIG_WORD_AGE,   /* as forget has it: 1y6m, 2d */
+	CONFIG_WORD_SPAN,  /* 36h, 2d */
+	CONFIG_WORD_FLAG   /* "--key" when yes */
 };
 
 struct config_key {

@@ -61,6 +61,7 @@ void facts_backup(struct cli *cli, const struct backup_result *res)
 	f->databases = res->databases;
 	f->databases_failed = res->databases_failed;
 	f->unreadable = res->unreadable;
+	f->refs_missing = res->refs_missing;
 	if (!res->committed)
 		return;
 	f->backed_up = true;
@@ -68,29 +69,23 @@ void facts_backup(struct cli *cli, const struct backup_result *res)
 	facts_keep(cli, f->repo, keep_backup, cli);
 }
 
-struct kept_check {
-	const struct facts *facts;
-	int code;
-};
-
 static void keep_check(void *arg, struct runstate *s)
 {
-	const struct kept_check *k = arg;
+	const struct cli *cli = arg;
 
-	memcpy(s->location, k->facts->location, sizeof(s->location));
+	memcpy(s->location, cli->facts.location, sizeof(s->location));
 	s->check_at_s = (int64_t)time(NULL);
-	s->check_exit = k->code;
+	s->check_exit = (int64_t)exit_first(&cli->codes);
 }
 
-void facts_check(struct cli *cli, const struct check_result *res, bool whole, int code)
+void facts_check(struct cli *cli, const struct check_result *res, bool whole)
 {
 	struct facts *f = &cli->facts;
-	struct kept_check k = {f, code};
 
 	f->checked = true;
 	f->packs_read = res->packs_read;
 	f->bytes_read = res->bytes_read;
 	f->damaged = res->damaged;
 	if (whole)
-		facts_keep(cli, f->repo, keep_check, &k);
+		facts_keep(cli, f->repo, keep_check, cli);
 }

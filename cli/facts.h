@@ -35,8 +35,8 @@ void facts_repo(struct cli *cli, const struct repo *repo);
 
 /* After a backup; nothing of a dry run is kept. cli->codes: what it ended with. */
 void facts_backup(struct cli *cli, const struct backup_result *res);
-/* After a check that came to its end with this code; whole: of the whole repository. */
-void facts_check(struct cli *cli, const struct check_result *res, bool whole, int code);
+/* After a check that came to its end, with cli->codes; whole: of the whole repository. */
+void facts_check(struct cli *cli, const struct check_result *res, bool whole);
 
 /* runstate_update on this host. A failure is a warning. */
 void facts_keep(struct cli *cli, const char *repo_hex,

@@ -52,8 +52,10 @@ int night_begin(struct night *night, struct cli *cli, bool dry_run, struct err *
 	*night = (struct night){.cli = cli, .config = c, .dry_run = dry_run};
 	(void)clock_gettime(CLOCK_MONOTONIC, &night->started);
 	night->started_at_s = (int64_t)time(NULL);
-	if (c->source_count == 0)
-		return err_set(err, ERR_USAGE, "%s: names no [source] to back up", cli->file.path);
+	if (c->source_count == 0 && c->retention.forget.count == 0 && !c->retention.run_prune)
+		return err_set(err, ERR_USAGE,
+			       "%s: names neither a [source] to back up nor a [retention] to keep",
+			       cli->file.path);
 	if (!chosen && c->repository_count == 0)
 		return err_set(
 		    err, ERR_USAGE,
@@ -422,7 +424,8 @@ static void keep(struct night *night)
 		struct kept_night k = {night, repo};
 
 		load_state(repo, &repo->state);
-		if (repo->id[0])
+		/* A night that only looks after the repository says nothing about backups. */
+		if (repo->id[0] && night->config->source_count)
 			facts_keep(night->cli, repo->id, keep_night, &k);
 		load_state(repo, &repo->state);
 	}

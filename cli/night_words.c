@@ -2,7 +2,9 @@
 #include "cli/night.h"
 
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
+
+#include "cli/session.h"
 
 static const char *const names[] = {
     [NIGHT_BACKUP] = "backup", [NIGHT_FORGET] = "forget", [NIGHT_PRUNE] = "prune",
@@ -64,6 +66,39 @@ static int add_backup(const struct night *night, const struct config_source *sou
 	return r ? r : add_all(out, &source->paths, err);
 }
 
+/*
+ * Whose backups a night may forget: those of the hosts that it backs up as. Others that share the repository have policies of their own. A night
+ * without sources looks after the whole repository.
+ */
+static int add_hosts(const struct night *night, struct lines *out, struct err *err)
+{
+	const struct config *c = night->config;
+	char host[256], word[sizeof(host) + 8];
+	int r = 0;
+
+	for (size_t i = 0; !r && i < c->source_count; i++) {
+		const struct lines *words = &c->sources[i].words;
+		const char *said = NULL;
+
+		for (size_t k = 0; k < words->count; k++) {
+			if (strncmp(words->items[k], "--host=", 7) == 0)
+				said = words->items[k] + 7;
+		}
+		r = session_host(said, host, err);
+		(void)snprintf(word, sizeof(word), "--host=%s", host);
+		if (!r)
+			r = lines_add(out, word, err);
+	}
+	return r;
+}
+
+static int add_forget(const struct night *night, struct lines *out, struct err *err)
+{
+	int r = add_all(out, &night->config->retention.forget, err);
+
+	return r ? r : add_hosts(night, out, err);
+}
+
 int night_words(const struct night *night, enum night_command command,
 		const struct config_source *source, struct lines *out_words, struct err *err)
 {
@@ -76,10 +111,8 @@ int night_words(const struct night *night, enum night_command command,
 	case NIGHT_FORGET:
 	case NIGHT_PRUNE:
 		if (!r)
-			r = add_all(out_words,
-				    command == NIGHT_FORGET ? &c->retention.forget
-							    : &c->retention.prune,
-				    err);
+			r = command == NIGHT_FORGET ? add_forget(night, out_words, err)
+						    : add_all(out_words, &c->retention.prune, err);
 		return !r && night->dry_run ? lines_add(out_words, "--dry-run", err) : r;
 	case NIGHT_CHECK:
 		if (!r && c->checks.read_data_days)

@@ -42,6 +42,8 @@
 #define LIMIT_SOURCES 4096u
 #define LIMIT_DATABASES 65536u
 #define LIMIT_DB_TABLES 65536u
+#define LIMIT_REFS 256u           /* reference queries of one backup */
+#define LIMIT_REF_BYTES 65535u    /* one query, or the name of its database */
 #define LIMIT_DB_TREES (1u << 20) /* b-trees of one database that are taken apart */
 #define LIMIT_PARENTS 64u
 #define LIMIT_WRITERS 4096u

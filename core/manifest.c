@@ -65,6 +65,11 @@ void manifest_free(struct manifest *m)
 	for (size_t i = 0; m->dbs && i < m->db_count; i++)
 		manifest_db_wipe(&m->dbs[i]);
 	free(m->dbs);
+	for (size_t i = 0; m->refs && i < m->ref_count; i++) {
+		free(m->refs[i].database);
+		free(m->refs[i].query);
+	}
+	free(m->refs);
 	free_texts(m->tags, m->tag_count);
 	free_texts(m->sources, m->source_count);
 	free(m->host);
@@ -226,17 +231,21 @@ static int check_limits(const struct manifest *m, struct err *err)
 {
 	bool fits = m->parent_count <= LIMIT_PARENTS && m->seen_count <= LIMIT_WRITERS &&
 		    m->tag_count <= LIMIT_TAGS && m->source_count <= LIMIT_SOURCES &&
-		    m->db_count <= LIMIT_DATABASES && text_fits(m->host, LIMIT_HOST_BYTES) &&
-		    text_fits(m->user, UINT16_MAX) && text_fits(m->program, UINT16_MAX) &&
+		    m->db_count <= LIMIT_DATABASES && m->ref_count <= LIMIT_REFS &&
+		    text_fits(m->host, LIMIT_HOST_BYTES) && text_fits(m->user, UINT16_MAX) &&
+		    text_fits(m->program, UINT16_MAX) &&
 		    texts_fit(m->tags, m->tag_count, LIMIT_TAG_BYTES) &&
 		    texts_fit(m->sources, m->source_count, LIMIT_PATH_BYTES);
 
 	for (size_t i = 0; fits && i < m->db_count; i++)
 		fits = db_fits(&m->dbs[i]);
+	for (size_t i = 0; fits && i < m->ref_count; i++)
+		fits = text_fits(m->refs[i].database, LIMIT_REF_BYTES) &&
+		       text_fits(m->refs[i].query, LIMIT_REF_BYTES);
 	return fits ? 0
 		    : err_set(err, ERR_LIMIT,
 			      "the backup has too many or too long tags, sources, databases, "
-			      "tables, parents or writers for a manifest");
+			      "tables, references, parents or writers for a manifest");
 }
 
 static int read_back(const struct buf *clear, const struct buf *maint, const struct buf *read,

@@ -42,6 +42,15 @@ struct manifest_db {
 	size_t table_count;
 };
 
+/* A query of --refs, as it was given, and what it came to. */
+struct manifest_ref {
+	char *database; /* whole trailing components of a database's path */
+	char *query;
+	uint64_t referenced; /* files named, each once */
+	uint64_t missing; /* of them, those that are not in the backup, or not as they should be */
+	uint64_t orphans; /* files beside the named ones that no query names */
+};
+
 struct manifest {
 	/* clear */
 	uint8_t repo[REPO_ID_BYTES];
@@ -73,6 +82,12 @@ struct manifest {
 	uint64_t unreadable;
 	struct manifest_db *dbs;
 	size_t db_count;
+	struct manifest_ref *refs; /* in the order in which they were given */
+	size_t ref_count;
+	uint64_t carried; /* files that vanished meanwhile, kept as the parent manifest has them */
+	uint64_t alarms;  /* files of immutable folders whose content was no longer the same */
+	struct id
+	    original; /* the manifest of another repository that this one is a copy of; zero: none */
 };
 void manifest_free(struct manifest *m); /* {0} is fine */
 void manifest_db_wipe(

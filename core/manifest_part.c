@@ -9,6 +9,7 @@
 #define DB_MIN_BYTES 152
 #define TABLE_MIN_BYTES 10
 #define STR_MIN_BYTES 2
+#define REF_MIN_BYTES 28
 
 /* --- order --- */
 
@@ -138,6 +139,18 @@ static void put_db(struct buf *b, const struct manifest_db *db)
 	}
 }
 
+static void put_refs(struct buf *b, const struct manifest *m)
+{
+	buf_put_u16(b, (uint16_t)m->ref_count);
+	for (size_t i = 0; i < m->ref_count; i++) {
+		put_text(b, m->refs[i].database);
+		put_text(b, m->refs[i].query);
+		buf_put_u64(b, m->refs[i].referenced);
+		buf_put_u64(b, m->refs[i].missing);
+		buf_put_u64(b, m->refs[i].orphans);
+	}
+}
+
 void manifest_part_put_read(struct buf *b, const struct manifest *m)
 {
 	put_text(b, m->host);
@@ -151,6 +164,11 @@ void manifest_part_put_read(struct buf *b, const struct manifest *m)
 	buf_put_u32(b, (uint32_t)m->db_count);
 	for (size_t i = 0; i < m->db_count; i++)
 		put_db(b, &m->dbs[i]);
+	put_refs(b, m);
+	buf_put_u64(b, m->carried);
+	buf_put_u64(b, m->alarms);
+	buf_put_u8(b, !id_is_zero(&m->original));
+	buf_put(b, m->original.b, ID_BYTES);
 }
 
 /* --- reading --- */
@@ -389,6 +407,46 @@ static int get_dbs(struct rd *r, struct manifest *m, struct err *err)
 	return 0;
 }
 
+static int get_refs(struct rd *r, struct manifest *m, struct err *err)
+{
+	size_t count = rd_u16(r);
+	int rc = check_count(r, count, LIMIT_REFS, REF_MIN_BYTES, "references", err);
+
+	if (rc != 0)
+		return rc;
+	m->refs = new_array(count, sizeof(*m->refs));
+	if (!m->refs)
+		return err_nomem(err);
+	m->ref_count = count;
+	for (size_t i = 0; i < count; i++) {
+		struct manifest_ref *ref = &m->refs[i];
+
+		rc = get_text(r, 1, LIMIT_REF_BYTES, &ref->database, err);
+		if (rc == 0)
+			rc = get_text(r, 1, LIMIT_REF_BYTES, &ref->query, err);
+		if (rc != 0)
+			return rc;
+		ref->referenced = rd_u64(r);
+		ref->missing = rd_u64(r);
+		ref->orphans = rd_u64(r);
+		if (ref->missing > ref->referenced)
+			return damaged(err, "more references are missing than there are");
+	}
+	return 0;
+}
+
+static int get_original(struct rd *r, struct manifest *m, struct err *err)
+{
+	uint8_t is_copy = rd_u8(r);
+
+	rd_copy(r, m->original.b, ID_BYTES);
+	if (r->bad)
+		return damaged(err, "its reading part is cut short");
+	if (is_copy > 1 || (is_copy == 1) == id_is_zero(&m->original))
+		return damaged(err, "its original is unclear");
+	return 0;
+}
+
 int manifest_part_get_read(struct rd *r, struct manifest *m, struct err *err)
 {
 	int rc = get_text(r, 1, LIMIT_HOST_BYTES, &m->host, err);
@@ -408,12 +466,15 @@ int manifest_part_get_read(struct rd *r, struct manifest *m, struct err *err)
 	m->finished_ns = rd_i64(r);
 	m->unreadable = rd_u64(r);
 	rc = get_dbs(r, m, err);
+	if (rc == 0)
+		rc = get_refs(r, m, err);
 	if (rc != 0)
 		return rc;
-	if (r->bad)
-		return damaged(err, "its reading part is cut short");
-	m->has_read = true;
-	return 0;
+	m->carried = rd_u64(r);
+	m->alarms = rd_u64(r);
+	rc = get_original(r, m, err);
+	m->has_read = rc == 0;
+	return rc;
 }
 
 /* --- what the maintenance part repeats --- */

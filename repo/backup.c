@@ -302,6 +302,10 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 static void run_close(struct backup_run *run)
 {
 	backup_databases_free(run);
+	backup_immutable_close_folder(run);
+	backup_carry_free(run);
+	refs_free(run->refs);
+	sources_free(&run->immutable);
 	content_writer_free(run->writer);
 	packer_free(run->packer);
 	reader_free(run->reader);
@@ -388,6 +392,7 @@ static int describe(struct backup_run *run, struct manifest *m, struct err *err)
 		r = move_databases(run, m, err);
 	if (r)
 		return r;
+	backup_refs_tell(run, m);
 	m->host = strdup(o->host);
 	m->user = strdup(o->user ? o->user : "");
 	m->program = strdup(o->program ? o->program : "");
@@ -396,6 +401,8 @@ static int describe(struct backup_run *run, struct manifest *m, struct err *err)
 	m->bytes = run->result->bytes;
 	m->bytes_added = packer_stats(run->packer)->bytes_stored;
 	m->unreadable = run->result->unreadable;
+	m->carried = run->result->carried;
+	m->alarms = run->result->alarms;
 	return m->host && m->user && m->program ? 0 : err_nomem(err);
 }
 
@@ -436,6 +443,8 @@ static int run_all(struct backup_run *run, struct manifest *m, struct err *err)
 	if (!r)
 		r = backup_tree(run, &m->root, err);
 	if (!r)
+		r = backup_refs_finish(run, m, err);
+	if (!r)
 		r = backup_tick(run, BACKUP_PUBLISH, "", err);
 	if (!r)
 		r = packer_finish(run->packer, err);
@@ -468,6 +477,10 @@ int backup_run(struct repo *repo, const struct backup_options *options,
 		m.time_ns = *options->time_ns;
 	if (!r)
 		r = backup_filter_new(&options->filter, &run.sources, &run.filter, err);
+	if (!r)
+		r = backup_refs_open(&run, err);
+	if (!r)
+		r = backup_immutable_open(&run, err);
 	if (!r)
 		r = run_all(&run, &m, err);
 	run_close(&run);

@@ -11,6 +11,7 @@
 #include "repo/repo.h"
 
 struct manifest_db;
+struct manifest_ref;
 
 enum backup_phase { BACKUP_SCAN, BACKUP_SNAPSHOT, BACKUP_FILES, BACKUP_PUBLISH };
 
@@ -37,6 +38,15 @@ struct backup_callbacks {
 	void (*warning)(void *arg, const char *path, const char *text);
 	/* Only worth saying to who asks for details. */
 	void (*detail)(void *arg, const char *path, const char *text);
+	/*
+	 * A file that --refs names and that is not in the backup as it should be, or with path "" something about the whole query:
+	 * exit 22. database: as the query named it.
+	 */
+	void (*missing)(void *arg, const char *database, const char *path, const char *text);
+	/* Each query of --refs, after the databases. */
+	void (*reference)(void *arg, const struct manifest_ref *ref);
+	/* A file of an immutable folder is not what it was; manifest has the old one. The exit code stays. */
+	void (*alarm)(void *arg, const char *path, const char *text, const struct id *manifest);
 	/* Each file that is kept, databases too, when it is. */
 	void (*kept)(void *arg, const char *path, enum backup_change change, uint64_t bytes);
 	/* Now and then; nonzero cancels the run with ERR_CANCELLED. */
@@ -62,6 +72,11 @@ struct backup_options {
 	bool integrity_full; /* integrity_check each database even when it is not due */
 	bool force;          /* read every file, also those that the files cache knows */
 	bool dry_run;
+	const char *const *refs; /* "DATABASE: QUERY": core/reference.h */
+	size_t ref_count;
+	const char *const
+	    *immutable; /* folders at or below the paths in which files never change */
+	size_t immutable_count;
 	const struct id *parent; /* NULL: the newest manifest of the same host and paths */
 	int64_t now_ns;          /* 0 = the clock */
 	const int64_t *time_ns;  /* the manifest's time; NULL = now */
@@ -81,11 +96,16 @@ struct backup_result {
 	uint64_t image_bytes, cells, cells_changed; /* of all databases; as in the manifest */
 	uint64_t image_packed;                      /* what they came to of bytes_packed */
 	uint64_t unreadable;                        /* > 0: exit 3 */
+	uint64_t refs_referenced, refs_missing, refs_orphans; /* of all queries */
+	uint64_t refs_unhashed; /* files whose SHA-256 a query knows and that were not read */
+	uint64_t refs_failed;   /* queries that could not be run; > 0, or some missing: exit 22 */
+	uint64_t carried;       /* files that vanished meanwhile, kept as the parent has them */
+	uint64_t alarms;        /* files of immutable folders that are not what they were */
 };
 
 /*
  * Errors: ERR_MISSING a path operand that does not exist, or no such parent (nothing is stored); ERR_KEY a parent that
- * this key cannot read; ERR_USAGE no paths; ERR_CANCELLED;
+ * this key cannot read; ERR_USAGE no paths, a query that means no database or more than one, an immutable folder that lies elsewhere; ERR_CANCELLED;
  * ERR_FULL, ERR_IO the store. On failure no manifest appeared; what was packed before is an orphan that the next
  * run or prune deals with. Only a cancelled run puts the index of it, too: the next one need not store it again. The
  * result is filled as far as it got.

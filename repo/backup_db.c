@@ -134,6 +134,9 @@ static int scan_entry(struct backup_run *run, int dirfd, const char *name, const
 
 	if (!backup_filter_wants(run->filter, dirfd, name, at->path, &st, &own))
 		return 0;
+	r = S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ? backup_carry_note(run, at->path, err) : 0;
+	if (r)
+		return r;
 	if (S_ISDIR(st.st_mode)) {
 		if (fs_open(dirfd, name, O_DIRECTORY, at->path, &fd, &ignored) != 0)
 			return 0;
@@ -146,9 +149,11 @@ static int scan_entry(struct backup_run *run, int dirfd, const char *name, const
 		run->bytes_total += (uint64_t)st.st_size;
 	}
 	if (!S_ISREG(st.st_mode) || st.st_size < HEAD_BYTES ||
-	    filescache_knows(run->cache, at->path, &st) ||
-	    !looks_like_database(dirfd, name, at->path))
+	    filescache_knows(run->cache, at->path, &st))
 		return 0;
+	r = backup_immutable_scan(run, folder, name, &st, err);
+	if (r || !looks_like_database(dirfd, name, at->path))
+		return r < 0 ? r : 0;
 	r = dir_st ? folder_add(run, folder, dir_st, err) : 0;
 	return r ? r : db_add(run, dirfd, name, at, err);
 }
@@ -463,6 +468,7 @@ static void give_up(struct backup_run *run, struct backup_db *db, const struct e
 	snapshot_free(db->snapshot);
 	db->snapshot = NULL;
 	backup_unreadable(run, db->path, why->text);
+	backup_refs_lost(run, db);
 }
 
 static int take_one(struct backup_run *run, struct backup_db *db, struct err *err)
@@ -493,6 +499,8 @@ static int keep_one(struct backup_run *run, struct backup_db *db, struct err *er
 		tell_verdict(run, db);
 		r = store_image(run, db, err);
 	}
+	if (!r)
+		r = backup_refs_ask(run, db, err);
 	snapshot_free(db->snapshot);
 	db->snapshot = NULL;
 	return r ? r : backup_db_note(run, db, err);
@@ -504,7 +512,8 @@ static int recognise_one(struct backup_run *run, struct backup_db *db, struct er
 	int r = backup_tick(run, BACKUP_SNAPSHOT, db->path, err);
 
 	if (!r)
-		r = backup_db_known(run, db, integrity_due(run, db->path), err);
+		/* A query needs the image, which a key that only writes cannot have from elsewhere. */
+		r = backup_db_known(run, db, db->asked || integrity_due(run, db->path), err);
 	if (r <= 0)
 		return r;
 	tell_verdict(run, db);
@@ -523,6 +532,9 @@ int backup_databases(struct backup_run *run, struct err *err)
 		qsort(run->dbs, run->db_count, sizeof(*run->dbs), compare_dbs);
 	if (run->folder_count)
 		qsort(run->folders, run->folder_count, sizeof(*run->folders), compare_folders);
+	backup_immutable_close_folder(run);
+	if (!r)
+		r = backup_refs_match(run, err);
 	for (size_t i = 0; !r && i < run->db_count; i++)
 		r = recognise_one(run, &run->dbs[i], err);
 	for (size_t i = 0; !r && i < run->db_count; i++)

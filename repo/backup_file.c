@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/sha256.h"
 #include "repo/tree_read.h"
 
 static int read_range(struct backup_run *run, int fd, uint64_t offset, uint64_t end,
@@ -27,6 +28,8 @@ static int read_range(struct backup_run *run, int fd, uint64_t offset, uint64_t 
 		if (got == 0)
 			break;
 		r = content_writer_put(run->writer, run->io, (size_t)got, err);
+		if (!r && run->hash)
+			r = sha256_update(run->hash, run->io, (size_t)got, err);
 		at += (uint64_t)got;
 		run->bytes_read += (uint64_t)got;
 		if (!r)
@@ -65,6 +68,20 @@ static int keep_extents(const struct fs_extent *extents, size_t count,
 	return 0;
 }
 
+/* What refs wants to know the SHA-256 of is hashed by the way; of a sparse file it is not. */
+static int read_dense(struct backup_run *run, int fd, const char *path, uint64_t *out_read,
+		      struct err *err)
+{
+	int r = backup_refs_hash_begin(run, path, err);
+
+	if (!r)
+		r = read_range(run, fd, 0, UINT64_MAX, path, out_read, err);
+	if (!r)
+		r = backup_refs_hash_end(run, path, err);
+	backup_refs_hash_drop(run);
+	return r;
+}
+
 static int read_open_file(struct backup_run *run, int fd, const struct stat *st, const char *path,
 			  struct filescache_file *out_file, struct err *err)
 {
@@ -82,7 +99,7 @@ static int read_open_file(struct backup_run *run, int fd, const struct stat *st,
 	if (r == 1 || (!r && !count)) {
 		content_writer_reset(run->writer);
 		run->bytes_read = 0;
-		r = read_range(run, fd, 0, UINT64_MAX, path, &out_file->size, err);
+		r = read_dense(run, fd, path, &out_file->size, err);
 	}
 	free(extents);
 	run->bytes_read = 0;
@@ -161,9 +178,14 @@ static int need_chunk(void *arg, const struct chunk_ref *ref, const char *path, 
 	return err_set(err, ERR_MISSING, "a chunk is not in the repository any more");
 }
 
-/* Is everything that the content rests on in the repository, chunk lists' own children included? */
-static int all_there(struct backup_run *run, const struct filescache_file *file, const char *path,
-		     struct err *err)
+int backup_content_there(struct backup_run *run, const struct entry *e,
+			 const struct chunk_ref *children, const char *path, struct err *err)
+{
+	return content_refs(run->reader, e, children, path, need_chunk, run, err);
+}
+
+int backup_file_there(struct backup_run *run, const struct filescache_file *file, const char *path,
+		      struct err *err)
 {
 	const struct entry e = {
 	    .type = ENTRY_FILE,
@@ -174,7 +196,7 @@ static int all_there(struct backup_run *run, const struct filescache_file *file,
 	    .child_count = (uint32_t)file->content.child_count,
 	};
 
-	return content_refs(run->reader, &e, file->content.children, path, need_chunk, run, err);
+	return backup_content_there(run, &e, file->content.children, path, err);
 }
 
 int backup_file_cached(struct backup_run *run, const char *path, const struct stat *st,
@@ -185,7 +207,7 @@ int backup_file_cached(struct backup_run *run, const char *path, const struct st
 
 	if (r <= 0)
 		return r;
-	r = all_there(run, out_file, path, &why);
+	r = backup_file_there(run, out_file, path, &why);
 	if (!r)
 		return 1;
 	filescache_file_wipe(out_file);

@@ -1,5 +1,5 @@
 /*
- * backup_run: what the parts of one backup run share (backup.c, backup_db.c, backup_known.c, backup_file.c, backup_tree.c). Internal to them.
+ * backup_run: what the parts of one backup run share (backup.c and backup_*.c). Internal to them.
  */
 #ifndef NIGHTJAR_REPO_BACKUP_RUN_H
 #define NIGHTJAR_REPO_BACKUP_RUN_H
@@ -12,6 +12,7 @@
 #include "repo/fsread.h"
 #include "repo/manifests.h"
 #include "repo/reader.h"
+#include "repo/refs.h"
 #include "repo/snapshot.h"
 #include "repo/sources.h"
 
@@ -25,6 +26,7 @@ struct backup_db {
 	bool known;  /* as the parent manifest has it: content and facts are from there */
 	bool failed; /* reported, left out: no image, or no entry in the tree */
 	bool placed; /* in the tree */
+	bool asked;  /* --refs has a query for it */
 	struct content content;
 	struct packer_tally tally; /* complete after packer_finish */
 	struct manifest_db facts;  /* moved into the manifest at the end */
@@ -34,6 +36,25 @@ struct backup_db {
 struct backup_folder {
 	char *path;
 	struct timespec mtime;
+};
+
+/* What the first walk came by, as keyed hashes of paths. */
+struct backup_carry {
+	uint8_t key[16];
+	uint64_t *seen;
+	size_t count, cap;
+	bool sorted;
+};
+
+struct backup_old;
+struct backup_old_entry;
+struct dir_writer;
+
+/* A folder as the parent manifest has it, for the first walk of an immutable one. */
+struct backup_known_folder {
+	char *path;
+	struct id list;
+	struct backup_old *old;
 };
 
 struct backup_run {
@@ -61,6 +82,11 @@ struct backup_run {
 	uint64_t files_total, bytes_total; /* as the first walk counted them */
 	uint64_t bytes_read;               /* of the file that is being read */
 	uint8_t *io;                       /* IO_BYTES */
+	struct refs *refs;                 /* NULL: none */
+	struct sha256 *hash;               /* of the file that is being read, for refs; or NULL */
+	struct backup_carry carry;
+	struct sources immutable; /* folders */
+	struct backup_known_folder known;
 };
 #define IO_BYTES (1u << 20)
 
@@ -97,6 +123,12 @@ int backup_db_note(struct backup_run *run, const struct backup_db *db,
 		   struct err *err) ERR_UNUSED_WARN;
 void backup_databases_free(struct backup_run *run);
 
+/* Is everything that the content rests on in the repository, chunk lists' own children included? ERR_MISSING when not. */
+int backup_content_there(struct backup_run *run, const struct entry *e,
+			 const struct chunk_ref *children, const char *path,
+			 struct err *err) ERR_UNUSED_WARN;
+int backup_file_there(struct backup_run *run, const struct filescache_file *file, const char *path,
+		      struct err *err) ERR_UNUSED_WARN;
 /* 1 and *out_file when the file is as the last backup saw it and everything it became is still stored; 0 when not. */
 int backup_file_cached(struct backup_run *run, const char *path, const struct stat *st,
 		       struct filescache_file *out_file, struct err *err) ERR_UNUSED_WARN;
@@ -105,7 +137,59 @@ int backup_file_read(struct backup_run *run, int dirfd, const char *name, const 
 		     const struct fs_meta *meta, struct filescache_file *out_file,
 		     struct err *err) ERR_UNUSED_WARN;
 
+/* Second walk: a folder and all below it. dirfd -1: it cannot be opened; of old, its list in the parent manifest, what vanished is kept. */
+int backup_folder(struct backup_run *run, int dirfd, const char *path, const struct id *old,
+		  unsigned depth, struct id *out_list, struct err *err) ERR_UNUSED_WARN;
 /* Second walk: reads files and stores the tree. */
 int backup_tree(struct backup_run *run, struct id *out_root, struct err *err) ERR_UNUSED_WARN;
+
+/* --- backup_carry.c --- */
+/* The first walk came by this file or folder. */
+int backup_carry_note(struct backup_run *run, const char *path, struct err *err) ERR_UNUSED_WARN;
+/* 1 when what vanished was added to w as the parent manifest has it, 0 when that has not, or not whole. */
+int backup_carry(struct backup_run *run, const char *path, const char *name,
+		 const struct backup_old *old, unsigned depth, struct dir_writer *w,
+		 struct err *err) ERR_UNUSED_WARN;
+/* The same of all names of old, from where it is, up to this one (NULL: all), that the first walk came by. Leaves old there. */
+int backup_carry_until(struct backup_run *run, const char *folder, const char *name,
+		       struct backup_old *old, unsigned depth, struct dir_writer *w,
+		       struct err *err) ERR_UNUSED_WARN;
+void backup_carry_free(struct backup_run *run);
+
+/* --- backup_refs.c; without --refs all of it does nothing --- */
+int backup_refs_open(struct backup_run *run, struct err *err) ERR_UNUSED_WARN;
+/* Once all databases are found: marks those that are asked. ERR_USAGE unless each query means exactly one. */
+int backup_refs_match(struct backup_run *run, struct err *err) ERR_UNUSED_WARN;
+/* Asks a database that has its snapshot. */
+int backup_refs_ask(struct backup_run *run, const struct backup_db *db,
+		    struct err *err) ERR_UNUSED_WARN;
+void backup_refs_lost(struct backup_run *run, const struct backup_db *db);
+/* Between the two walks. */
+int backup_refs_ready(struct backup_run *run, struct err *err) ERR_UNUSED_WARN;
+/* Around the reading of a dense file; what read_range reads between goes into run->hash. */
+int backup_refs_hash_begin(struct backup_run *run, const char *path,
+			   struct err *err) ERR_UNUSED_WARN;
+int backup_refs_hash_end(struct backup_run *run, const char *path, struct err *err) ERR_UNUSED_WARN;
+void backup_refs_hash_drop(struct backup_run *run); /* it was not read whole */
+/* After the second walk: judges, tells, and fills what the manifest records. */
+int backup_refs_finish(struct backup_run *run, struct manifest *m, struct err *err) ERR_UNUSED_WARN;
+/* Just before the manifest. */
+void backup_refs_tell(struct backup_run *run, const struct manifest *m);
+
+/* --- backup_immutable.c --- */
+/* ERR_USAGE for one that lies in no source or is no folder. */
+int backup_immutable_open(struct backup_run *run, struct err *err) ERR_UNUSED_WARN;
+bool backup_is_immutable(const struct backup_run *run, const char *path);
+/* First walk: 1 when this name of an immutable folder is known, with size and time, as a file that is no database. */
+int backup_immutable_scan(struct backup_run *run, const char *folder, const char *name,
+			  const struct stat *st, struct err *err) ERR_UNUSED_WARN;
+void backup_immutable_close_folder(struct backup_run *run);
+/* As backup_file_cached, of a file that may have another inode and ctime than it had. old: NULL = not in the parent. */
+int backup_immutable_known(struct backup_run *run, const char *path, const struct stat *st,
+			   const struct backup_old_entry *old, struct filescache_file *out_file,
+			   struct err *err) ERR_UNUSED_WARN;
+/* Raises the alarm when an entry is not what the parent manifest has in an immutable folder. content: of a file. */
+void backup_immutable_judge(struct backup_run *run, const char *path, const struct entry *e,
+			    const struct content *content, const struct backup_old_entry *old);
 
 #endif

@@ -8,115 +8,10 @@
 #include <unistd.h>
 
 #include "core/sha256.h"
-#include "repo/tree_read.h"
+#include "repo/backup_old.h"
 #include "repo/tree_write.h"
 
 #define XATTRS_BYTES (1u << 20) /* of one entry; more is left out and said */
-
-/* --- what the parent manifest says of a folder --- */
-
-struct old_entry {
-	char *name;
-	uint8_t type, shape;
-	uint64_t size;
-	int64_t mtime_s;
-	uint32_t mtime_ns;
-	struct id content; /* exclusive or of the children's ids; a folder's or a file's list */
-};
-
-struct old_folder {
-	struct old_entry *entries; /* ascending by name, as the tree has them */
-	size_t count, cap, at;
-	struct former nodes;
-};
-
-static struct id fold_ids(const struct chunk_ref *children, size_t count)
-{
-	struct id sum = {{0}};
-
-	for (size_t i = 0; i < count; i++) {
-		for (size_t k = 0; k < ID_BYTES; k++)
-			sum.b[k] ^= children[i].id.b[k];
-	}
-	return sum;
-}
-
-static int old_add(void *arg, const struct entry *e, const struct chunk_ref *children,
-		   struct err *err)
-{
-	struct old_folder *f = arg;
-	struct old_entry *o;
-
-	if (f->count == f->cap) {
-		size_t cap = f->cap ? f->cap * 2 : 32;
-
-		o = realloc(f->entries, cap * sizeof(*o));
-		if (!o)
-			return err_nomem(err);
-		f->entries = o;
-		f->cap = cap;
-	}
-	o = &f->entries[f->count];
-	*o = (struct old_entry){
-	    .name = strndup((const char *)e->name.p, e->name.len),
-	    .type = e->type,
-	    .shape = e->shape,
-	    .size = e->size,
-	    .mtime_s = e->mtime_s,
-	    .mtime_ns = e->mtime_ns,
-	    .content = fold_ids(children, e->child_count),
-	};
-	if (!o->name)
-		return err_nomem(err);
-	f->count++;
-	return 0;
-}
-
-static int old_node(void *arg, const struct id *list, const struct tree_node *n, struct err *err)
-{
-	struct old_folder *f = arg;
-	struct span first = {0};
-
-	if (n->body.count)
-		first = n->body.level ? n->body.children[0].first_name : n->body.entries[0].name;
-	return former_add_tree(&f->nodes, list, &n->children[0].id, n->body.level, first.p,
-			       first.len, err);
-}
-
-/*
- * Only for the counts of the summary, and for what new nodes are stored as deltas of: a parent that cannot be read makes
- * everything new.
- */
-static void old_load(struct backup_run *run, const struct id *list, struct old_folder *f)
-{
-	struct err ignored = {0};
-
-	if (list && tree_each_node(run->reader, list, old_node, old_add, f, &ignored) != 0)
-		f->at = f->count;
-}
-
-static void old_free(struct old_folder *f)
-{
-	for (size_t i = 0; i < f->count; i++)
-		free(f->entries[i].name);
-	free(f->entries);
-	former_free(&f->nodes);
-}
-
-/* Names are asked for in ascending order. */
-static const struct old_entry *old_find(struct old_folder *f, const char *name)
-{
-	while (f->at < f->count) {
-		int order = strcmp(f->entries[f->at].name, name);
-
-		if (order == 0)
-			return &f->entries[f->at];
-		if (order > 0)
-			break;
-		f->at++;
-	}
-	return NULL;
-}
 
 /* --- one entry --- */
 
@@ -240,11 +135,8 @@ static int set_meta(struct backup_run *run, struct piece *p, const struct fs_met
 
 /* --- folders --- */
 
-static int store_folder(struct backup_run *run, int dirfd, const char *path, const struct id *old,
-			unsigned depth, struct id *out_list, struct err *err);
-
 static int read_folder(struct backup_run *run, int dirfd, const char *name, struct piece *p,
-		       const char *path, const struct old_entry *old, unsigned depth,
+		       const char *path, const struct backup_old_entry *old, unsigned depth,
 		       struct err *err)
 {
 	const struct backup_folder *folder = backup_folder_find(run, path);
@@ -262,8 +154,8 @@ static int read_folder(struct backup_run *run, int dirfd, const char *name, stru
 		return r;
 	if (r)
 		backup_unreadable(run, path, err->text); /* kept as an empty folder */
-	r = store_folder(run, fd, path, old && old->type == ENTRY_DIR ? &old->content : NULL,
-			 depth + 1, &p->list.id, err);
+	r = backup_folder(run, fd, path, old && old->type == ENTRY_DIR ? &old->content : NULL,
+			  depth + 1, &p->list.id, err);
 	if (fd >= 0)
 		(void)close(fd);
 	return r;
@@ -271,7 +163,7 @@ static int read_folder(struct backup_run *run, int dirfd, const char *name, stru
 
 /* What can be known of its former chunk list helps to store the new one. */
 static int read_file(struct backup_run *run, int dirfd, const char *name, const char *path,
-		     const struct old_entry *old, struct piece *p, struct err *err)
+		     const struct backup_old_entry *old, struct piece *p, struct err *err)
 {
 	struct former former = {0};
 	struct err ignored = {0};
@@ -309,25 +201,40 @@ static void use_database(struct piece *p, const struct backup_db *db)
 	p->e.size = db->facts.image_bytes;
 }
 
+/* In an immutable folder a file is known by name, size and time; the cache learns its new inode and ctime. */
+static int look_back(struct backup_run *run, const char *path, const struct backup_old_entry *old,
+		     struct piece *p, struct err *err)
+{
+	int r = backup_immutable_known(run, path, &p->meta.st, old, &p->file, err);
+
+	if (r <= 0)
+		return r;
+	p->file.has_xattrs = p->meta.xattr_count > 0;
+	r = filescache_put(run->cache, path, &p->meta.st, backup_clock_ns(run), &p->file, err);
+	return r ? r : 1;
+}
+
 /* What lstat and the files cache say; 1 when that is all there is to know. */
 static int look_at(struct backup_run *run, int dirfd, const char *name, const char *path,
-		   bool is_db, struct piece *p, struct err *err)
+		   bool is_db, const struct backup_old_entry *old, struct piece *p, struct err *err)
 {
 	int cached = 0, r = fs_meta_stat(dirfd, name, path, &p->meta, err);
+	bool plain = !r && !is_db && S_ISREG(p->meta.st.st_mode);
 
-	if (!r && !is_db && S_ISREG(p->meta.st.st_mode))
+	if (plain)
 		r = cached = backup_file_cached(run, path, &p->meta.st, &p->file, err);
 	if (r < 0 || (cached && !p->file.has_xattrs))
 		return r;
 	r = fs_meta_xattrs(dirfd, name, path, &p->meta, err);
-	return r ? r : cached;
+	return r || cached || !plain ? (r ? r : cached) : look_back(run, path, old, p, err);
 }
 
 static int fill_piece(struct backup_run *run, int dirfd, const char *name, const char *path,
-		      const struct old_entry *old, unsigned depth, struct piece *p, struct err *err)
+		      const struct backup_old_entry *old, unsigned depth, struct piece *p,
+		      struct err *err)
 {
 	struct backup_db *db = own_db(run, path);
-	int cached = look_at(run, dirfd, name, path, db != NULL, p, err);
+	int cached = look_at(run, dirfd, name, path, db != NULL, old, p, err);
 	int r = cached < 0 ? cached : 0;
 
 	if (!r)
@@ -349,9 +256,9 @@ static int fill_piece(struct backup_run *run, int dirfd, const char *name, const
 	return r;
 }
 
-static enum backup_change change_of(const struct piece *p, const struct old_entry *old)
+static enum backup_change change_of(const struct piece *p, const struct backup_old_entry *old)
 {
-	struct id content = fold_ids(p->use->children, p->use->child_count);
+	struct id content = backup_fold_ids(p->use->children, p->use->child_count);
 
 	if (!old || old->type != ENTRY_FILE)
 		return BACKUP_NEW;
@@ -362,7 +269,7 @@ static enum backup_change change_of(const struct piece *p, const struct old_entr
 }
 
 static void count_piece(struct backup_run *run, const char *path, const struct piece *p,
-			const struct old_entry *old)
+			const struct backup_old_entry *old)
 {
 	const struct backup_callbacks *cb = &run->options->cb;
 	struct backup_result *res = run->result;
@@ -416,12 +323,27 @@ static void left_out_now(struct backup_run *run, const char *path, const char *t
 	backup_unreadable(run, path, text);
 }
 
+/* Of what vanished since its folder was listed the parent manifest may still have something. */
+static int gone_or_bad(struct backup_run *run, const char *name, const char *path, int why,
+		       const struct backup_old *old, const struct backup_old_entry *before,
+		       unsigned depth, struct dir_writer *w, struct err *err)
+{
+	const struct err first = *err;
+	int r = 0;
+
+	if (why == -ERR_MISSING && before && !own_db(run, path))
+		r = backup_carry(run, path, name, old, depth, w, err);
+	if (r == 0)
+		left_out_now(run, path, first.text);
+	return r < 0 ? r : 0;
+}
+
 /* open_at: the name to open below dirfd; it differs from name for a followed operand. */
 static int store_entry(struct backup_run *run, int dirfd, const char *open_at, const char *name,
-		       const char *path, struct old_folder *old, unsigned depth,
+		       const char *path, struct backup_old *old, unsigned depth,
 		       struct dir_writer *w, struct err *err)
 {
-	const struct old_entry *before = old_find(old, name);
+	const struct backup_old_entry *before = backup_old_find(old, name);
 	struct piece p = {0};
 	int r = backup_tick(run, BACKUP_FILES, path, err);
 
@@ -431,20 +353,22 @@ static int store_entry(struct backup_run *run, int dirfd, const char *open_at, c
 	p.e.name = span_of(name);
 	if (!r) {
 		count_piece(run, path, &p, before);
-		r = add_piece(w, &p, err);
+		backup_immutable_judge(run, path, &p.e, p.use, before);
+		r = refs_saw(run->refs, path, &p.e, err);
+		if (!r)
+			r = add_piece(w, &p, err);
 	} else if (!backup_fatal(r)) {
-		left_out_now(run, path, err->text);
-		r = 0;
+		r = gone_or_bad(run, name, path, r, old, before, depth, w, err);
 	}
 	piece_wipe(&p);
 	return r;
 }
 
 /* dirfd -1: a folder that could not be opened, stored as empty. */
-static int store_folder(struct backup_run *run, int dirfd, const char *path, const struct id *old,
-			unsigned depth, struct id *out_list, struct err *err)
+int backup_folder(struct backup_run *run, int dirfd, const char *path, const struct id *old,
+		  unsigned depth, struct id *out_list, struct err *err)
 {
-	struct old_folder before = {0};
+	struct backup_old before = {0};
 	struct dir_writer *w = NULL;
 	char **names = NULL;
 	size_t count = 0;
@@ -452,7 +376,7 @@ static int store_folder(struct backup_run *run, int dirfd, const char *path, con
 
 	if (r)
 		return r;
-	old_load(run, old, &before);
+	backup_old_load(run, path, old, &before);
 	dir_writer_follow(w, &before.nodes);
 	if (dirfd >= 0)
 		r = backup_filter_list(run->filter, dirfd, path, &names, &count, err);
@@ -463,15 +387,19 @@ static int store_folder(struct backup_run *run, int dirfd, const char *path, con
 	for (size_t i = 0; !r && i < count; i++) {
 		char *below = backup_join(path, names[i]);
 
-		r = below
-			? store_entry(run, dirfd, names[i], names[i], below, &before, depth, w, err)
-			: err_nomem(err);
+		r = backup_carry_until(run, path, names[i], &before, depth, w, err);
+		if (!r)
+			r = below ? store_entry(run, dirfd, names[i], names[i], below, &before,
+						depth, w, err)
+				  : err_nomem(err);
 		free(below);
 	}
 	if (!r)
+		r = backup_carry_until(run, path, NULL, &before, depth, w, err);
+	if (!r)
 		r = dir_writer_finish(w, out_list, err);
 	dir_writer_free(w);
-	old_free(&before);
+	backup_old_free(&before);
 	free(names);
 	return r;
 }
@@ -483,7 +411,7 @@ static int store_above(struct backup_run *run, const char *path, size_t first, s
 
 /* A folder above a source: of its contents only what leads to sources is kept, and no time, which others move. */
 static int store_way(struct backup_run *run, const char *path, const char *name, size_t first,
-		     size_t count, const struct old_entry *old, struct dir_writer *w,
+		     size_t count, const struct backup_old_entry *old, struct dir_writer *w,
 		     struct err *err)
 {
 	struct entry e = {.name = span_of(name), .type = ENTRY_DIR, .mode = 0755};
@@ -510,13 +438,13 @@ static int store_above(struct backup_run *run, const char *path, size_t first, s
 {
 	struct source *all = run->sources.items;
 	size_t skip = strcmp(path, "/") == 0 ? 1 : strlen(path) + 1;
-	struct old_folder before = {0};
+	struct backup_old before = {0};
 	struct dir_writer *w = NULL;
 	int r = dir_writer_new(run->packer, &w, err);
 
 	if (r)
 		return r;
-	old_load(run, old, &before);
+	backup_old_load(run, path, old, &before);
 	dir_writer_follow(w, &before.nodes);
 	for (size_t i = first, n; !r && i < first + count; i += n) {
 		size_t len = strcspn(all[i].path + skip, "/");
@@ -534,13 +462,14 @@ static int store_above(struct backup_run *run, const char *path, size_t first, s
 			r = store_entry(run, AT_FDCWD, all[i].real, name, below, &before, 0, w,
 					err);
 		else
-			r = store_way(run, below, name, i, n, old_find(&before, name), w, err);
+			r = store_way(run, below, name, i, n, backup_old_find(&before, name), w,
+				      err);
 		free(below);
 	}
 	if (!r)
 		r = dir_writer_finish(w, out_list, err);
 	dir_writer_free(w);
-	old_free(&before);
+	backup_old_free(&before);
 	return r;
 }
 
@@ -560,15 +489,17 @@ static void tell_vanished(struct backup_run *run)
 int backup_tree(struct backup_run *run, struct id *out_root, struct err *err)
 {
 	const struct id *old = run->parent ? &run->parent->root : NULL;
-	int fd, r;
+	int fd, r = backup_refs_ready(run, err);
 
+	if (r)
+		return r;
 	if (strcmp(run->sources.items[0].path, "/") != 0) {
 		r = store_above(run, "/", 0, run->sources.count, old, out_root, err);
 	} else {
 		r = fs_open(AT_FDCWD, "/", O_DIRECTORY, "/", &fd, err);
 		if (r)
 			return r;
-		r = store_folder(run, fd, "/", old, 0, out_root, err);
+		r = backup_folder(run, fd, "/", old, 0, out_root, err);
 		(void)close(fd);
 	}
 	if (!r)

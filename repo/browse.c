@@ -59,12 +59,17 @@ char *browse_tidy(const char *sub)
 /* --- dump --- */
 
 struct dump {
-	struct reader *reader;
 	content_bytes_fn *fn;
 	void *arg;
 	struct content_spread spread;
 	uint64_t at; /* how much was given out */
+};
+
+struct dumping {
+	struct reader *reader;
 	const char *path;
+	content_bytes_fn *fn;
+	void *arg;
 };
 
 static int dump_zeros(struct dump *d, uint64_t until, struct err *err)
@@ -102,23 +107,30 @@ static int dump_bytes(void *arg, const void *bytes, size_t len, struct err *err)
 	return r;
 }
 
+int browse_content(struct reader *reader, const struct entry *entry,
+		   const struct chunk_ref *children, content_bytes_fn *fn, void *arg,
+		   struct err *err)
+{
+	struct dump d = {.fn = fn, .arg = arg, .spread.entry = entry};
+	int r = content_each(reader, entry, children, dump_bytes, &d, err);
+
+	return r ? r : dump_zeros(&d, entry->size, err);
+}
+
 static int dump_entry(void *arg, const struct entry *e, const struct chunk_ref *children,
 		      struct err *err)
 {
-	struct dump *d = arg;
-	int r;
+	const struct dumping *d = arg;
 
 	if (e->type != ENTRY_FILE)
 		return err_set(err, ERR_USAGE, "%s: is not a file in this backup", d->path);
-	d->spread.entry = e;
-	r = content_each(d->reader, e, children, dump_bytes, d, err);
-	return r ? r : dump_zeros(d, e->size, err);
+	return browse_content(d->reader, e, children, d->fn, d->arg, err);
 }
 
 int browse_dump(struct reader *reader, const struct manifest *m, const char *path,
 		content_bytes_fn *fn, void *arg, struct err *err)
 {
-	struct dump d = {.reader = reader, .fn = fn, .arg = arg, .path = path};
+	struct dumping d = {reader, path, fn, arg};
 
 	return tree_lookup(reader, &m->root, path, dump_entry, &d, err);
 }

@@ -12,6 +12,11 @@
 int browse_dump(struct reader *reader, const struct manifest *m, const char *path,
 		content_bytes_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
 
+/* The same of a file's entry that the caller has come by. */
+int browse_content(struct reader *reader, const struct entry *entry,
+		   const struct chunk_ref *children, content_bytes_fn *fn, void *arg,
+		   struct err *err) ERR_UNUSED_WARN;
+
 /*
  * Every entry below sub (NULL or "/" = all), depth first, in order, for `ls` and `find`. path is the full path; it
  * need not be UTF-8. fn nonzero ends the walk.

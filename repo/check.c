@@ -416,7 +416,7 @@ static int check_manifest(struct check_run *run, const struct manifest_item *ite
 	return absorb(&top, "/", r, err);
 }
 
-static bool is_chosen(const struct check_run *run, const struct manifest_item *item)
+bool check_is_chosen(const struct check_run *run, const struct manifest_item *item)
 {
 	const struct check_options *o = run->options;
 	bool found = !o->manifests;
@@ -431,7 +431,7 @@ static int check_chosen(struct check_run *run, const struct manifest_list *list,
 	int r = 0;
 
 	for (size_t i = 0; !r && i < list->count; i++) {
-		if (is_chosen(run, &list->items[i]))
+		if (check_is_chosen(run, &list->items[i]))
 			r = check_manifest(run, &list->items[i], err);
 	}
 	return r;
@@ -540,6 +540,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		tell_found(&run);
 	if (!r)
 		r = check_manifests(&run, &list, err);
+	if (!r)
+		r = check_refs(&run, &list, err);
 	if (!r)
 		r = check_note(&run, &list.notes, err);
 	if (!r && options->read_data)

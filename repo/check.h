@@ -26,6 +26,7 @@ struct check_options {
 	size_t manifest_count;
 	bool put_notes;        /* of damage, into the repository */
 	const char *state_dir; /* where this host remembers damage; NULL = nowhere */
+	const char *cache_dir; /* where images of databases with references spill; NULL = nowhere */
 	int64_t now_ns;
 	/* One line a damaged thing: object is its path in the repository ("data/3f/3fa9…", "index/…") or "" */
 	void (*damage)(void *arg, const char *object, const char *text);
@@ -33,6 +34,12 @@ struct check_options {
 	void (*healed)(void *arg, const char *object, const char *text);
 	/* One line for each path of each manifest that damage touches. */
 	void (*touched)(void *arg, const struct id *manifest, const char *path, const char *text);
+	/*
+	 * A file that the references of a manifest name, newest of its group or chosen, and that is not in it as it should be;
+	 * with path "" something about a whole query. No damage: exit 22. SHA-256 is compared with read_data of everything only.
+	 */
+	void (*missing)(void *arg, const struct id *manifest, const char *database,
+			const char *path, const char *text);
 	/* Orphans and other things that are no damage. */
 	void (*note)(void *arg, const char *object, const char *text);
 	/* What was found could not be noted where ("in the repository", "on this host"). No error. */
@@ -49,7 +56,9 @@ struct check_result {
 	uint64_t noted;   /* damaged records that no note named before */
 	uint64_t
 	    noted_before; /* the same, noted earlier: no other copy yet, and not read this time */
-	uint64_t orphans; /* packs that no index segment names */
+	uint64_t ref_queries, refs_referenced, refs_missing;
+	uint64_t refs_failed; /* queries that could not be run; > 0, or some missing: exit 22 */
+	uint64_t orphans;     /* packs that no index segment names */
 };
 
 /* ERR_KEY, ERR_IO, ERR_CANCELLED; ERR_MISSING a chosen manifest is not there. Damage is not an error: it is in the result. */

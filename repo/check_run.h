@@ -1,5 +1,5 @@
 /*
- * check_run: what the parts of a check share (check.c, check_scope.c, check_read.c, check_note.c). Internal to them.
+ * check_run: what the parts of a check share (check.c, check_scope.c, check_read.c, check_refs.c, check_note.c). Internal to them.
  */
 #ifndef NIGHTJAR_REPO_CHECK_RUN_H
 #define NIGHTJAR_REPO_CHECK_RUN_H
@@ -7,6 +7,7 @@
 #include "core/node.h"
 #include "repo/check.h"
 #include "repo/idset.h"
+#include "repo/manifests.h"
 #include "repo/notes.h"
 #include "repo/reader.h"
 
@@ -60,6 +61,11 @@ int check_probe(struct check_run *run, const struct chunk_ref *list,
 int check_read_chunk(struct check_run *run, uint8_t kind, const struct id *id,
 		     struct err *err) ERR_UNUSED_WARN;
 
+/* Did the caller choose it? Without a choice: yes. */
+bool check_is_chosen(const struct check_run *run, const struct manifest_item *item);
+/* Runs what references manifests recorded. Missing files are told, and no damage. */
+int check_refs(struct check_run *run, const struct manifest_list *list,
+	       struct err *err) ERR_UNUSED_WARN;
 /* At the end: notes what was found and is in none of the notes, marks what they name. What cannot be noted is told, and no error. */
 int check_note(struct check_run *run, const struct notes *known, struct err *err) ERR_UNUSED_WARN;
 /* Chooses run->part; nothing is read yet. What is due is marked as read only by check_part_done. */

@@ -499,6 +499,12 @@ class Manifest:
                             text, sqlite, *times, tables)
 
         self.databases = f.many("I", database, lambda d: d.path)
+        self.references = f.many("H", lambda: (f.text(), f.text(), *f.unpack("QQQ")))
+        need(all(database and query and missing <= named
+                 for database, query, named, missing, _ in self.references),
+             f"{f.what}: bad references")
+        self.carried, self.alarms, copy, self.original = f.unpack("QQB32s")
+        need(copy == (self.original != bytes(32)), f"{f.what}: an unclear original")
 
 
 # ---- the repository ------------------------------------------------------------------------------

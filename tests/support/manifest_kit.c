@@ -95,6 +95,15 @@ void manifest_kit_fill_db(struct manifest_db *db, const char *path, uint8_t verd
 	db->table_count = 2;
 }
 
+static void fill_ref(struct manifest_ref *ref, const char *database, const char *query)
+{
+	ref->database = bytes_text(database);
+	ref->query = bytes_text(query);
+	ref->referenced = 10;
+	ref->missing = 10;
+	ref->orphans = UINT64_MAX;
+}
+
 struct manifest manifest_kit_sample(void)
 {
 	static const char *const tags[] = {"prod", "nightly", "prod"};
@@ -130,5 +139,13 @@ struct manifest manifest_kit_sample(void)
 	manifest_kit_fill_db(&m.dbs[0], "/var/z.db", 2);
 	manifest_kit_fill_db(&m.dbs[1], "/srv/app/a.db", 1);
 	m.db_count = 2;
+	m.refs = calloc(2, sizeof(*m.refs));
+	assert_non_null(m.refs);
+	fill_ref(&m.refs[0], "z.db", "SELECT path FROM t");
+	fill_ref(&m.refs[1], "app/a.db", "SELECT a FROM b");
+	m.ref_count = 2;
+	m.carried = 8;
+	m.alarms = UINT64_MAX;
+	m.original = bytes_id(77);
 	return m;
 }

@@ -79,6 +79,10 @@ static void check_read(const struct manifest *m)
 	assert_string_equal(m->dbs[0].tables[0].name, "");
 	assert_string_equal(m->dbs[0].tables[1].name, "b");
 	assert_true(m->dbs[0].tables[1].rows == UINT64_MAX);
+	assert_int_equal(m->ref_count, 2); /* as they were given, not sorted */
+	assert_string_equal(m->refs[0].database, "z.db");
+	assert_string_equal(m->refs[1].query, "SELECT a FROM b");
+	assert_true(m->carried == 8 && m->alarms == UINT64_MAX && m->original.b[0] == 77);
 }
 
 static void test_roles(void **state)
@@ -383,6 +387,10 @@ static void test_enc_limits(void **state)
 	assert_int_equal(try_enc(ring->full, &m), -ERR_LIMIT);
 	m = manifest_kit_sample();
 	m.dbs[1].check_text = long_text(UINT16_MAX + 1);
+	assert_int_equal(try_enc(ring->full, &m), -ERR_LIMIT);
+	m = manifest_kit_sample();
+	free(m.refs[1].query);
+	m.refs[1].query = long_text(LIMIT_REF_BYTES + 1);
 	assert_int_equal(try_enc(ring->full, &m), -ERR_LIMIT);
 	m = manifest_kit_sample();
 	free(m.parents);

@@ -97,6 +97,24 @@ static void test_part_hostile_counts(void **state)
 	}
 }
 
+static void check_refs(const struct manifest *m)
+{
+	struct id original;
+
+	assert_int_equal(m->ref_count, 2);
+	assert_string_equal(m->refs[0].database, "b.db");
+	assert_string_equal(m->refs[0].query, "SELECT path FROM files");
+	assert_int_equal(m->refs[0].referenced, 300);
+	assert_int_equal(m->refs[0].missing, 2);
+	assert_true(m->refs[0].orphans == 1ull << 33);
+	assert_string_equal(m->refs[1].database, "app/a.db");
+	assert_int_equal(m->carried, 5);
+	assert_int_equal(m->alarms, 6);
+	for (size_t i = 0; i < ID_BYTES; i++)
+		original.b[i] = (uint8_t)(9 + i);
+	assert_true(id_eq(&m->original, &original));
+}
+
 static void test_read_vector_fields(void **state)
 {
 	struct manifest m = {0};
@@ -125,6 +143,7 @@ static void test_read_vector_fields(void **state)
 	assert_int_equal(m.dbs[1].verdict, 3);
 	assert_int_equal(m.dbs[1].page_count, 25);
 	assert_true(m.dbs[1].started_ns == -5);
+	check_refs(&m);
 	manifest_free(&m);
 	buf_free(&b);
 }
@@ -267,13 +286,27 @@ static void spoil_mac_twice(struct manifest *m)
 	m->tag_macs[0] = m->tag_macs[1];
 }
 
+static void spoil_ref_database(struct manifest *m)
+{
+	m->refs[1].database[0] = '\0';
+}
+static void spoil_ref_query(struct manifest *m)
+{
+	m->refs[0].query[0] = '\0';
+}
+static void spoil_ref_missing(struct manifest *m)
+{
+	m->refs[0].missing = m->refs[0].referenced + 1;
+}
+
 static void test_part_rules(void **state)
 {
 	static void (*const of_read[])(struct manifest *) = {
-	    spoil_tag_order,  spoil_tag_twice, spoil_tag_empty, spoil_source_order,
-	    spoil_db_order,   spoil_db_twice,  spoil_db_path,   spoil_source_empty,
-	    spoil_host_empty, spoil_method_0,  spoil_method_4,  spoil_table_order,
-	    spoil_check_0,    spoil_check_3,   spoil_verdict_0, spoil_verdict_4,
+	    spoil_tag_order,    spoil_tag_twice, spoil_tag_empty,   spoil_source_order,
+	    spoil_db_order,     spoil_db_twice,  spoil_db_path,     spoil_source_empty,
+	    spoil_host_empty,   spoil_method_0,  spoil_method_4,    spoil_table_order,
+	    spoil_check_0,      spoil_check_3,   spoil_verdict_0,   spoil_verdict_4,
+	    spoil_ref_database, spoil_ref_query, spoil_ref_missing,
 	};
 	static void (*const of_maint[])(struct manifest *) = {
 	    spoil_mac_order,
@@ -298,6 +331,24 @@ static void test_zero_byte_in_a_text(void **state)
 	(void)state;
 	bytes_put_hex(&b, read_hex);
 	b.data[3] = '\0'; /* in the host's name */
+	assert_int_equal(same_or_refused(1, b.data, b.len), -ERR_DAMAGED);
+	buf_free(&b);
+}
+
+/* The flag and the id tell the same: a copy has an original, and what is none has not. */
+static void test_unclear_original(void **state)
+{
+	struct buf b = {0};
+
+	(void)state;
+	bytes_put_hex(&b, read_hex);
+	b.data[b.len - 33] = 2;
+	assert_int_equal(same_or_refused(1, b.data, b.len), -ERR_DAMAGED);
+	b.data[b.len - 33] = 0;
+	assert_int_equal(same_or_refused(1, b.data, b.len), -ERR_DAMAGED);
+	memset(b.data + b.len - 32, 0, 32);
+	assert_int_equal(same_or_refused(1, b.data, b.len), 0);
+	b.data[b.len - 33] = 1;
 	assert_int_equal(same_or_refused(1, b.data, b.len), -ERR_DAMAGED);
 	buf_free(&b);
 }
@@ -342,10 +393,11 @@ static void test_a_copy_of_the_facts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_part_vectors),       cmocka_unit_test(test_part_hostile_counts),
-	    cmocka_unit_test(test_read_vector_fields), cmocka_unit_test(test_repeat_vector),
-	    cmocka_unit_test(test_part_rules),         cmocka_unit_test(test_zero_byte_in_a_text),
-	    cmocka_unit_test(test_two_roots),          cmocka_unit_test(test_a_copy_of_the_facts),
+	    cmocka_unit_test(test_part_vectors),        cmocka_unit_test(test_part_hostile_counts),
+	    cmocka_unit_test(test_read_vector_fields),  cmocka_unit_test(test_repeat_vector),
+	    cmocka_unit_test(test_part_rules),          cmocka_unit_test(test_zero_byte_in_a_text),
+	    cmocka_unit_test(test_two_roots),           cmocka_unit_test(test_unclear_original),
+	    cmocka_unit_test(test_a_copy_of_the_facts),
 	};
 
 	return cmocka_run_group_tests(tests, manifest_kit_ring_setup, manifest_kit_ring_teardown);

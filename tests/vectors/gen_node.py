@@ -108,6 +108,15 @@ read += database(b"/srv/app/a.db", 1, b"", 1, b"", [(b"notes", 3), (b"users", 1 
 read += database(b"/srv/app/b.db", 2, b"no such module: fts9", 3, b"no such module", [])
 
 
+def reference(name, query, named, missing, orphans):
+    return str16(name) + str16(query) + u64(named) + u64(missing) + u64(orphans)
+
+
+read += u16(2) + reference(b"b.db", b"SELECT path FROM files", 300, 2, 1 << 33)
+read += reference(b"app/a.db", b"SELECT 'x'", 1, 1, 0)
+read += u64(5) + u64(6) + u8(1) + an_id(9)
+
+
 def write(name, arrays):
     here = os.path.dirname(os.path.abspath(__file__))
     with open(os.path.join(here, name), "w", encoding="ascii") as out:
