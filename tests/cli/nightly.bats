@@ -159,6 +159,40 @@ backdate() {
 	assert_status 0
 }
 
+@test "forget: by the policy, of this host only; after a failed backup nothing is forgotten" {
+	nightjar -q -r repo --key-file key backup --host other src
+	nightjar -q -r repo --key-file key backup --host other src
+	printf '[retention]\nkeep-last = 1\n' | config
+	night 0
+	[ "$(step forget)" = 0 ]
+	night 0
+	jq -es 'all(type == "object")' all.json >/dev/null
+	jq -e 'select(.message_type == "document") | .step == "forget" and (.document | type == "array")' all.json >/dev/null
+	[ "$(nightjar manifests --json | jq -r '[.[] | select(.hostname == "other")] | length')" = 2 ]
+	[ "$(nightjar manifests --json | jq -r '[.[] | select(.hostname != "other")] | length')" = 2 ] # of two groups: make_repo's and ours
+	newest=$(nightjar manifests --json | jq -r '.[-1].id')
+	sed -i "s,^path = .*,path = $WORK/nowhere," n.ini
+	night 1
+	[ "$(step forget)" = skipped ]
+	[ "$(nightjar manifests --json | jq -r '.[-1].id')" = "$newest" ]
+}
+
+@test "refs: an attachment that the database names and that is missing: 22, counted in the metrics" {
+	sqlite3 src/app.db "CREATE TABLE f(path); INSERT INTO f VALUES('sub/a.txt'), ('sub/b.txt')"
+	config <<-END
+		refs = app.db:
+		   SELECT path FROM f
+		[metrics]
+		textfile = $WORK/m.prom
+	END
+	night 22
+	[ "$(step backup)" = 22 ]
+	grep -q '^nightjar_references_missing{.*} 1$' m.prom
+	echo here >src/sub/b.txt
+	night 0
+	grep -q '^nightjar_references_missing{.*} 0$' m.prom
+}
+
 @test "hooks: in their order, with what they are told and nothing else" {
 	config <<-END
 		before = echo "source \$NIGHTJAR_EVENT \$NIGHTJAR_SOURCE \$NIGHTJAR_EXIT_CODE" >>$WORK/order
