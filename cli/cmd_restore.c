@@ -1,5 +1,7 @@
 #include "cli/command.h"
 
+#include <string.h>
+
 #include "cli/process.h"
 #include "cli/progress.h"
 #include "cli/session.h"
@@ -11,7 +13,8 @@ struct restore_words {
 	const char *target;
 	const char *host;
 	struct option_list includes, excludes;
-	bool verify, dry_run;
+	const char *overwrite;
+	bool remove, force, verify, dry_run;
 };
 
 const struct option_spec cmd_restore_options[] = {
@@ -21,10 +24,16 @@ const struct option_spec cmd_restore_options[] = {
      "restore only what matches PATTERN; may be repeated"},
     {"exclude", 'e', OPTION_LIST, offsetof(struct restore_words, excludes), "PATTERN",
      "leave out what matches PATTERN; may be repeated"},
+    {"overwrite", 0, OPTION_STRING, offsetof(struct restore_words, overwrite), "WHEN",
+     "what becomes of files that are there: always (the default), if-changed, if-newer, never"},
+    {"delete", 0, OPTION_FLAG, offsetof(struct restore_words, remove), NULL,
+     "remove what lies in the restored folders and is not in the backup"},
+    {"force", 0, OPTION_FLAG, offsetof(struct restore_words, force), NULL,
+     "replace a database that another process has open, too"},
     {"verify", 0, OPTION_FLAG, offsetof(struct restore_words, verify), NULL,
      "read everything back, and integrity_check each database"},
     {"dry-run", 'n', OPTION_FLAG, offsetof(struct restore_words, dry_run), NULL,
-     "say what would be written, and write nothing; -v lists it"},
+     "say what would be written, left and deleted, and change nothing; -v lists it"},
     {"host", 0, OPTION_STRING, offsetof(struct restore_words, host), "NAME",
      "'latest' means the latest of NAME"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
@@ -39,6 +48,7 @@ struct teller {
 	struct progress progress;
 	uint64_t files_total, bytes_total; /* 0 when only a part is restored */
 	unsigned long long warnings;
+	bool dry_run;
 };
 
 static void on_warning(void *arg, const char *path, const char *text)
@@ -79,27 +89,77 @@ static int on_progress(void *arg, uint64_t files, uint64_t bytes, const char *pa
 	return process_interrupted() ? 1 : 0;
 }
 
+static const struct {
+	const char *word, *would; /* word: as restic's */
+} actions[] = {
+    [RESTORE_RESTORED] = {"restored", "would restore"},
+    [RESTORE_UPDATED] = {"updated", "would update"},
+    [RESTORE_UNCHANGED] = {"unchanged", "would leave"},
+    [RESTORE_DELETED] = {"deleted", "would delete"},
+};
+
 /* Told only with -v: a large backup has many. */
-static void on_would(void *arg, const char *path, const struct entry *e)
+static void on_action(void *arg, enum restore_action action, const char *path, uint64_t bytes)
 {
 	const struct teller *t = arg;
 	char size[TEXT_SIZE_CHARS], shown[4096];
 	struct json j = {0};
 
+	if (!t->cli->out.verbose)
+		return;
 	if (!t->cli->out.json) {
-		text_size(e->type == ENTRY_FILE ? e->size : 0, size);
+		text_size(bytes, size);
 		(void)text_printable(path, shown, sizeof(shown));
-		out_detail(&t->cli->out, "would restore %s with size %s", shown, size);
-	} else if (t->cli->out.verbose) {
-		json_object(&j, NULL);
-		json_str(&j, "message_type", "verbose_status");
-		json_str(&j, "action", "restored");
-		json_str(&j, "item", path);
-		json_u64(&j, "size", e->type == ENTRY_FILE ? e->size : 0);
-		json_close(&j);
-		out_json(&t->cli->out, &j);
-		json_free(&j);
+		out_detail(&t->cli->out, "%s %s with size %s",
+			   t->dry_run ? actions[action].would : actions[action].word, shown, size);
+		return;
 	}
+	json_object(&j, NULL);
+	json_str(&j, "message_type", "verbose_status");
+	json_str(&j, "action", actions[action].word);
+	json_str(&j, "item", path);
+	json_u64(&j, "size", bytes);
+	json_close(&j);
+	out_json(&t->cli->out, &j);
+	json_free(&j);
+}
+
+/* Always told: it holds data. */
+static void on_aside(void *arg, const char *path, const char *name)
+{
+	const struct teller *t = arg;
+	char shown[4096], shown_name[1024];
+	struct json j = {0};
+
+	(void)text_printable(path, shown, sizeof(shown));
+	(void)text_printable(name, shown_name, sizeof(shown_name));
+	out_line(&t->cli->out, "%s: what was there is kept beside it as %s", shown, shown_name);
+	if (!t->cli->out.json)
+		return;
+	json_object(&j, NULL);
+	json_str(&j, "message_type", "moved_aside");
+	json_str(&j, "item", path);
+	json_str(&j, "moved_to", name);
+	json_close(&j);
+	out_json(&t->cli->out, &j);
+	json_free(&j);
+}
+
+static int overwrite_of(const char *word, enum restore_overwrite *out, struct err *err)
+{
+	static const char *const words[] = {[RESTORE_ALWAYS] = "always",
+					    [RESTORE_IF_CHANGED] = "if-changed",
+					    [RESTORE_IF_NEWER] = "if-newer",
+					    [RESTORE_NEVER] = "never"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(word, words[i]) == 0) {
+			*out = (enum restore_overwrite)i;
+			return 0;
+		}
+	}
+	return err_set(err, ERR_USAGE,
+		       "--overwrite is one of always, if-changed, if-newer, never, not '%s'", word);
 }
 
 static int check_words(const struct restore_words *w, struct err *err)
@@ -130,10 +190,14 @@ static void print_result(struct cli *cli, const struct restore_result *res,
 		json_str(&j, "message_type", "summary");
 		json_bool(&j, "dry_run", w->dry_run);
 		json_u64(&j, "files_restored", res->files);
+		json_u64(&j, "files_skipped", res->skipped);
+		json_u64(&j, "files_deleted", res->deleted);
 		json_u64(&j, "dirs_restored", res->dirs);
 		json_u64(&j, "others_restored", res->others);
 		json_u64(&j, "databases_restored", res->databases);
 		json_u64(&j, "bytes_restored", res->bytes);
+		json_u64(&j, "bytes_skipped", res->bytes_skipped);
+		json_u64(&j, "bytes_written", res->bytes_written);
 		json_u64(&j, "files_verified", res->verified);
 		json_u64(&j, "failed", res->failed);
 		json_close(&j);
@@ -146,6 +210,15 @@ static void print_result(struct cli *cli, const struct restore_result *res,
 		 w->dry_run ? "would restore" : "restored", (unsigned long long)res->files,
 		 (unsigned long long)res->databases, (unsigned long long)res->dirs, size,
 		 w->target);
+	if (res->skipped) {
+		text_size(res->bytes_skipped, size);
+		out_line(&cli->out, "%s %llu files that were there already, %s",
+			 w->dry_run ? "would leave" : "left", (unsigned long long)res->skipped,
+			 size);
+	}
+	if (res->deleted)
+		out_line(&cli->out, "%s %llu files or folders that are not in the backup",
+			 w->dry_run ? "would delete" : "deleted", (unsigned long long)res->deleted);
 	if (res->verified)
 		out_line(&cli->out,
 			 "verified %llu files: every byte reads back as it was backed up",
@@ -157,16 +230,18 @@ static void print_result(struct cli *cli, const struct restore_result *res,
 enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands)
 {
 	const struct restore_words *w = options;
-	struct teller teller = {.cli = cli};
+	struct teller teller = {.cli = cli, .dry_run = w->dry_run};
 	struct restore_options o = {
 	    .target = w->target,
 	    .includes = w->includes.items,
 	    .include_count = w->includes.count,
 	    .excludes = w->excludes.items,
 	    .exclude_count = w->excludes.count,
+	    .remove = w->remove,
+	    .force = w->force,
 	    .verify = w->verify,
 	    .dry_run = w->dry_run,
-	    .cb = {on_failed, on_warning, on_progress, on_would, &teller},
+	    .cb = {on_failed, on_warning, on_progress, on_action, on_aside, &teller},
 	};
 	const struct manifest_item *item;
 	struct restore_result res = {0};
@@ -175,6 +250,8 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 	int r = check_words(w, &err);
 
 	(void)count;
+	if (!r && w->overwrite)
+		r = overwrite_of(w->overwrite, &o.overwrite, &err);
 	if (!r)
 		r = session_open_reader(cli, &s, &err);
 	if (!r)
@@ -190,7 +267,7 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 	sum_up_warnings(&teller);
 	if (!r)
 		print_result(cli, &res, w);
-	if (!r && res.files + res.dirs + res.others + res.failed == 0) {
+	if (!r && res.files + res.skipped + res.dirs + res.others + res.failed + res.deleted == 0) {
 		out_error(&cli->out, "restore", operands[0],
 			  "nothing in it matches what was asked for");
 		exit_add(&cli->codes, EXIT_FAILED);

@@ -28,7 +28,24 @@ static const char backup_detail[] =
 static const char restore_detail[] =
     "MANIFEST is an id, the first digits of one, or 'latest'; MANIFEST:/sub/path restores only "
     "that.\n"
-    "Everything appears under its full path below DIR. Nothing outside DIR is touched.";
+    "Everything appears under its full path below DIR; --target / puts it back where it was.\n"
+    "Nothing outside DIR is touched, and no symlink followed.\n"
+    "What is there already and the same is left, so an interrupted restore, run again, goes on. "
+    "Of\n"
+    "a larger file only the blocks that differ are written, in place; a small one, one with other\n"
+    "names (hard links), or a program that runs is replaced as a whole, and the other names keep\n"
+    "the old content. --overwrite, for all but folders: always: make it as in the backup;\n"
+    "if-changed: the same, but a file of equal size and time is taken to be equal; if-newer: only\n"
+    "what is newer in the backup; never: leave what is there.\n"
+    "--delete never deletes in folders above what was backed up, nor what was moved aside, nor a\n"
+    "-wal or -journal of a database that stays; what the backup excluded it deletes, if --exclude\n"
+    "does not say otherwise. Look first: --delete --dry-run -v.\n"
+    "A database is never overwritten: the new one is completed and verified, then the old one is\n"
+    "moved aside with its -wal, -shm and -journal, as NAME.before-restore-TIME, and stays there "
+    "for\n"
+    "you to delete. While another process has one open nothing is restored (exit 11): stop the\n"
+    "application. With --force the restore goes on; that process keeps the old file under its new\n"
+    "name until it is restarted, and what it writes until then is in that file only.";
 static const char find_detail[] =
     "PATTERN is a glob. One without '/' is compared with names, one with '/' with full paths, "
     "where\n"

@@ -6,44 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "repo/fswrite_attrs.h"
-#include "repo/fswrite_dir.h"
+#include "repo/fswrite_place.h"
 
-#define TEMP_TRIES 100
-#define TEMP_NAME_BYTES 32
-
-struct fsw {
-	struct fsw_dirs *dirs;
-	struct fsw_ids *ids;
-	fsw_warn_fn *warn;
-	void *warn_arg;
-};
-
-/* Where an entry goes: the open folder and two names in it. Made by place_find, ended by place_end. */
-struct place {
-	struct fsw *w;
-	struct fsw_dir *dir;
-	const char *path; /* below the target */
-	const char *name; /* its last component */
-	char temp[TEMP_NAME_BYTES];
-	bool temp_made;
-};
-
-struct fsw_file {
-	struct place place;
-	char *path;
-	int fd;
-	uint64_t size_bytes;
-};
-
-int fsw_open(const char *target, fsw_warn_fn *warn, void *warn_arg, struct fsw **out_fsw,
-	     struct err *err)
+static int open_target(const char *target, bool make, fsw_warn_fn *warn, void *warn_arg,
+		       struct fsw **out_fsw, struct err *err)
 {
 	struct fsw *w = calloc(1, sizeof(*w));
 	int rc;
@@ -53,13 +24,33 @@ int fsw_open(const char *target, fsw_warn_fn *warn, void *warn_arg, struct fsw *
 	w->warn = warn;
 	w->warn_arg = warn_arg;
 	w->ids = fsw_ids_new();
-	rc = w->ids ? fsw_dirs_open(target, &w->dirs, err) : err_nomem(err);
+	rc = w->ids ? fsw_dirs_open(target, make, &w->dirs, err) : err_nomem(err);
 	if (rc != 0) {
 		fsw_close(w);
 		return rc;
 	}
 	*out_fsw = w;
 	return 0;
+}
+
+int fsw_open(const char *target, fsw_warn_fn *warn, void *warn_arg, struct fsw **out_fsw,
+	     struct err *err)
+{
+	return open_target(target, true, warn, warn_arg, out_fsw, err);
+}
+
+int fsw_open_there(const char *target, struct fsw **out_fsw, struct err *err)
+{
+	struct err why = {0};
+	int rc = open_target(target, false, NULL, NULL, out_fsw, &why);
+
+	if (rc == -ERR_MISSING) {
+		*out_fsw = NULL;
+		return 0;
+	}
+	if (rc != 0)
+		*err = why;
+	return rc;
 }
 
 int fsw_finish(struct fsw *w, struct err *err)
@@ -76,83 +67,14 @@ void fsw_close(struct fsw *w)
 	free(w);
 }
 
-/* ---- a temporary name and the rename to the final one ---- */
-
-static int place_find(struct fsw *w, const char *path, struct place *out, struct err *err)
-{
-	memset(out, 0, sizeof(*out));
-	out->w = w;
-	out->path = path;
-	return fsw_dir_parent(w->dirs, path, &out->dir, &out->name, err);
-}
-
-/* Removes what is still under the temporary name. */
-static void place_end(struct place *p)
-{
-	if (p->temp_made && unlinkat(p->dir->fd, p->temp, 0) == 0)
-		fsw_dir_changed(p->dir);
-	fsw_dir_put(p->w->dirs, p->dir);
-	memset(p, 0, sizeof(*p));
-}
-
-/* How one kind of entry is made under a temporary name. Gives -1 with errno, as the system call does. */
-typedef int temp_make_fn(int dirfd, const char *name, const void *arg);
-
-/*
- * Every kind is made by a call that fails when the name is there, so a symlink that somebody planted under
- * a name that he guessed is not followed: the next random name is tried.
- */
-static int temp_make(struct place *p, temp_make_fn *make, const void *arg, int *out_result,
-		     struct err *err)
-{
-	uint32_t r = 0;
-
-	for (int i = 0; i < TEMP_TRIES; i++) {
-		if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
-			return err_sys(err, errno, "%s: no random bytes", p->path);
-		(void)snprintf(p->temp, sizeof(p->temp), ".nightjar-%08" PRIx32 ".tmp", r);
-		*out_result = make(p->dir->fd, p->temp, arg);
-		if (*out_result >= 0) {
-			p->temp_made = true;
-			fsw_dir_changed(p->dir);
-			return 0;
-		}
-		if (errno != EEXIST && errno != EINTR)
-			return err_sys(err, errno, "%s", p->path);
-	}
-	return err_sys(err, EEXIST, "%s: no free temporary name", p->path);
-}
-
-static int temp_rename(struct place *p, struct err *err)
-{
-	if (renameat(p->dir->fd, p->temp, p->dir->fd, p->name) != 0) {
-		if (errno == EISDIR || errno == ENOTEMPTY || errno == EEXIST)
-			return err_set(err, ERR_EXISTS, "%s: a folder is in the way", p->path);
-		return err_sys(err, errno, "%s", p->path);
-	}
-	fsw_dir_changed(p->dir);
-	/*
-	 * Renaming one hard link over another of the same file does nothing, by POSIX, and leaves both
-	 * names; so the temporary one is removed in any case. Mostly it is gone already.
-	 */
-	(void)unlinkat(p->dir->fd, p->temp, 0);
-	p->temp_made = false;
-	return 0;
-}
-
-static struct fsw_warning warning_of(const struct fsw *w, const char *path)
-{
-	return (struct fsw_warning){.fn = w->warn, .arg = w->warn_arg, .path = path};
-}
-
 /* ---- folders ---- */
 
 int fsw_mkdir(struct fsw *w, const char *path, bool *out_made, struct err *err)
 {
 	bool made = false;
-	struct place p;
+	struct fsw_place p;
 	struct stat st;
-	int rc = place_find(w, path, &p, err);
+	int rc = fsw_place_find(w, path, &p, err);
 
 	if (rc != 0)
 		return rc;
@@ -166,7 +88,7 @@ int fsw_mkdir(struct fsw *w, const char *path, bool *out_made, struct err *err)
 	else if (!S_ISDIR(st.st_mode))
 		rc = err_set(err, ERR_EXISTS, "%s: %s is in the way of a folder", path,
 			     S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
-	place_end(&p);
+	fsw_place_end(&p);
 	if (out_made)
 		*out_made = made;
 	return rc;
@@ -174,9 +96,9 @@ int fsw_mkdir(struct fsw *w, const char *path, bool *out_made, struct err *err)
 
 int fsw_attrs_set(struct fsw *w, const char *path, const struct fsw_attrs *attrs, struct err *err)
 {
-	struct fsw_warning warning = warning_of(w, path);
-	struct place p;
-	int fd, rc = place_find(w, path, &p, err);
+	struct fsw_warning warning = fsw_warning_of(w, path);
+	struct fsw_place p;
+	int fd, rc = fsw_place_find(w, path, &p, err);
 
 	if (rc != 0)
 		return rc;
@@ -191,7 +113,7 @@ int fsw_attrs_set(struct fsw *w, const char *path, const struct fsw_attrs *attrs
 			rc = err_sys(err, errno, "%s: cannot sync the folder", path);
 		(void)close(fd);
 	}
-	place_end(&p);
+	fsw_place_end(&p);
 	return rc;
 }
 
@@ -203,22 +125,24 @@ static int make_file(int dirfd, const char *name, const void *arg)
 	return openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
-static void file_free(struct fsw_file *f)
+void fsw_file_free(struct fsw_file *f)
 {
 	if (f->fd >= 0)
 		(void)close(f->fd);
 	if (f->place.dir)
-		place_end(&f->place);
+		fsw_place_end(&f->place);
 	free(f->path);
 	free(f);
 }
 
 static int file_make(struct fsw_file *f, struct err *err)
 {
-	int rc = temp_make(&f->place, make_file, NULL, &f->fd, err);
+	int rc = fsw_temp_make(&f->place, make_file, NULL, &f->fd, err);
 
 	if (rc != 0)
 		return rc;
+	/* tells another restore that this is at work, see fsw_clear_left_over */
+	(void)flock(f->fd, LOCK_EX | LOCK_NB);
 	/* the size first: what does not fit a limit is known before anything is written */
 	if (ftruncate(f->fd, (off_t)f->size_bytes) != 0)
 		return err_sys(err, errno, "%s", f->path);
@@ -239,11 +163,11 @@ int fsw_file_begin(struct fsw *w, const char *path, uint64_t size_bytes, struct 
 	f->fd = -1;
 	f->size_bytes = size_bytes;
 	f->path = strdup(path);
-	rc = f->path ? place_find(w, f->path, &f->place, err) : err_nomem(err);
+	rc = f->path ? fsw_place_find(w, f->path, &f->place, err) : err_nomem(err);
 	if (rc == 0)
 		rc = file_make(f, err);
 	if (rc != 0) {
-		file_free(f);
+		fsw_file_free(f);
 		return rc;
 	}
 	*out_file = f;
@@ -300,8 +224,7 @@ int fsw_file_read(struct fsw_file *f, uint64_t offset, void *out_bytes, size_t l
 	return rc;
 }
 
-/* Whether the temporary name still is our file: who may write in the folder could have put another there. */
-static int file_is_ours(const struct fsw_file *f, struct err *err)
+int fsw_file_is_ours(const struct fsw_file *f, struct err *err)
 {
 	struct stat ours, there;
 
@@ -316,21 +239,21 @@ static int file_is_ours(const struct fsw_file *f, struct err *err)
 
 int fsw_file_commit(struct fsw_file *f, const struct fsw_attrs *attrs, struct err *err)
 {
-	struct fsw_warning warning = warning_of(f->place.w, f->path);
+	struct fsw_warning warning = fsw_warning_of(f->place.w, f->path);
 	int rc;
 
 	fsw_attrs_put(f->place.w->ids, f->fd, false, attrs, &warning);
-	rc = fsync(f->fd) != 0 ? err_sys(err, errno, "%s", f->path) : file_is_ours(f, err);
+	rc = fsync(f->fd) != 0 ? err_sys(err, errno, "%s", f->path) : fsw_file_is_ours(f, err);
 	if (rc == 0)
-		rc = temp_rename(&f->place, err);
-	file_free(f);
+		rc = fsw_temp_rename(&f->place, err);
+	fsw_file_free(f);
 	return rc;
 }
 
 void fsw_file_abort(struct fsw_file *f)
 {
 	if (f)
-		file_free(f);
+		fsw_file_free(f);
 }
 
 /* ---- symlinks, hard links, fifos, sockets, devices ---- */
@@ -339,7 +262,7 @@ void fsw_file_abort(struct fsw_file *f)
  * A descriptor of what was just made, or -1. In a folder that others may write to, something else could be there
  * by now, even a hard link to a file outside; owner and mode must not be put on that.
  */
-static int temp_reopen(const struct place *p, mode_t type, dev_t rdev)
+static int temp_reopen(const struct fsw_place *p, mode_t type, dev_t rdev)
 {
 	struct stat st;
 	int fd = openat(p->dir->fd, p->temp, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -354,16 +277,16 @@ static int temp_reopen(const struct place *p, mode_t type, dev_t rdev)
 }
 
 /* Makes, puts the attributes on, renames. */
-static int entry_put(struct fsw *w, const char *path, temp_make_fn *make, const void *arg,
+static int entry_put(struct fsw *w, const char *path, fsw_temp_make_fn *make, const void *arg,
 		     mode_t type, dev_t rdev, const struct fsw_attrs *attrs, struct err *err)
 {
-	struct fsw_warning warning = warning_of(w, path);
-	struct place p;
-	int fd, made, rc = place_find(w, path, &p, err);
+	struct fsw_warning warning = fsw_warning_of(w, path);
+	struct fsw_place p;
+	int fd, made, rc = fsw_place_find(w, path, &p, err);
 
 	if (rc != 0)
 		return rc;
-	rc = temp_make(&p, make, arg, &made, err);
+	rc = fsw_temp_make(&p, make, arg, &made, err);
 	if (rc != 0)
 		goto out;
 	fd = temp_reopen(&p, type, rdev);
@@ -374,9 +297,9 @@ static int entry_put(struct fsw *w, const char *path, temp_make_fn *make, const 
 	}
 	fsw_attrs_put(w->ids, fd, true, attrs, &warning);
 	(void)close(fd);
-	rc = temp_rename(&p, err);
+	rc = fsw_temp_rename(&p, err);
 out:
-	place_end(&p);
+	fsw_place_end(&p);
 	return rc;
 }
 
@@ -431,87 +354,23 @@ static int make_link(int dirfd, const char *name, const void *arg)
 
 int fsw_hardlink(struct fsw *w, const char *existing, const char *path, struct err *err)
 {
-	struct place from, to;
+	struct fsw_place from, to;
 	struct link_arg arg;
-	int made, rc = place_find(w, existing, &from, err);
+	int made, rc = fsw_place_find(w, existing, &from, err);
 
 	if (rc != 0)
 		return rc;
-	rc = place_find(w, path, &to, err);
+	rc = fsw_place_find(w, path, &to, err);
 	if (rc != 0)
 		goto out;
 	arg = (struct link_arg){.dirfd = from.dir->fd, .name = from.name};
-	rc = temp_make(&to, make_link, &arg, &made, err);
+	rc = fsw_temp_make(&to, make_link, &arg, &made, err);
 	if (rc == 0)
-		rc = temp_rename(&to, err);
+		rc = fsw_temp_rename(&to, err);
 	else
 		(void)err_prefix(err, "hard link to %s", existing);
-	place_end(&to);
+	fsw_place_end(&to);
 out:
-	place_end(&from);
-	return rc;
-}
-
-/* ---- moving aside ---- */
-
-/* Renames without replacing; 0 or an errno. */
-static int rename_new(int dirfd, const char *from, const char *to)
-{
-	struct stat st;
-
-	if (renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return errno;
-	/* a file system that cannot: look first */
-	if (fstatat(dirfd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return EEXIST;
-	return renameat(dirfd, from, dirfd, to) == 0 ? 0 : errno;
-}
-
-static int aside_rename(const struct place *p, const char *stamp, struct err *err)
-{
-	char *to = NULL, number[16] = "";
-	int errnum = EEXIST;
-
-	for (unsigned i = 2; errnum == EEXIST && i < 1000000; i++) {
-		if (asprintf(&to, "%s.before-restore-%s%s", p->name, stamp, number) < 0)
-			return err_nomem(err);
-		errnum = rename_new(p->dir->fd, p->name, to);
-		free(to);
-		(void)snprintf(number, sizeof(number), ".%u", i);
-	}
-	return errnum == 0 ? 0 : err_sys(err, errnum, "%s: cannot move it aside", p->path);
-}
-
-int fsw_move_aside(struct fsw *w, const char *path, bool *out_moved, struct err *err)
-{
-	time_t now = time(NULL);
-	char stamp[32] = "";
-	struct place p;
-	struct stat st;
-	struct tm tm;
-	struct err why = {0};
-	int rc = place_find(w, path, &p, &why);
-
-	*out_moved = false;
-	if (rc == -ERR_MISSING)
-		return 0;
-	if (rc != 0) {
-		*err = why;
-		return rc;
-	}
-	if (gmtime_r(&now, &tm))
-		(void)strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
-	if (fstatat(p.dir->fd, p.name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-		rc = errno == ENOENT ? 0 : err_sys(err, errno, "%s", path);
-	} else {
-		rc = aside_rename(&p, stamp, err);
-		*out_moved = rc == 0;
-		fsw_dir_changed(p.dir);
-	}
-	place_end(&p);
-	if (*out_moved && S_ISDIR(st.st_mode))
-		fsw_dirs_forget(w->dirs);
+	fsw_place_end(&from);
 	return rc;
 }

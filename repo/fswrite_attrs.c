@@ -246,3 +246,34 @@ void fsw_attrs_put(struct fsw_ids *ids, int fd, bool by_path, const struct fsw_a
 		put_mode(&e, attrs->mode & 07777, safe);
 	put_times(&e, attrs);
 }
+
+static bool xattr_same(int fd, const struct fsw_xattr *x)
+{
+	ssize_t len = fgetxattr(fd, x->name, NULL, 0);
+	uint8_t *value;
+	bool same;
+
+	if (len < 0 || (size_t)len != x->value_len)
+		return false;
+	value = malloc(x->value_len + 1);
+	same = value && fgetxattr(fd, x->name, value, x->value_len + 1) == len &&
+	       (len == 0 || memcmp(value, x->value, x->value_len) == 0);
+	free(value);
+	return same;
+}
+
+bool fsw_attrs_same(struct fsw_ids *ids, int fd, const struct stat *st,
+		    const struct fsw_attrs *attrs)
+{
+	if ((st->st_mode & 07777) != (attrs->mode & 07777) ||
+	    st->st_mtim.tv_sec != attrs->mtime_s || st->st_mtim.tv_nsec != (long)attrs->mtime_ns)
+		return false;
+	if (geteuid() == 0 && (st->st_uid != id_of(ids, false, attrs->user, attrs->uid) ||
+			       st->st_gid != id_of(ids, true, attrs->group, attrs->gid)))
+		return false;
+	for (size_t i = 0; i < attrs->xattr_count; i++) {
+		if (!xattr_same(fd, &attrs->xattrs[i]))
+			return false;
+	}
+	return true;
+}

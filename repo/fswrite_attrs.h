@@ -6,6 +6,7 @@
 #define NIGHTJAR_REPO_FSWRITE_ATTRS_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "repo/fswrite.h"
 
@@ -27,5 +28,12 @@ struct fsw_warning {
  */
 void fsw_attrs_put(struct fsw_ids *ids, int fd, bool by_path, const struct fsw_attrs *attrs,
 		   const struct fsw_warning *warning);
+
+/*
+ * Whether fsw_attrs_put would leave the entry at fd, whose status is st, as it is. Owners count only for who may change them. Attributes
+ * that are there beyond the wanted ones do not count.
+ */
+bool fsw_attrs_same(struct fsw_ids *ids, int fd, const struct stat *st,
+		    const struct fsw_attrs *attrs);
 
 #endif

@@ -52,12 +52,12 @@ static void sync_path_fd(int fd)
 	(void)close(real);
 }
 
-/* Opens name in *fd, making it when it is not there, and puts it in *fd. Gives an errno. */
-static int target_step(int *fd, const char *name)
+/* Opens name in *fd, making it, if asked to, when it is not there, and puts it in *fd. Gives an errno. */
+static int target_step(int *fd, const char *name, bool make)
 {
 	int next = openat(*fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (next < 0 && errno == ENOENT) {
+	if (next < 0 && errno == ENOENT && make) {
 		if (mkdirat(*fd, name, 0700) == 0)
 			sync_path_fd(*fd);
 		else if (errno != EEXIST)
@@ -72,7 +72,7 @@ static int target_step(int *fd, const char *name)
 }
 
 /* Symlinks on the way to the target are the user's own and are followed. */
-static int target_open(const char *target, int *out_fd, struct err *err)
+static int target_open(const char *target, bool make, int *out_fd, struct err *err)
 {
 	char name[NAME_MAX + 1];
 	const char *rest = target;
@@ -83,13 +83,13 @@ static int target_open(const char *target, int *out_fd, struct err *err)
 	if (fd < 0)
 		return err_sys(err, errno, "%s", target);
 	while (errnum == 0 && (len = target_part(&rest, name, sizeof(name))) > 0)
-		errnum = len > NAME_MAX ? ENAMETOOLONG : target_step(&fd, name);
+		errnum = len > NAME_MAX ? ENAMETOOLONG : target_step(&fd, name, make);
 	if (errnum == 0) {
 		root = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		errnum = root < 0 ? errno : 0;
 	}
 	(void)close(fd);
-	if (errnum == ENOTDIR || errnum == EEXIST || errnum == ENOENT)
+	if (errnum == ENOTDIR || errnum == EEXIST || (errnum == ENOENT && make))
 		return err_set(err, ERR_IO, "%s: is not a folder", target);
 	if (errnum != 0)
 		return err_sys(err, errnum, "%s", target);
@@ -97,7 +97,7 @@ static int target_open(const char *target, int *out_fd, struct err *err)
 	return 0;
 }
 
-int fsw_dirs_open(const char *target, struct fsw_dirs **out_dirs, struct err *err)
+int fsw_dirs_open(const char *target, bool make, struct fsw_dirs **out_dirs, struct err *err)
 {
 	struct fsw_dirs *dirs;
 	int rc;
@@ -107,7 +107,7 @@ int fsw_dirs_open(const char *target, struct fsw_dirs **out_dirs, struct err *er
 	dirs = calloc(1, sizeof(*dirs));
 	if (!dirs)
 		return err_nomem(err);
-	rc = target_open(target, &dirs->root_fd, err);
+	rc = target_open(target, make, &dirs->root_fd, err);
 	if (rc != 0) {
 		free(dirs);
 		return rc;
@@ -185,6 +185,12 @@ static void kept_add(struct fsw_dirs *dirs, struct fsw_dir *dir)
 	dirs->kept[dirs->kept_count] = dir;
 	dir->refs++;
 	kept_to_front(dirs, dirs->kept_count++);
+}
+
+int fsw_dirs_root(struct fsw_dirs *dirs, int *out_fd, struct err *err)
+{
+	*out_fd = openat(dirs->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *out_fd < 0 ? err_sys(err, errno, "the target folder") : 0;
 }
 
 /* ---- below the target ---- */
@@ -285,9 +291,8 @@ static int folder_open(struct fsw_dirs *dirs, const char *path, size_t path_len,
 	fd = beneath_open(dirs, path_len > 0 ? copy : ".");
 	free(copy);
 	if (fd < 0 && path_len == 0) {
-		fd = openat(dirs->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0)
-			return err_sys(err, errno, "the target folder");
+		if (fsw_dirs_root(dirs, &fd, err) != 0)
+			return -err->code;
 	}
 	if (fd < 0)
 		return walk_open(dirs->root_fd, path, path_len, out_fd, err);

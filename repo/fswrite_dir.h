@@ -27,11 +27,14 @@ struct fsw_dir {
 	bool changed;
 };
 
-/* As fsw_open. */
-int fsw_dirs_open(const char *target, struct fsw_dirs **out_dirs, struct err *err) ERR_UNUSED_WARN;
+/* As fsw_open; without make, ERR_MISSING when target is not there. */
+int fsw_dirs_open(const char *target, bool make, struct fsw_dirs **out_dirs,
+		  struct err *err) ERR_UNUSED_WARN;
 void fsw_dirs_close(struct fsw_dirs *dirs); /* every folder was put; NULL is fine */
 /* Syncs every folder that was changed, those that were left before included. */
 int fsw_dirs_sync(struct fsw_dirs *dirs, struct err *err) ERR_UNUSED_WARN;
+/* The target itself, open for reading; the caller closes it. */
+int fsw_dirs_root(struct fsw_dirs *dirs, int *out_fd, struct err *err) ERR_UNUSED_WARN;
 /* Closes what is kept open: after a folder was moved its path means something else. */
 void fsw_dirs_forget(struct fsw_dirs *dirs);
 

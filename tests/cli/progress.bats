@@ -85,7 +85,7 @@ interrupted() {
 	nightjar -q backup src
 	on_terminal --int 'restore  [12]/3 files' "$NIGHTJAR" restore latest --target back
 	[ "$code" -eq 130 ]
-	grep -q 'nightjar: interrupted; what was restored so far is whole' shown
+	grep -q 'nightjar: interrupted; the same restore, run again, goes on from here' shown
 	for file in back/"$WORK"/src/*; do cmp "$file" "src/${file##*/}"; done
 	on_terminal --int 'read data' "$NIGHTJAR" check --read-data
 	interrupted 'read data'

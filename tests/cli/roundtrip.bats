@@ -173,7 +173,7 @@ stop_application() {
 	assert_output "*moved aside*"
 	[ ! -e "out$WORK/app/app.db-wal" ]
 	[ ! -e "out$WORK/app/app.db-journal" ]
-	[ "$(cat "out$WORK"/app/app.db-wal.before-restore-*)" = "frames of another day" ]
+	[ "$(cat "out$WORK"/app/app.db.before-restore-*-wal)" = "frames of another day" ]
 	[ "$(sqlite3 "out$WORK/app/app.db" 'SELECT a FROM t')" = 1 ]
 }
 

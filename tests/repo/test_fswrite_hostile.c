@@ -129,15 +129,15 @@ static int put_file(struct fsw *w, const char *path, struct err *err)
 static int every_call(struct fsw *w, const char *path, int want, struct err *err)
 {
 	struct fsw_attrs attrs = attrs_of(0666);
-	bool moved = false;
+	struct fsw_aside aside = {0};
 
 	SANDBOX_CHECK(put_file(w, path, err) == want);
 	SANDBOX_CHECK(fsw_mkdir(w, path, NULL, err) == want);
 	SANDBOX_CHECK(fsw_symlink(w, path, "x", &attrs, err) == want);
 	SANDBOX_CHECK(fsw_special(w, path, S_IFIFO, 0, 0, &attrs, err) == want);
 	SANDBOX_CHECK(fsw_attrs_set(w, path, &attrs, err) == want);
-	SANDBOX_CHECK(fsw_move_aside(w, path, &moved, err) == want);
-	SANDBOX_CHECK(!moved);
+	SANDBOX_CHECK(fsw_aside(w, path, &aside, err) == want);
+	SANDBOX_CHECK(!aside.name);
 	SANDBOX_CHECK(fsw_hardlink(w, path, "new", err) == want);
 	SANDBOX_CHECK(fsw_hardlink(w, "plain", path, err) == want);
 	return 0;

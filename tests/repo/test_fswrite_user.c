@@ -114,59 +114,74 @@ static void test_open_target(void **state)
 	free(link);
 }
 
+/* Whatever lies there of a set keeps belonging together, under names that nothing of a set has. */
 static void test_move_aside(void **state)
 {
 	struct fswbox *b = *state;
 	struct fsw_attrs attrs = fswbox_attrs(0600);
+	struct fsw_aside aside = {0};
 	struct err err = {0};
-	bool moved = true;
-	char **names = NULL;
-	size_t count = 0;
+	char last[64] = "";
+	size_t len = strlen("db.before-restore-YYYYMMDDTHHMMSS");
 
-	assert_int_equal(fsw_move_aside(b->w, "db-wal", &moved, &err), 0);
-	assert_false(moved);
-	assert_int_equal(fsw_move_aside(b->w, "no/db-wal", &moved, &err), 0);
-	assert_false(moved);
+	assert_int_equal(fsw_aside(b->w, "db", &aside, &err), 0);
+	assert_null(aside.name);
+	assert_int_equal(fsw_aside(b->w, "no/db", &aside, &err), 0);
+	assert_null(aside.name);
 	assert_int_equal(err.code, 0);
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(fswbox_put(b->w, "db-wal", "stale", &attrs, &err), 0);
-		assert_int_equal(fsw_move_aside(b->w, "db-wal", &moved, &err), 0);
-		assert_true(moved);
+		char path[128];
+
+		assert_int_equal(fswbox_put(b->w, "db-wal", "log", &attrs, &err), 0);
+		assert_int_equal(fsw_aside(b->w, "db", &aside, &err), 0);
+		assert_true(aside.wal && !aside.database && !aside.shm && !aside.journal);
+		assert_memory_equal(aside.name, "db.before-restore-2", 19);
+		assert_int_equal(aside.name[len], 'Z');
+		assert_string_not_equal(aside.name, last);
+		(void)snprintf(path, sizeof(path), "%s-wal", aside.name);
+		fswbox_assert_content(b, path, "log");
+		(void)snprintf(last, sizeof(last), "%s", aside.name);
+		fsw_aside_wipe(&aside);
 	}
-	assert_int_equal(fs_list(b->fd, "t", &names, &count, &err), 0);
-	assert_int_equal(count, 3);
-	for (size_t i = 0; i < count; i++) {
-		assert_memory_equal(names[i], "db-wal.before-restore-2", 23);
-		assert_int_equal(names[i][strlen("db-wal.before-restore-YYYYMMDDTHHMMSS")], 'Z');
-		fswbox_assert_content(b, names[i], "stale");
-	}
-	free(names);
+	assert_int_equal(fswbox_entries(b->fd), 3);
 }
 
-/* A folder that was moved aside is not written to any more under its old path. */
-static void test_move_aside_folder(void **state)
+/* A folder cannot have a second name: the set is renamed. */
+static void test_move_aside_without_links(void **state)
 {
 	struct fswbox *b = *state;
 	struct fsw_attrs attrs = fswbox_attrs(0600);
+	struct fsw_aside aside = {0};
 	struct err err = {0};
-	bool moved = false;
+	struct fsw_file *f = NULL;
+	char path[128];
 
+	assert_int_equal(fswbox_put(b->w, "db", "old", &attrs, &err), 0);
+	assert_int_equal(fswbox_put(b->w, "db-wal", "log", &attrs, &err), 0);
+	assert_int_equal(fsw_mkdir(b->w, "db-shm", NULL, &err), 0);
+	assert_int_equal(fsw_file_begin(b->w, "db", 3, &f, &err), 0);
+	assert_int_equal(fsw_file_write(f, 0, "new", 3, &err), 0);
+	assert_int_equal(fsw_file_commit_aside(f, &attrs, &aside, &err), 0);
+	assert_true(aside.wal && aside.database && aside.shm && !aside.journal);
+	fswbox_assert_content(b, "db", "new");
+	fswbox_assert_content(b, aside.name, "old");
+	(void)snprintf(path, sizeof(path), "%s-wal", aside.name);
+	fswbox_assert_content(b, path, "log");
+	assert_int_equal(fswbox_entries(b->fd), 4);
+	fsw_aside_wipe(&aside);
+	/* and a folder that has the database's own name stays */
 	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
-	assert_int_equal(fswbox_put(b->w, "d/f", "old", &attrs, &err), 0);
-	assert_int_equal(fsw_move_aside(b->w, "d", &moved, &err), 0);
-	assert_true(moved);
-	assert_int_equal(fswbox_put(b->w, "d/f", "new", &attrs, &err), -ERR_MISSING);
-	assert_int_equal(fsw_mkdir(b->w, "d", NULL, &err), 0);
-	assert_int_equal(fswbox_put(b->w, "d/f", "new", &attrs, &err), 0);
-	fswbox_assert_content(b, "d/f", "new");
+	assert_int_equal(fsw_aside(b->w, "d", &aside, &err), -ERR_EXISTS);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    FSWBOX_TEST(test_as_nobody),         FSWBOX_TEST(test_refused_xattr_is_a_warning),
-	    FSWBOX_TEST(test_open_target),       FSWBOX_TEST(test_move_aside),
-	    FSWBOX_TEST(test_move_aside_folder),
+	    FSWBOX_TEST(test_as_nobody),
+	    FSWBOX_TEST(test_refused_xattr_is_a_warning),
+	    FSWBOX_TEST(test_open_target),
+	    FSWBOX_TEST(test_move_aside),
+	    FSWBOX_TEST(test_move_aside_without_links),
 	};
 
 	return cmocka_run_group_tests_name("fswrite_user", tests, NULL, NULL);
