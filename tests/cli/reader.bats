@@ -501,3 +501,15 @@ methods() {
 	done
 	reader verify
 }
+
+@test "references, files carried over and alarms are read" {
+	mkdir -p src/att && echo x >src/att/x
+	sqlite3 src/app.db "CREATE TABLE f(p); INSERT INTO f VALUES('att/x')"
+	nightjar -q init --key-file key
+	nightjar -q backup --refs 'app.db: SELECT p FROM f' --immutable src/att src
+	echo changed >src/att/x
+	nightjar -q backup --refs 'app.db: SELECT p FROM f' --immutable src/att src
+	run reader verify
+	assert_status 0
+	[[ $output == "whole: 2 manifests"* ]]
+}
