@@ -14,7 +14,8 @@
 #include "cli/process.h"
 
 #define TICK_MS 100
-#define MERCY_MS 10000 /* between SIGTERM and SIGKILL */
+#define MERCY_MS 10000      /* between SIGTERM and SIGKILL */
+#define MERCY_AFTER_MS 2000 /* once the shell itself is gone */
 #define VARIABLES 16u
 
 struct hook {
@@ -232,6 +233,14 @@ static int wait_for(struct hook *h, int64_t limit_ms, int *out_why)
 	}
 }
 
+/* What the shell that was ended had started got the same signal; it has a moment to obey. */
+static void end_group(const struct hook *h)
+{
+	for (int waited = 0; waited < MERCY_AFTER_MS && kill(-h->pid, 0) == 0; waited += TICK_MS)
+		(void)poll(NULL, 0, TICK_MS);
+	(void)kill(-h->pid, SIGKILL);
+}
+
 static void drain(struct hook *h)
 {
 	for (unsigned i = 0; i < HOOK_OUTPUT_BYTES / 4096 && listen(h, 0); i++)
@@ -270,6 +279,8 @@ int hook_run(struct out *out, const char *script, int64_t limit_s, const struct 
 	r = start(&h, script, err);
 	if (!r) {
 		status = wait_for(&h, limit_s * 1000, &why);
+		if (why)
+			end_group(&h);
 		drain(&h);
 		r = judge(status, why, limit_s, err);
 	}

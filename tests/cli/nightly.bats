@@ -246,15 +246,16 @@ backdate() {
 	config <<-END
 		[hooks]
 		before =
-		   sleep 1000 & echo \$! >$WORK/child
-		   sleep 1000
+		   (trap '' TERM; exec sleep 100) & echo \$! >$WORK/child
+		   sleep 100
 		time-limit = 1s
 		after = yes | head -c 10000000
 	END
 	began=$SECONDS
 	night 1
 	[ $((SECONDS - began)) -lt 30 ]
-	! kill -0 "$(cat child)" 2>/dev/null
+	# Gone, or waiting for an init that does not care.
+	[ ! -e "/proc/$(cat child)" ] || grep -q '^State:.*Z' "/proc/$(cat child)/status"
 	jq -r .error.message err.json | grep -q "hook 'before': took longer than 1 s"
 	[ "$(wc -c <all.json)" -lt 3000000 ]
 }
@@ -289,7 +290,9 @@ backdate() {
 	[ "$(cut -d' ' -f1 heard | tail -1)" = "/secret-uuid/fail?a=b" ]
 	tail -1 heard | cut -d' ' -f2- | jq -r . >body
 	grep -q "hook 'after' of app: exit status 1" body
-	! grep -qE 'secret-uuid|pass@' body
+	grep -q "look at rest:https://host/x and \*\*\*" body
+	run grep -cE 'secret-uuid|pass@' body
+	[ "$output" = 0 ]
 	[ "$(wc -c <body)" -le 10000 ]
 }
 
