@@ -109,7 +109,7 @@ static int add_kept(struct status *st, const char *dir, const char *id, const ch
 
 static int add_all(struct status *st, const char *dir, const char *location, struct err *err)
 {
-	char(*ids)[STATEFILE_HEX_CHARS + 1];
+	char(*ids)[RUNSTATE_ID_CHARS + 1];
 	size_t count;
 	int r = runstate_list(dir, &ids, &count, err);
 

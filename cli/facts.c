@@ -23,7 +23,7 @@ void facts_repo(struct cli *cli, const struct repo *repo)
 {
 	struct facts *f = &cli->facts;
 
-	statefile_hex(repo->conf.repo, f->repo);
+	runstate_id(repo->conf.repo, f->repo);
 	facts_location(repo->store->location, f->location, sizeof(f->location));
 }
 

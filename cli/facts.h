@@ -12,7 +12,7 @@
 
 /* {0} = nothing came to anything. */
 struct facts {
-	char repo[STATEFILE_HEX_CHARS + 1]; /* id of the repository that was opened; "" = none */
+	char repo[RUNSTATE_ID_CHARS + 1]; /* id of the repository that was opened; "" = none */
 	char location[RUNSTATE_LOCATION_CHARS];
 	bool backed_up; /* a manifest was made */
 	char manifest[ID_HEX_CHARS + 1];

@@ -312,7 +312,7 @@ static void backup_source(struct night *night, const struct config_source *sourc
 /* A repository that did not open is known by where it is, if it ever was opened. */
 static void find_id(struct night_repo *repo, const char *dir)
 {
-	char(*ids)[STATEFILE_HEX_CHARS + 1];
+	char(*ids)[RUNSTATE_ID_CHARS + 1];
 	struct runstate state;
 	struct err ignored = {0};
 	size_t count;

@@ -32,7 +32,7 @@ struct night_repo {
 	struct night_steps steps;
 	bool open; /* it could be opened; then role holds */
 	enum role role;
-	char id[STATEFILE_HEX_CHARS + 1];
+	char id[RUNSTATE_ID_CHARS + 1];
 	char location[RUNSTATE_LOCATION_CHARS]; /* without credentials */
 	size_t backups;                         /* sources that got a manifest */
 	bool backup_failed;                     /* one of them did not */

@@ -9,6 +9,7 @@
 #define NAME "check-position"
 #define DAY_S 86400
 #define LINE_CHARS 64
+#define MOST_BYTES 4096u
 
 static int line_of(const struct checkpos *pos, char line[LINE_CHARS])
 {
@@ -30,30 +31,27 @@ static bool parse(const char *text, struct checkpos *out_pos)
 int checkpos_load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 		  struct checkpos *out_pos, bool *out_found, struct err *err)
 {
-	char hex[STATEFILE_HEX_CHARS + 1];
 	struct buf text = {0};
 	int r;
 
 	*out_found = false;
-	statefile_hex(repo, hex);
-	r = statefile_load(state_dir, hex, NAME, &text, err);
-	if (r > 0) {
+	r = statefile_read(state_dir, repo, NAME, MOST_BYTES, &text, err);
+	if (!r && text.len) {
 		buf_put_u8(&text, '\0');
 		r = buf_check(&text, err);
 		*out_found = !r && parse((const char *)text.data, out_pos);
 	}
 	buf_free(&text);
-	return r == -ERR_DAMAGED ? 0 : r;
+	return r == -ERR_LIMIT ? 0 : r;
 }
 
 int checkpos_save(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 		  const struct checkpos *pos, struct err *err)
 {
-	char hex[STATEFILE_HEX_CHARS + 1], line[LINE_CHARS];
+	char line[LINE_CHARS];
 	int len = line_of(pos, line);
 
-	statefile_hex(repo, hex);
-	return statefile_save(state_dir, hex, NAME, line, (size_t)len, err);
+	return statefile_write(state_dir, repo, NAME, line, (size_t)len, err);
 }
 
 struct rotation checkpos_due(const struct checkpos *pos, unsigned days, int64_t now_s)

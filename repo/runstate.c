@@ -12,6 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
+#include "repo/statefile.h"
+
+#define MOST_BYTES 65536u
 #define NAME "status"
 #define HEAD "nightjar status 1"
 #define TAIL "end"
@@ -132,28 +137,78 @@ static void put(struct buf *b, const struct runstate *s)
 
 /* --- as a file --- */
 
+void runstate_id(const uint8_t repo[REPO_ID_BYTES], char out[RUNSTATE_ID_CHARS + 1])
+{
+	(void)sodium_bin2hex(out, RUNSTATE_ID_CHARS + 1, repo, REPO_ID_BYTES);
+}
+
+static bool is_id(const char *name)
+{
+	return strlen(name) == RUNSTATE_ID_CHARS &&
+	       strspn(name, "0123456789abcdef") == RUNSTATE_ID_CHARS;
+}
+
+static int read_id(const char *hex, uint8_t out[REPO_ID_BYTES], struct err *err)
+{
+	if (is_id(hex) &&
+	    sodium_hex2bin(out, REPO_ID_BYTES, hex, RUNSTATE_ID_CHARS, NULL, NULL, NULL) == 0)
+		return 0;
+	return err_set(err, ERR_USAGE, "'%.40s' is no repository's id", hex);
+}
+
+/* Reading tells one that is there and holds nothing no other than one that is not. */
+static bool is_empty_file(const char *state_dir, const char *repo_hex)
+{
+	struct stat st;
+	char *path;
+	bool there;
+
+	if (asprintf(&path, "%s/%s/" NAME, state_dir, repo_hex) < 0)
+		return false;
+	there = lstat(path, &st) == 0;
+	free(path);
+	return there;
+}
+
+/* text: as it was read, not empty. */
+static int take(struct buf *text, const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
+		const char *repo_hex, struct runstate *out_state, struct err *err)
+{
+	struct runstate s = {0};
+	bool whole = !memchr(text->data, '\0', text->len);
+
+	buf_put_u8(text, '\0');
+	if (buf_check(text, err))
+		return -err->code;
+	if (!whole || !parse((char *)text->data, repo_hex, &s))
+		return statefile_damaged(state_dir, repo, NAME,
+					 "damaged; the next backup writes it anew", err);
+	*out_state = s;
+	return 1;
+}
+
 int runstate_load(const char *state_dir, const char *repo_hex, struct runstate *out_state,
 		  struct err *err)
 {
-	struct runstate s = {0};
+	uint8_t repo[REPO_ID_BYTES];
 	struct buf text = {0};
-	int r = statefile_load(state_dir, repo_hex, NAME, &text, err);
-	bool whole;
+	int r = read_id(repo_hex, repo, err);
 
 	*out_state = (struct runstate){0};
-	(void)snprintf(out_state->repo, sizeof(out_state->repo), "%s", repo_hex);
-	if (r > 0) {
-		whole = text.len && !memchr(text.data, '\0', text.len);
-		buf_put_u8(&text, '\0');
-		if (buf_check(&text, err))
-			r = -err->code;
-		else if (whole && parse((char *)text.data, repo_hex, &s))
-			*out_state = s;
-		else
-			r = err_set(err, ERR_DAMAGED,
-				    "%s/%s/" NAME ": damaged; the next backup writes it anew",
-				    state_dir, repo_hex);
-	}
+	if (r)
+		return r;
+	memcpy(out_state->repo, repo_hex, sizeof(out_state->repo));
+	r = statefile_read(state_dir, repo, NAME, MOST_BYTES, &text, err);
+	if (r == -ERR_LIMIT)
+		r = statefile_damaged(state_dir, repo, NAME,
+				      "damaged; the next backup writes it anew", err);
+	if (!r && text.len)
+		r = take(&text, state_dir, repo, repo_hex, out_state, err);
+	else if (!r)
+		r = is_empty_file(state_dir, repo_hex)
+			? statefile_damaged(state_dir, repo, NAME,
+					    "damaged; the next backup writes it anew", err)
+			: 0;
 	buf_free(&text);
 	return r;
 }
@@ -188,8 +243,11 @@ int runstate_update(const char *state_dir, const char *repo_hex,
 	struct runstate s;
 	struct buf text = {0};
 	struct err why = {0};
-	int fd, r = lock_folder(state_dir, repo_hex, &fd, err);
+	uint8_t repo[REPO_ID_BYTES];
+	int fd, r = read_id(repo_hex, repo, err);
 
+	if (!r)
+		r = lock_folder(state_dir, repo_hex, &fd, err);
 	if (r)
 		return r;
 	r = runstate_load(state_dir, repo_hex, &s, &why);
@@ -200,7 +258,7 @@ int runstate_update(const char *state_dir, const char *repo_hex,
 		put(&text, &s);
 		r = buf_check(&text, err);
 		if (!r)
-			r = statefile_save(state_dir, repo_hex, NAME, text.data, text.len, err);
+			r = statefile_write(state_dir, repo, NAME, text.data, text.len, err);
 	}
 	buf_free(&text);
 	(void)close(fd);
@@ -209,30 +267,24 @@ int runstate_update(const char *state_dir, const char *repo_hex,
 
 /* --- all of them --- */
 
-static bool is_id(const char *name)
-{
-	return strlen(name) == STATEFILE_HEX_CHARS &&
-	       strspn(name, "0123456789abcdef") == STATEFILE_HEX_CHARS;
-}
-
 static int compare(const void *a, const void *b)
 {
 	return strcmp(a, b);
 }
 
-static int gather(DIR *dir, const char *state_dir, char (**ids)[STATEFILE_HEX_CHARS + 1],
+static int gather(DIR *dir, const char *state_dir, char (**ids)[RUNSTATE_ID_CHARS + 1],
 		  size_t *count, struct err *err)
 {
 	const struct dirent *e;
-	char below[2 * STATEFILE_HEX_CHARS];
+	char below[2 * RUNSTATE_ID_CHARS];
 	struct stat st;
 
 	while (errno = 0, (e = readdir(dir)) != NULL) {
-		char(*grown)[STATEFILE_HEX_CHARS + 1];
+		char(*grown)[RUNSTATE_ID_CHARS + 1];
 
 		if (!is_id(e->d_name))
 			continue;
-		(void)snprintf(below, sizeof(below), "%.*s/" NAME, (int)STATEFILE_HEX_CHARS,
+		(void)snprintf(below, sizeof(below), "%.*s/" NAME, (int)RUNSTATE_ID_CHARS,
 			       e->d_name);
 		if (fstatat(dirfd(dir), below, &st, AT_SYMLINK_NOFOLLOW) != 0)
 			continue;
@@ -240,13 +292,13 @@ static int gather(DIR *dir, const char *state_dir, char (**ids)[STATEFILE_HEX_CH
 		if (!grown)
 			return err_nomem(err);
 		*ids = grown;
-		memcpy(grown[(*count)++], e->d_name, STATEFILE_HEX_CHARS + 1);
+		memcpy(grown[(*count)++], e->d_name, RUNSTATE_ID_CHARS + 1);
 	}
 	return errno ? err_sys(err, errno, "%s", state_dir) : 0;
 }
 
-int runstate_list(const char *state_dir, char (**out_ids)[STATEFILE_HEX_CHARS + 1],
-		  size_t *out_count, struct err *err)
+int runstate_list(const char *state_dir, char (**out_ids)[RUNSTATE_ID_CHARS + 1], size_t *out_count,
+		  struct err *err)
 {
 	DIR *dir = opendir(state_dir);
 	int r;

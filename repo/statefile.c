@@ -9,72 +9,116 @@
 
 #include <sodium.h>
 
-#include "repo/durable.h"
-
-void statefile_hex(const uint8_t repo[REPO_ID_BYTES], char out[STATEFILE_HEX_CHARS + 1])
+/* Where it is; tail: what follows the name. malloc'd, NULL = no memory. */
+static char *path_of(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
+		     const char *tail)
 {
-	(void)sodium_bin2hex(out, STATEFILE_HEX_CHARS + 1, repo, REPO_ID_BYTES);
+	char id[2 * REPO_ID_BYTES + 1], *path = NULL;
+
+	(void)sodium_bin2hex(id, sizeof(id), repo, REPO_ID_BYTES);
+	return asprintf(&path, "%s/%s%s%s%s", state_dir, id, *name ? "/" : "", name, tail) < 0
+		   ? NULL
+		   : path;
 }
 
-static int read_whole(int fd, const char *path, struct buf *out, struct err *err)
+int statefile_damaged(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
+		      const char *what, struct err *err)
 {
-	char bytes[4096];
-	size_t total = 0;
+	char *path = path_of(state_dir, repo, name, "");
+	int r = path ? err_set(err, ERR_DAMAGED, "%s: %s", path, what) : err_nomem(err);
+
+	free(path);
+	return r;
+}
+
+static int read_fd(int fd, const char *path, size_t most, struct buf *out, struct err *err)
+{
+	size_t before = out->len;
+	uint8_t piece[4096];
 	ssize_t got;
 
-	do {
-		got = read(fd, bytes, sizeof(bytes));
-		if (got < 0 && errno != EINTR)
+	while ((got = read(fd, piece, sizeof(piece))) != 0) {
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) /* such as a folder of that name */
 			return err_sys(err, errno, "%s", path);
-		if (got > 0) {
-			total += (size_t)got;
-			buf_put(out, bytes, (size_t)got);
-		}
-		if (total > STATEFILE_BYTES)
-			return err_set(err, ERR_DAMAGED, "%s: longer than it can be", path);
-	} while (got != 0);
+		if (out->len - before + (size_t)got > most)
+			return err_set(err, ERR_LIMIT, "%s: larger than it can be", path);
+		buf_put(out, piece, (size_t)got);
+	}
 	return buf_check(out, err);
 }
 
-int statefile_load(const char *state_dir, const char *repo_hex, const char *name, struct buf *out,
-		   struct err *err)
+int statefile_read(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
+		   size_t most_bytes, struct buf *out, struct err *err)
 {
-	struct stat st;
-	char *path;
+	char *path = path_of(state_dir, repo, name, "");
 	int fd, r = 0;
 
-	if (asprintf(&path, "%s/%s/%s", state_dir, repo_hex, name) < 0)
+	if (!path)
 		return err_nomem(err);
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 && errno != ENOENT)
+	if (fd >= 0)
+		r = read_fd(fd, path, most_bytes, out, err);
+	else if (errno != ENOENT)
 		r = err_sys(err, errno, "%s", path);
-	else if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)))
-		r = err_set(err, ERR_DAMAGED, "%s: is no file", path);
-	else if (fd >= 0)
-		r = read_whole(fd, path, out, err);
 	if (fd >= 0)
 		(void)close(fd);
 	free(path);
-	return r ? r : fd >= 0;
+	return r;
 }
 
-int statefile_save(const char *state_dir, const char *repo_hex, const char *name, const void *bytes,
-		   size_t len, struct err *err)
+static int write_fd(int fd, const char *path, const uint8_t *bytes, size_t len, struct err *err)
 {
-	char *folder = NULL, *path = NULL;
-	int r = 0;
+	while (len) {
+		ssize_t put = write(fd, bytes, len);
 
-	if (asprintf(&folder, "%s/%s", state_dir, repo_hex) < 0)
-		return err_nomem(err);
-	if (asprintf(&path, "%s/%s", folder, name) < 0) {
-		path = NULL;
-		r = err_nomem(err);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return err_sys(err, errno, "%s", path);
+		bytes += put;
+		len -= (size_t)put;
 	}
+	return fsync(fd) == 0 ? 0 : err_sys(err, errno, "%s", path);
+}
+
+/* The name that was given is on the disk, too. */
+static int sync_folder(const char *folder, struct err *err)
+{
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd >= 0 && fsync(fd) == 0 ? 0 : err_sys(err, errno, "%s", folder);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return r;
+}
+
+int statefile_write(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
+		    const void *bytes, size_t len, struct err *err)
+{
+	char *folder = path_of(state_dir, repo, "", "");
+	char *path = path_of(state_dir, repo, name, ""),
+	     *temp = path_of(state_dir, repo, name, ".new");
+	int fd = -1, r = folder && path && temp ? 0 : err_nomem(err);
+
 	if (!r && mkdir(folder, 0700) != 0 && errno != EEXIST)
 		r = err_sys(err, errno, "%s", folder);
+	if (!r) {
+		(void)unlink(temp);
+		fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		r = fd < 0 ? err_sys(err, errno, "%s", temp) : write_fd(fd, temp, bytes, len, err);
+	}
+	if (fd >= 0 && close(fd) != 0 && !r)
+		r = err_sys(err, errno, "%s", temp);
+	if (!r && rename(temp, path) != 0)
+		r = err_sys(err, errno, "%s", path);
 	if (!r)
-		r = durable_replace(path, 0600, bytes, len, err);
+		r = sync_folder(folder, err);
+	else if (temp)
+		(void)unlink(temp);
 	free(folder);
 	free(path);
+	free(temp);
 	return r;
 }

@@ -1,5 +1,6 @@
 /*
- * statefile: small files that a host keeps about a repository, <state_dir>/<repository id>/<name>. One thread.
+ * statefile: a small file that this host keeps about a repository, <state_dir>/<repository id>/<name>; replaced whole, and durable then. One
+ * thread.
  */
 #ifndef NIGHTJAR_REPO_STATEFILE_H
 #define NIGHTJAR_REPO_STATEFILE_H
@@ -7,19 +8,14 @@
 #include "core/buf.h"
 #include "core/header.h"
 
-#define STATEFILE_BYTES 65536u /* more is not read */
+/* ERR_DAMAGED that names the file and says what is wrong with it; ERR_NOMEM. */
+int statefile_damaged(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
+		      const char *what, struct err *err) ERR_UNUSED_WARN;
 
-/*
- * Appends what it holds to out. 1, or 0 when it is not there. ERR_IO; ERR_DAMAGED for one that is too long or no plain file; both name the
- * path.
- */
-int statefile_load(const char *state_dir, const char *repo_hex, const char *name, struct buf *out,
-		   struct err *err) ERR_UNUSED_WARN;
-/* Replaces it as a whole (durable_replace, mode 0600), and makes the folder. */
-int statefile_save(const char *state_dir, const char *repo_hex, const char *name, const void *bytes,
-		   size_t len, struct err *err) ERR_UNUSED_WARN;
-
-#define STATEFILE_HEX_CHARS (2u * REPO_ID_BYTES)
-void statefile_hex(const uint8_t repo[REPO_ID_BYTES], char out[STATEFILE_HEX_CHARS + 1]);
+/* Appends its bytes; a file that is not there adds none. ERR_LIMIT more than most_bytes; ERR_IO also for what is no file. */
+int statefile_read(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
+		   size_t most_bytes, struct buf *out, struct err *err) ERR_UNUSED_WARN;
+int statefile_write(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
+		    const void *bytes, size_t len, struct err *err) ERR_UNUSED_WARN;
 
 #endif

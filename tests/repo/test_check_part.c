@@ -188,18 +188,18 @@ static void a_damaged_position_begins_anew(void **state)
 	static const char *const bad[] = {"", "x", "0123456789abcdef", "0123456789abcdef 5",
 					  "0123456789abcdef 5\nmore"};
 	struct repo_case *c = forty_nights(state);
-	char *dir = tmpdir_make(), hex[STATEFILE_HEX_CHARS + 1];
+	char *dir = tmpdir_make();
 	struct check_options o = night(dir, 0, 4);
 	const uint64_t first = run(c, &o).bytes_read;
 	struct checkpos pos = {0};
 	bool found;
 
-	statefile_hex(c->repo->conf.repo, hex);
 	MUST(checkpos_load(dir, c->repo->conf.repo, &pos, &found, &c->err), &c->err);
 	assert_true(found);
 	assert_int_equal(pos.read_at_s, FIRST_NIGHT / 1000000000);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		MUST(statefile_save(dir, hex, "check-position", bad[i], strlen(bad[i]), &c->err),
+		MUST(statefile_write(dir, c->repo->conf.repo, "check-position", bad[i],
+				     strlen(bad[i]), &c->err),
 		     &c->err);
 		assert_int_equal(run(c, &o).bytes_read, first);
 	}

@@ -96,7 +96,7 @@ static void updates_wait_for_each_other(void **state)
 static void all_are_listed(void **state)
 {
 	char *dir = tmpdir_make(), *path;
-	char(*ids)[STATEFILE_HEX_CHARS + 1];
+	char(*ids)[RUNSTATE_ID_CHARS + 1];
 	struct err err = {0};
 	size_t count;
 
@@ -151,6 +151,17 @@ static void damage_is_told(void **state)
 	tmpdir_remove(dir);
 }
 
+static void put(const char *dir, const char *id, const char *text)
+{
+	char path[512];
+	struct err err = {0};
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, id);
+	(void)mkdir(path, 0700);
+	(void)snprintf(path, sizeof(path), "%s/%s/status", dir, id);
+	MUST(durable_replace(path, 0600, text, strlen(text), &err), &err);
+}
+
 /* The file of another repository, copied here, says nothing about this one. */
 static void another_repositorys(void **state)
 {
@@ -164,12 +175,12 @@ static void another_repositorys(void **state)
 	struct err err = {0};
 
 	(void)state;
-	MUST(statefile_save(dir, B, "status", text, strlen(text), &err), &err);
+	put(dir, B, text);
 	assert_int_equal(runstate_load(dir, B, &s, &err), 1);
 	assert_int_equal(s.backup_at_s, 5);
-	MUST(statefile_save(dir, A, "status", text, strlen(text), &err), &err);
+	put(dir, A, text);
 	assert_int_equal(runstate_load(dir, A, &s, &err), -ERR_DAMAGED);
-	MUST(statefile_save(dir, A, "status", newer, strlen(newer), &err), &err);
+	put(dir, A, newer);
 	assert_int_equal(runstate_load(dir, A, &s, &err), 1);
 	assert_int_equal(s.backup_at_s, 5);
 	tmpdir_remove(dir);
