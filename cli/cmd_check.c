@@ -121,6 +121,7 @@ static void print_json(struct cli *cli, const struct check_result *res)
 	json_u64(&j, "references", res->refs_referenced);
 	json_u64(&j, "references_missing", res->refs_missing);
 	json_u64(&j, "references_failed", res->refs_failed);
+	json_u64(&j, "condemned_packs", res->condemned);
 	json_u64(&j, "damaged_copies", res->healed);
 	json_u64(&j, "noted", res->noted);
 	json_u64(&j, "noted_before", res->noted_before);
@@ -159,6 +160,10 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			     ? "packs that nothing names: %llu"
 			     : "packs that interrupted backups left behind, harmless: %llu",
 			 (unsigned long long)res->orphans);
+	if (res->condemned)
+		out_note(&cli->out,
+			 "packs that a prune has condemned and a later one deletes: %llu",
+			 (unsigned long long)res->condemned);
 	if (res->noted)
 		out_note(&cli->out,
 			 "noted %llu damaged records: the next backup stores them again, as "

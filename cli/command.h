@@ -100,6 +100,7 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 /* cmd_restore between the hooks of the configuration file. */
 enum exit_code cmd_restore_hooked(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_prune(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_tag(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_forget(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_find(struct cli *cli, const void *options, int count, char **operands);
@@ -123,6 +124,8 @@ extern const struct option_spec cmd_dump_options[];
 extern const size_t cmd_dump_options_bytes;
 extern const struct option_spec cmd_restore_options[];
 extern const size_t cmd_restore_options_bytes;
+extern const struct option_spec cmd_prune_options[];
+extern const size_t cmd_prune_options_bytes;
 extern const struct option_spec cmd_tag_options[];
 extern const size_t cmd_tag_options_bytes;
 extern const struct option_spec cmd_forget_options[];

@@ -66,7 +66,7 @@ const struct config_key config_keys[] = {
     {SECTION_RETENTION, "prune", CONFIG_BOOL, RETENTION(run_prune)},
     {SECTION_RETENTION, "max-unused", CONFIG_WORD, RETENTION(prune)},
     {SECTION_RETENTION, "max-repack-size", CONFIG_WORD_SIZE, RETENTION(prune)},
-    {SECTION_RETENTION, "grace", CONFIG_WORD_SPAN, RETENTION(prune)},
+    {SECTION_RETENTION, "grace", CONFIG_WORD_GRACE, RETENTION(prune)},
 
     {SECTION_CHECKS, "read-data-days", CONFIG_NUMBER, CHECKS(read_data_days)},
     {SECTION_CHECKS, "drill-days", CONFIG_NUMBER, CHECKS(drill_days)},
@@ -133,6 +133,17 @@ static int need_span(const char *value, int64_t *out, struct err *err)
 	return err_set(err, ERR_USAGE, "needs a time as 90s, 15m, 36h or 2d, not '%s'", value);
 }
 
+/* As prune has it. */
+static int need_grace(const char *value, struct err *err)
+{
+	size_t digits = strspn(value, "0123456789");
+
+	if (digits && digits < 6 && (value[digits] == 'h' || value[digits] == 'd') &&
+	    !value[digits + 1])
+		return 0;
+	return err_set(err, ERR_USAGE, "needs a time as 72h or 3d, not '%s'", value);
+}
+
 static int need_size(const char *value, struct err *err)
 {
 	size_t digits = strspn(value, "0123456789");
@@ -186,16 +197,16 @@ static int set_word(const struct config_key *key, struct lines *words, const cha
 		    struct err *err)
 {
 	struct retention_span age;
-	int64_t span;
+	int64_t count;
 	bool yes = true;
 	int r = 0;
 
 	if (key->kind == CONFIG_WORD_COUNT)
-		r = retention_parse_count("it", value, &span, err);
+		r = retention_parse_count("it", value, &count, err);
 	else if (key->kind == CONFIG_WORD_AGE)
 		r = retention_parse_span("it", value, &age, err);
-	else if (key->kind == CONFIG_WORD_SPAN)
-		r = need_span(value, &span, err);
+	else if (key->kind == CONFIG_WORD_GRACE)
+		r = need_grace(value, err);
 	else if (key->kind == CONFIG_WORD_SIZE)
 		r = need_size(value, err);
 	else if (key->kind == CONFIG_WORD_PATHS)
@@ -240,7 +251,7 @@ int config_key_set(const struct config_key *key, void *section, const char *valu
 	case CONFIG_WORD_COUNT:
 	case CONFIG_WORD_AGE:
 	case CONFIG_WORD_SIZE:
-	case CONFIG_WORD_SPAN:
+	case CONFIG_WORD_GRACE:
 	case CONFIG_WORD_FLAG:
 		break;
 	}

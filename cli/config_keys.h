@@ -33,7 +33,7 @@ enum config_kind {
 	CONFIG_WORD_SIZE,
 	CONFIG_WORD_COUNT, /* of backups: 7, unlimited */
 	CONFIG_WORD_AGE,   /* as forget has it: 1y6m, 2d */
-	CONFIG_WORD_SPAN,  /* 36h, 2d */
+	CONFIG_WORD_GRACE, /* 72h, 3d */
 	CONFIG_WORD_FLAG   /* "--key" when yes */
 };
 

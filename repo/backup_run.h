@@ -9,6 +9,7 @@
 #include "repo/chunkcache.h"
 #include "repo/dbstate.h"
 #include "repo/filescache.h"
+#include "repo/footing.h"
 #include "repo/fsread.h"
 #include "repo/manifests.h"
 #include "repo/reader.h"
@@ -87,6 +88,10 @@ struct backup_run {
 	struct backup_carry carry;
 	struct sources immutable; /* folders */
 	struct backup_known_folder known;
+	struct footing footing;
+	bool again; /* a prune has condemned what it rests on: all is to be gone over once more */
+	struct chunk_ref *lacking; /* of a manifest that was published just when that happened */
+	size_t lacking_count;
 };
 #define IO_BYTES (1u << 20)
 

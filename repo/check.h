@@ -59,6 +59,7 @@ struct check_result {
 	uint64_t ref_queries, refs_referenced, refs_missing;
 	uint64_t refs_failed; /* queries that could not be run; > 0, or some missing: exit 22 */
 	uint64_t orphans;     /* packs that no index segment names */
+	uint64_t condemned;   /* packs that a prune is about to delete */
 };
 
 /* ERR_KEY, ERR_IO, ERR_CANCELLED; ERR_MISSING a chosen manifest is not there. Damage is not an error: it is in the result. */

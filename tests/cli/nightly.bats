@@ -177,6 +177,26 @@ backdate() {
 	[ "$(nightjar manifests --json | jq -r '.[-1].id')" = "$newest" ]
 }
 
+@test "prune: after forget; not after a failed backup; its words are the file's" {
+	printf '[retention]\nkeep-last = 1\nprune = yes\nmax-unused = 0%%\ngrace = 48h\n' | config
+	night 0
+	[ "$(step forget)" = 0 ] && [ "$(step prune)" = 0 ]
+	head -c 100000 /dev/urandom >src/more
+	night 0
+	rm src/two.bin
+	night 0
+	jq -es 'any(.message_type == "summary" and has("waiting") and .waiting.packs > 0)' all.json >/dev/null
+	night 0 --json
+	sed -i 's/^grace = .*/grace = 1h/' n.ini
+	night 2
+	[ "$(step forget)" = 0 ] && [ "$(step prune)" = 2 ] && [ "$(step check)" = 0 ]
+	sed -i -e 's/^grace = .*/grace = 48h/' -e "s,^path = .*,path = $WORK/nowhere," n.ini
+	night 1
+	[ "$(step prune)" = skipped ]
+	run --separate-stderr nightjar nightly --dry-run
+	[[ $output == *"prune"* ]]
+}
+
 @test "refs: an attachment that the database names and that is missing: 22, counted in the metrics" {
 	sqlite3 src/app.db "CREATE TABLE f(path); INSERT INTO f VALUES('sub/a.txt'), ('sub/b.txt')"
 	config <<-END

@@ -210,7 +210,7 @@ static void refused(void **state)
 	    {"[retention]\nkeep-within = 90s\n", 2, "no duration"},
 	    {"[retention]\nprune = yes\ngrace = 2 d\n", 3, "a time as"},
 	    {"[retention]\nkeep-daily = 1\ngrace = 72h\n", 1, "'prune = yes'"},
-	    {"[retention]\nprune = yes\ngrace = 0h\n", 3, "a time as"},
+	    {"[retention]\nprune = yes\ngrace = 90s\n", 3, "a time as"},
 	    {"[checks]\nintegrity = yes\n", 2, "full or due"},
 	    {"[checks]\noff = yes\ndrill-days = 3\n", 1, "no other check"},
 	    {"[source]\npath = app\n", 2, "begins with '/'"},
