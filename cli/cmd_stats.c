@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "cli/paths.h"
 #include "cli/process.h"
 #include "cli/session.h"
 #include "cli/text.h"
+#include "repo/drill.h"
 #include "repo/stats.h"
 
 #define NS_PER_S 1000000000
@@ -293,14 +296,83 @@ static uint64_t latest(const struct cli *cli, const struct stats_words *w, int o
 	return cli->out.json || operands ? UINT64_MAX : NIGHTS;
 }
 
+/* --- drills --- */
+
+/* The last drill, and the last good one. */
+struct drilled {
+	bool has_last, has_good;
+	struct drillnote last, good;
+};
+
+static int find_drills(struct cli *cli, const struct session *s, struct drilled *out,
+		       struct err *err)
+{
+	const uint8_t *repo = s->repo->keys->repo;
+	struct err why = {0};
+	char *state = NULL;
+
+	if (paths_state(&cli->global, &state, &why) == -ERR_NOMEM)
+		return err_nomem(err);
+	out->has_last = drill_last(&s->manifests, repo, state, &out->last);
+	out->has_good = drill_last_good(&s->manifests, repo, state, &out->good);
+	free(state);
+	return 0;
+}
+
+static void json_drill(struct json *j, const char *key, const struct drillnote *n)
+{
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS];
+
+	id_hex(&n->manifest, hex);
+	text_time_json(n->time_ns / NS_PER_S, (uint32_t)(n->time_ns % NS_PER_S), time);
+	json_object(j, key);
+	json_str(j, "manifest_id", hex);
+	json_str(j, "time", time);
+	json_str(j, "verdict", n->verdict == DRILLNOTE_GOOD ? "good" : "failed");
+	json_close(j);
+}
+
+static void json_drills(struct json *j, const struct drilled *d)
+{
+	if (d->has_last)
+		json_drill(j, "last_drill", &d->last);
+	if (d->has_good)
+		json_drill(j, "last_good_drill", &d->good);
+}
+
+static void print_drills(struct cli *cli, const struct drilled *d)
+{
+	char time[TEXT_TIME_CHARS], hex[ID_HEX_CHARS + 1];
+	struct timespec now;
+	int64_t age;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	age = ((int64_t)now.tv_sec - d->good.time_ns / NS_PER_S) / 86400;
+	id_hex(&d->good.manifest, hex);
+	text_time_local(d->good.time_ns / NS_PER_S, time);
+	if (d->has_good)
+		out_line(&cli->out, "%-24s %s, of %.*s (%lld day%s ago)", "Last good drill:", time,
+			 ID_SHORT_CHARS, hex, (long long)age, age == 1 ? "" : "s");
+	else
+		out_line(&cli->out, "%-24s %s",
+			 "Last good drill:", "never; 'nightjar drill' restores for practice");
+	if (d->has_last && d->last.verdict != DRILLNOTE_GOOD) {
+		id_hex(&d->last.manifest, hex);
+		text_time_local(d->last.time_ns / NS_PER_S, time);
+		out_line(&cli->out, "%-24s %s, of %.*s: FAILED", "Last drill:", time,
+			 ID_SHORT_CHARS, hex);
+	}
+}
+
 static void print_json(struct cli *cli, const struct manifest_list *list, const bool *chosen,
-		       const struct stats *s)
+		       const struct stats *s, const struct drilled *drilled)
 {
 	struct json j = {0};
 
 	json_object(&j, NULL);
 	json_totals(&j, s);
 	json_objects(&j, s);
+	json_drills(&j, drilled);
 	json_array(&j, "snapshots");
 	for (size_t i = 0; i < list->count; i++) {
 		if (chosen[i])
@@ -313,9 +385,10 @@ static void print_json(struct cli *cli, const struct manifest_list *list, const 
 }
 
 static void print_people(struct cli *cli, const struct manifest_list *list, const bool *chosen,
-			 size_t dropped, const struct stats *s)
+			 size_t dropped, const struct stats *s, const struct drilled *drilled)
 {
 	print_totals(cli, s);
+	print_drills(cli, drilled);
 	out_note(&cli->out, "%-8s  %-19s  %12s  %12s", "ID", "Time", "Restore size", "Stored new");
 	for (size_t i = 0; i < list->count; i++) {
 		if (chosen[i])
@@ -332,6 +405,7 @@ enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char *
 	const struct stats_callbacks cb = {on_bad, on_progress, cli};
 	struct session s = {0};
 	struct stats stats = {0};
+	struct drilled drilled = {0};
 	struct err err = {0};
 	size_t dropped = 0;
 	bool *chosen = NULL;
@@ -347,10 +421,12 @@ enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char *
 		dropped = keep_latest(&s.manifests, latest(cli, options, count), chosen);
 	if (!r)
 		r = stats_run(s.reader, &s.manifests, &cb, &stats, &err);
+	if (!r)
+		r = find_drills(cli, &s, &drilled, &err);
 	if (!r && cli->out.json)
-		print_json(cli, &s.manifests, chosen, &stats);
+		print_json(cli, &s.manifests, chosen, &stats, &drilled);
 	else if (!r)
-		print_people(cli, &s.manifests, chosen, dropped, &stats);
+		print_people(cli, &s.manifests, chosen, dropped, &stats, &drilled);
 	stats_free(&stats);
 	free(chosen);
 	session_close(&s);

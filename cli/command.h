@@ -102,6 +102,7 @@ enum exit_code cmd_restore_hooked(struct cli *cli, const void *options, int coun
 enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_prune(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_tag(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_drill(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_forget(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_find(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char **operands);
@@ -128,6 +129,8 @@ extern const struct option_spec cmd_prune_options[];
 extern const size_t cmd_prune_options_bytes;
 extern const struct option_spec cmd_tag_options[];
 extern const size_t cmd_tag_options_bytes;
+extern const struct option_spec cmd_drill_options[];
+extern const size_t cmd_drill_options_bytes;
 extern const struct option_spec cmd_forget_options[];
 extern const size_t cmd_forget_options_bytes;
 extern const struct option_spec cmd_find_options[];

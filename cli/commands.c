@@ -74,6 +74,18 @@ static const char check_detail[] =
     "or in those that are chosen; SHA-256 sums are compared with --read-data.\n"
     "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named; 22 files\n"
     "that a database names are missing.";
+static const char drill_detail[] =
+    "A restore for practice, of MANIFEST or the latest: every database is restored into memory "
+    "(what\n"
+    "does not fit goes encrypted to the cache) and checked there by integrity_check,\n"
+    "foreign_key_check and its SHA-256, every other file is read to its last chunk, and what "
+    "--refs\n"
+    "named is looked for again. Nothing readable reaches a disk. --target restores real files and\n"
+    "checks those. --assert 'app.db: SELECT count(*) > 0 FROM users' asks what only you can know;\n"
+    "app.db is the end of the database's path, the query can only read.\n"
+    "The verdict is left in the repository as a signed note; 'stats' shows the last.\n"
+    "Exit codes: 0 good; 23 failed: a line names each thing that is wrong; anything else: no "
+    "verdict.";
 static const char forget_detail[] =
     "Removes the backups that the policy does not keep, and says so in a signed record. It frees "
     "no\n"
@@ -156,6 +168,8 @@ const struct command commands[] = {
      &cmd_restore_options_bytes, cmd_restore_hooked},
     {"tag", NULL, "change the tags of backups", "MANIFEST…", NULL, 1, COMMAND_ANY, cmd_tag_options,
      &cmd_tag_options_bytes, cmd_tag},
+    {"drill", NULL, "restore for practice, and check what comes back", "[MANIFEST]", drill_detail,
+     0, 1, cmd_drill_options, &cmd_drill_options_bytes, cmd_drill},
     {"forget", NULL, "remove old backups by a policy, or by name", "[MANIFEST…]", forget_detail, 0,
      COMMAND_ANY, cmd_forget_options, &cmd_forget_options_bytes, cmd_forget},
     {"stats", NULL, "show what the backups hold and what they take", "[MANIFEST…]", stats_detail, 0,

@@ -219,6 +219,62 @@ int dbcheck_run(struct dbconn *c, int open_rc, enum snapshot_check kind,
 	return rc;
 }
 
+/* A row of foreign_key_check: table, rowid (NULL in a WITHOUT ROWID table), parent, number of the key. */
+static void describe_violation(sqlite3_stmt *st, char *out, size_t out_size)
+{
+	const char *table = (const char *)sqlite3_column_text(st, 0);
+	const char *row = (const char *)sqlite3_column_text(st, 1);
+	const char *parent = (const char *)sqlite3_column_text(st, 2);
+
+	(void)snprintf(out, out_size, "%s%s of %.60s refers to %.60s", row ? "row " : "a row",
+		       row ? row : "", table ? table : "?", parent ? parent : "?");
+}
+
+static int step_foreign_keys(struct dbconn *c, uint64_t *out_rows, char *first, size_t first_size)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(c->db, "PRAGMA foreign_key_check", -1, &st, NULL);
+
+	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+		rc = sqlite3_step(st);
+		if (rc == SQLITE_ROW && (*out_rows)++ == 0)
+			describe_violation(st, first, first_size);
+	}
+	(void)sqlite3_finalize(st);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int dbcheck_foreign_keys(struct dbconn *c, enum snapshot_verdict *out_verdict, char **out_text,
+			 struct err *err)
+{
+	char line[DBCHECK_LINE_BYTES], first[200] = "";
+	struct findings f = {0};
+	uint64_t rows = 0;
+	int rc = 0, sqlite_rc = step_foreign_keys(c, &rows, first, sizeof(first));
+
+	*out_text = NULL;
+	(void)snprintf(line, sizeof(line), "%llu rows refer to what is not there; the first: %s",
+		       (unsigned long long)rows, first);
+	if (sqlite_rc != SQLITE_OK) {
+		const char *message = sqlite3_errmsg(c->db);
+
+		f.missing = (sqlite_rc & 0xff) == SQLITE_ERROR && names_missing(message);
+		f.damage = rows > 0 || (!f.missing && is_damage(sqlite_rc));
+		if (!f.missing && !f.damage)
+			return dbconn_fail(c, sqlite_rc, err);
+		if (rows == 0)
+			(void)snprintf(line, sizeof(line), "%s", message);
+	}
+	f.damage = f.damage || rows > 0;
+	*out_verdict = f.damage ? SNAPSHOT_FAILED : f.missing ? SNAPSHOT_UNCHECKED : SNAPSHOT_CLEAN;
+	if (f.damage || f.missing) {
+		add_line(&f, "", line, strlen(line));
+		rc = give_text(&f, out_text, err);
+	}
+	buf_free(&f.text);
+	return rc;
+}
+
 /* An index with an unknown collation is the quickest way to count, and the only one that fails. */
 static int count_one(struct dbconn *c, struct snapshot_table *table, char **out_missing)
 {

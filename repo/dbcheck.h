@@ -26,6 +26,13 @@ int dbcheck_run(struct dbconn *c, int open_rc, enum snapshot_check kind,
 		struct err *err) ERR_UNUSED_WARN;
 
 /*
+ * Runs foreign_key_check: CLEAN, FAILED with a line that counts the rows and names the first, UNCHECKED where a collation, function or
+ * module is missing. Text and errors as dbcheck_run.
+ */
+int dbcheck_foreign_keys(struct dbconn *c, enum snapshot_verdict *out_verdict, char **out_text,
+			 struct err *err) ERR_UNUSED_WARN;
+
+/*
  * Rows per table, internal sqlite_ tables left out; a table that cannot be counted is left out. *out_missing
  * (malloc'd) is the first message about a missing collation, function or module, or NULL.
  */

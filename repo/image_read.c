@@ -151,6 +151,40 @@ static int each_piece(struct pageimage *pages, content_bytes_fn *fn, void *arg, 
 	return r;
 }
 
+struct filling {
+	struct pageimage *image;
+	struct content_spread spread;
+};
+
+static int to_end(void *arg, const void *bytes, size_t len, struct err *err)
+{
+	struct filling *f = arg;
+	const uint8_t *p = bytes;
+	int r = 0;
+
+	while (!r && len) {
+		uint64_t offset;
+		size_t take = content_spread_next(&f->spread, len, &offset);
+
+		r = pageimage_write(f->image, offset, p, take, err);
+		p += take;
+		len -= take;
+	}
+	return r;
+}
+
+int image_load(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
+	       struct pageimage *image, struct err *err)
+{
+	const struct cells_target target = {image, to_pages};
+	struct filling f = {.image = image, .spread = {.entry = entry}};
+	int r = entry->encoding == ENCODING_CELLS
+		    ? image_decode(reader, entry, children, &target, err)
+		    : content_each(reader, entry, children, to_end, &f, err);
+
+	return r ? r : pageimage_truncate(image, entry->size, err);
+}
+
 int image_each(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
 	       content_bytes_fn *fn, void *arg, struct err *err)
 {

@@ -28,6 +28,11 @@ void image_map_free(struct image_map *map);
 int image_decode(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
 		 const struct cells_target *target, struct err *err) ERR_UNUSED_WARN;
 
+/* The same of a file of any encoding, into a page image that is empty and gets the file's size. */
+struct pageimage;
+int image_load(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
+	       struct pageimage *image, struct err *err) ERR_UNUSED_WARN;
+
 /* As content_each, of an entry whose encoding is ENCODING_CELLS. */
 int image_each(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
 	       content_bytes_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;

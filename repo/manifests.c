@@ -11,6 +11,7 @@ void manifest_list_free(struct manifest_list *list)
 		manifest_free(&list->items[i].m);
 	free(list->items);
 	free(list->tagrecs);
+	drills_free(&list->drills);
 	retires_free(&list->retires);
 	notes_free(&list->notes);
 	*list = (struct manifest_list){0};
@@ -60,6 +61,8 @@ static int load_other(struct repo *repo, const struct id *name, uint8_t kind,
 		r = tags_take(repo, name, bytes, tags, err);
 	else if (kind == DAMAGE_KIND)
 		r = notes_take(repo, bytes, &list->notes, err);
+	else if (kind == DRILLNOTE_KIND)
+		r = drills_take(repo, name, bytes, &list->drills, err);
 	else if (kind == RETIRE_KIND)
 		r = retires_take(repo, name, bytes, &list->retires, err);
 	else

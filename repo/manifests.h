@@ -5,6 +5,7 @@
 #define NIGHTJAR_REPO_MANIFESTS_H
 
 #include "core/manifest.h"
+#include "repo/drills.h"
 #include "repo/notes.h"
 #include "repo/repo.h"
 #include "repo/retires.h"
@@ -28,6 +29,7 @@ struct manifest_list {
 	size_t count;
 	struct manifest_tagrec *tagrecs;
 	size_t tagrec_count;
+	struct drills drills;
 	struct retires retires; /* settled; a manifest that one names may still be there */
 	struct notes notes;     /* of damage, settled */
 	size_t bad; /* manifests that could not be used; "latest" may have been one of them */

@@ -1,14 +1,10 @@
 #include "repo/notes.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <sodium.h>
+#include "repo/statefile.h"
 
 #define LOCAL_PLACES ((size_t)1 << 20)
 #define LINE_CHARS (ID_HEX_CHARS + 3 + ID_HEX_CHARS + 1) /* pack, kind, chunk, line end */
@@ -135,122 +131,61 @@ int notes_put(struct repo *repo, const struct notes *found, int64_t now_ns, uint
 
 /* --- on this host --- */
 
-static int local_path(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], char **out_folder,
-		      char **out_path, struct err *err)
-{
-	char id[2 * REPO_ID_BYTES + 1];
+#define LOCAL_NAME "damage"
 
-	(void)sodium_bin2hex(id, sizeof(id), repo, REPO_ID_BYTES);
-	if (asprintf(out_folder, "%s/%s", state_dir, id) < 0)
-		*out_folder = NULL;
-	if (asprintf(out_path, "%s/%s/damage", state_dir, id) < 0)
-		*out_path = NULL;
-	return *out_folder && *out_path ? 0 : err_nomem(err);
-}
-
-static bool parse_line(char *line, struct damage_place *p)
+/* Of LINE_CHARS characters. */
+static bool parse_line(const char *line, struct damage_place *p)
 {
-	if (strlen(line) != LINE_CHARS || line[LINE_CHARS - 1] != '\n' ||
-	    line[ID_HEX_CHARS] != ' ' || line[ID_HEX_CHARS + 2] != ' ')
+	char hex[ID_HEX_CHARS + 1] = "";
+
+	if (line[LINE_CHARS - 1] != '\n' || line[ID_HEX_CHARS] != ' ' ||
+	    line[ID_HEX_CHARS + 2] != ' ')
 		return false;
-	line[ID_HEX_CHARS] = line[LINE_CHARS - 1] = '\0';
 	p->kind = (uint8_t)(line[ID_HEX_CHARS + 1] - '0');
-	return chunk_kind_valid(p->kind) && id_from_hex(line, &p->pack) &&
-	       id_from_hex(line + ID_HEX_CHARS + 3, &p->chunk);
-}
-
-static int read_lines(FILE *f, const char *path, struct notes *n, struct err *err)
-{
-	char line[LINE_CHARS + 2];
-	int r = 0;
-
-	while (!r && fgets(line, sizeof(line), f)) {
-		struct damage_place p;
-
-		if (n->count >= LOCAL_PLACES)
-			return err_set(err, ERR_LIMIT, "%s: more places than can be", path);
-		r = parse_line(line, &p)
-			? notes_add(n, &p, err)
-			: err_set(err, ERR_DAMAGED, "%s: does not read as notes of damage", path);
-	}
-	if (!r && ferror(f)) /* such as a folder of that name */
-		r = err_sys(err, errno, "%s", path);
-	return r;
+	memcpy(hex, line, ID_HEX_CHARS);
+	if (!chunk_kind_valid(p->kind) || !id_from_hex(hex, &p->pack))
+		return false;
+	memcpy(hex, line + ID_HEX_CHARS + 3, ID_HEX_CHARS);
+	return id_from_hex(hex, &p->chunk);
 }
 
 int notes_load_local(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], struct notes *n,
 		     struct err *err)
 {
-	char *folder = NULL, *path = NULL;
-	int fd = -1, r = local_path(state_dir, repo, &folder, &path, err);
-	FILE *f = NULL;
+	struct buf text = {0};
+	int r = statefile_read(state_dir, repo, LOCAL_NAME, LOCAL_PLACES * LINE_CHARS, &text, err);
 
-	if (!r) {
-		fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-		if (fd < 0 && errno != ENOENT)
-			r = err_sys(err, errno, "%s", path);
-	}
-	if (!r && fd >= 0) {
-		f = fdopen(fd, "r");
-		if (f)
-			r = read_lines(f, path, n, err);
+	for (size_t at = 0; !r && at < text.len; at += LINE_CHARS) {
+		struct damage_place p;
+
+		if (text.len - at >= LINE_CHARS && parse_line((const char *)text.data + at, &p))
+			r = notes_add(n, &p, err);
 		else
-			r = err_nomem(err);
+			r = statefile_damaged(state_dir, repo, LOCAL_NAME,
+					      "does not read as notes of damage", err);
 	}
-	if (f)
-		(void)fclose(f);
-	else if (fd >= 0)
-		(void)close(fd);
-	free(folder);
-	free(path);
+	buf_free(&text);
 	return r;
-}
-
-static int write_lines(int fd, const struct notes *n, const char *path, struct err *err)
-{
-	FILE *f = fdopen(fd, "w");
-	bool ok = f != NULL;
-
-	for (size_t i = 0; ok && i < n->count && i < LOCAL_PLACES; i++) {
-		char pack[ID_HEX_CHARS + 1], chunk[ID_HEX_CHARS + 1];
-
-		id_hex(&n->places[i].pack, pack);
-		id_hex(&n->places[i].chunk, chunk);
-		ok = fprintf(f, "%s %u %s\n", pack, (unsigned)n->places[i].kind, chunk) > 0;
-	}
-	if (!f) {
-		(void)close(fd);
-		return err_nomem(err);
-	}
-	ok = ok && fflush(f) == 0 && fsync(fd) == 0;
-	if (fclose(f) != 0 || !ok)
-		return err_sys(err, errno, "%s", path);
-	return 0;
 }
 
 int notes_save_local(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 		     const struct notes *n, struct err *err)
 {
-	char *folder = NULL, *path = NULL, *temp = NULL;
-	int fd, r = local_path(state_dir, repo, &folder, &path, err);
+	struct buf text = {0};
+	int r;
 
-	if (!r && asprintf(&temp, "%s.new", path) < 0) {
-		temp = NULL;
-		r = err_nomem(err);
+	for (size_t i = 0; i < n->count && i < LOCAL_PLACES; i++) {
+		char pack[ID_HEX_CHARS + 1], chunk[ID_HEX_CHARS + 1], line[LINE_CHARS + 1];
+
+		id_hex(&n->places[i].pack, pack);
+		id_hex(&n->places[i].chunk, chunk);
+		(void)snprintf(line, sizeof(line), "%s %c %s\n", pack,
+			       (char)('0' + n->places[i].kind), chunk);
+		buf_put(&text, line, LINE_CHARS);
 	}
-	if (!r && mkdir(folder, 0700) != 0 && errno != EEXIST)
-		r = err_sys(err, errno, "%s", folder);
-	if (!r) {
-		(void)unlink(temp);
-		fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		r = fd < 0 ? err_sys(err, errno, "%s", temp) : write_lines(fd, n, path, err);
-	}
-	if (!r && rename(temp, path) != 0)
-		r = err_sys(err, errno, "%s", path);
-	if (r && temp)
-		(void)unlink(temp);
-	free(folder);
-	free(path);
-	free(temp);
+	r = buf_check(&text, err);
+	if (!r)
+		r = statefile_write(state_dir, repo, LOCAL_NAME, text.data, text.len, err);
+	buf_free(&text);
 	return r;
 }

@@ -23,36 +23,16 @@ struct rerun {
 struct loading {
 	struct reader *reader;
 	struct pageimage *image;
-	uint64_t at;
 };
-
-static int put_pages(void *arg, uint64_t offset, const void *bytes, size_t len, struct err *err)
-{
-	return pageimage_write(arg, offset, bytes, len, err);
-}
-
-static int put_bytes(void *arg, const void *bytes, size_t len, struct err *err)
-{
-	struct loading *l = arg;
-	int r = pageimage_write(l->image, l->at, bytes, len, err);
-
-	l->at += len;
-	return r;
-}
 
 static int load_image(void *arg, const struct entry *e, const struct chunk_ref *children,
 		      struct err *err)
 {
-	struct loading *l = arg;
-	const struct cells_target target = {l->image, put_pages};
-	int r;
+	const struct loading *l = arg;
 
 	if (e->type != ENTRY_FILE)
 		return err_set(err, ERR_DAMAGED, "is not a file in this backup");
-	if (e->encoding != ENCODING_CELLS)
-		return content_each(l->reader, e, children, put_bytes, l, err);
-	r = image_decode(l->reader, e, children, &target, err);
-	return r ? r : pageimage_truncate(l->image, e->size, err);
+	return image_load(l->reader, e, children, l->image, err);
 }
 
 static bool ends_it(int r)

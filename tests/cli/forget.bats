@@ -24,6 +24,12 @@ setup() {
 	export NIGHTJAR_REPOSITORY=$WORK/repo NIGHTJAR_KEY_FILE=$WORK/key
 }
 
+need_reader() {
+	python3 -c 'import ctypes; ctypes.CDLL("libsodium.so.23"), ctypes.CDLL("libzstd.so.1")' ||
+		skip "needs python3, libsodium.so.23 and libzstd.so.1"
+	export PYTHONDONTWRITEBYTECODE=1
+}
+
 times() {
 	nightjar manifests --json | jq -r 'map(.time[5:13]) | join(" ")'
 }
@@ -50,8 +56,6 @@ id_of() { # TIME, such as 01-14T18
 	assert_status 0
 	nightjar restore -q latest --target out
 	[ "$(cat "out$SRC/file")" = 14 ]
-	run python3 "$READER" -r repo --key-file key verify
-	assert_status 0
 }
 
 @test "--dry-run: each with its reasons, nothing changes" {
@@ -190,9 +194,9 @@ id_of() { # TIME, such as 01-14T18
 }
 
 @test "the second reader verifies retire and tag records, and refuses changed ones and unknown kinds" {
+	need_reader
 	nightjar tag --add x latest
 	nightjar forget -q --keep-last 1
-	export PYTHONDONTWRITEBYTECODE=1
 	reader() { python3 "$READER" -r repo --key-file key verify; }
 	reader
 	for object in repo/snapshots/*; do

@@ -35,6 +35,8 @@ source_tree() {
 	strict lines restore latest --target t --verify && grep -q '"files_verified":3' out
 	strict lines restore latest --target t2 --dry-run -v && grep -q verbose_status out
 	strict lines check --read-data && grep -q '"num_errors":0' out
+	strict lines drill --assert 'app.db: SELECT count(*) = 2 FROM t' && grep -q '"recorded":"repository"' out
+	strict lines drill --assert 'app.db: SELECT 0' && [ "$code" -eq 23 ] && grep -q '"verdict":"failed"' out
 	strict lines tag --add keep latest && grep -q '"changed"' out
 	strict lines db copy src/app.db copy.db && grep -q '"verdict":"ok"' out
 	strict lines db verify copy.db && grep -q '"verdict":"ok"' out
@@ -47,6 +49,8 @@ source_tree() {
 	nightjar backup src
 	strict document manifests && [ "$(jq -r '.[0].databases[0].tables[0] | "\(.name) \(.rows)"' out)" = "t 2" ]
 	[ "$(jq -r '.[0].databases[0].image_sha256' out)" = "$(nightjar dump "latest:$WORK/src/app.db" | sha256sum | cut -d' ' -f1)" ]
+	nightjar drill
+	strict document stats && [ "$(jq -r .last_good_drill.verdict out)" = good ]
 	strict document stats && [ "$(jq .snapshots_count out)" -eq 1 ]
 	nightjar backup src
 	strict document forget -n --keep-daily 1 --keep-last 1 && [ "$(jq ".[0].keep | length" out)" -eq 2 ]

@@ -33,7 +33,7 @@ TO_R, TO_M = 1, 2  # recipients of a slot
 VACUUM = 1  # how a database was read
 MAX_OBJECT, MAX_CHUNK, LEVELS = 256 << 20, 8 << 20, 8
 # kinds of signed records in snapshots/, and what one may name
-MANIFEST, RETIRE, TAGS, DAMAGE, MAX_PLACES, MAX_RETIRED = 1, 2, 3, 5, 131072, 131072
+MANIFEST, RETIRE, TAGS, DRILL, DAMAGE, MAX_PLACES, MAX_RETIRED = 1, 2, 3, 4, 5, 131072, 131072
 MAX_CLOSURE, MEMO = 1024, 64 << 20  # records decoded for one chunk; bytes of bases that are kept
 
 
@@ -624,7 +624,8 @@ class Repository:
             with self.guard():
                 data = self.object("snapshots", name)
                 read = {MANIFEST: self.manifest, RETIRE: self.retire_record,
-                        TAGS: self.tag_record, DAMAGE: self.damage_note}.get(data[6])
+                        TAGS: self.tag_record, DRILL: self.drill_note,
+                        DAMAGE: self.damage_note}.get(data[6])
                 need(read or data[5] != RECORD, f"snapshots/{name}: made by a newer nightjar")
                 if read:
                     found += read(data, name) or []
@@ -670,6 +671,17 @@ class Repository:
         hmacs, tags = m.many("H", lambda: m.take(32), same), r.many("H", r.text, same)
         key = self.keys.domain(domain).id_key
         need(hmacs == sorted(mac(key, b"tag" + tag) for tag in tags), f"{f.what}: its parts differ")
+        self.parts_end(f, m, m_length, r)
+
+    def drill_note(self, data, name):
+        f = self.signed_head(data, name, DRILL, b"drill", True)
+        f.take(32)
+        m, m_length, r, _ = self.signed_parts(f)
+        verdict, place, *n = m.unpack("BB7I5Q")
+        dbs, failed, unchecked, asserted, false, queries, unrun, _, missing, _, unread, _ = n
+        need(verdict == (2 if failed or false or unrun or missing or unread else 1) and
+             place in (1, 2) and failed + unchecked <= dbs and false <= asserted and
+             unrun <= queries, f"{f.what}: contradicts itself")
         self.parts_end(f, m, m_length, r)
 
     def damage_note(self, data, name):

@@ -61,6 +61,19 @@ static void test_newest_of_every_group(void **state)
 	free(b);
 }
 
+/* And of each set, which tags may make smaller than the group: what durations count from stays. */
+static void test_newest_of_every_set(void **state)
+{
+	struct retention_kit *b = retention_kit_fortnight();
+
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		b->items[i].set = bytes_id(1);
+	b->policy.count[RETENTION_DAILY] = 1;
+	retention_kit_expect(b, "18 19 39 41");
+	free(b);
+}
+
 static void test_writers_do_not_compete(void **state)
 {
 	struct retention_kit *b = retention_kit_fortnight();
@@ -75,6 +88,9 @@ static void test_writers_do_not_compete(void **state)
 	}
 	b->policy.count[RETENTION_DAILY] = 2;
 	retention_kit_expect(b, "36 39 41 54 55");
+	b->policy.count[RETENTION_DAILY] = 0;
+	b->policy.count[RETENTION_LAST] = 2;
+	retention_kit_expect(b, "40 41 54 55");
 	free(b);
 }
 
@@ -319,6 +335,7 @@ int main(void)
 	    cmocka_unit_test(test_clean_before_failed),
 	    cmocka_unit_test(test_clean_wins_the_bucket),
 	    cmocka_unit_test(test_newest_of_every_group),
+	    cmocka_unit_test(test_newest_of_every_set),
 	    cmocka_unit_test(test_writers_do_not_compete),
 	    cmocka_unit_test(test_filtered_and_retired),
 	    cmocka_unit_test(test_min_age),
