@@ -197,6 +197,41 @@ backdate() {
 	[[ $output == *"prune"* ]]
 }
 
+@test "drill: when it is due, of what each source's backup made; on whatever host it was made" {
+	config <<-END
+		[source "other"]
+		path = $WORK/src/sub
+		[checks]
+		drill-days = 30
+		[metrics]
+		textfile = $WORK/m.prom
+	END
+	night 0
+	[ "$(step drill | tr '\n' ' ')" = "0 0 " ]
+	grep -q '^nightjar_last_good_drill_timestamp_seconds{' m.prom
+	[ "$(nightjar status --json | jq -r '.repositories[0].last_good_drill | length > 0')" = true ]
+	night 0
+	[ "$(step drill)" = skipped ]
+	# On another host, too: the note is in the repository.
+	NIGHTJAR_STATE_DIR=$WORK/elsewhere night 0
+	[ "$(step drill)" = skipped ]
+	sed -i 's/^drill-days = .*/drill-days = 1/' n.ini
+	night 0
+	[ "$(step drill)" = skipped ]
+}
+
+@test "drill: a failed one is 23, the night's backup stays, and it is due again" {
+	printf '[checks]\ndrill-days = 30\n' | config
+	nightjar -q backup --tag nightly src
+	flip "$(object data)" 150000
+	night 23
+	[ "$(step drill)" = 23 ] && [ "$(step backup)" = 0 ]
+	run nightjar check --read-data # notes it, so that the next backup heals it
+	assert_status 20
+	night 0
+	[ "$(step drill)" = 0 ]
+}
+
 @test "refs: an attachment that the database names and that is missing: 22, counted in the metrics" {
 	sqlite3 src/app.db "CREATE TABLE f(path); INSERT INTO f VALUES('sub/a.txt'), ('sub/b.txt')"
 	config <<-END
