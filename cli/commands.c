@@ -98,7 +98,8 @@ static const char drill_detail[] =
 static const char forget_detail[] =
     "Removes the backups that the policy does not keep, and says so in a signed record. It frees "
     "no\n"
-    "space; 'prune' does. Backups of one host and the same paths are one group, and each writer's\n"
+    "space; 'prune' does, or --prune. Backups of one host and the same paths are one group, and "
+    "each writer's\n"
     "are judged on their own, in the order in which it made them.\n"
     "--keep-daily 7 keeps one backup of each of the last 7 days that have any: the FIRST of the "
     "day\n"

@@ -9,6 +9,9 @@
 
 #include "core/err.h"
 
+/* Writes all of it where the descriptor stands, however often that takes. 0, or what errno was. */
+int durable_write(int fd, const void *bytes, size_t len) ERR_UNUSED_WARN;
+
 /*
  * Makes path with mode 0600 and these bytes. ERR_EXISTS when there is something of that name (symlinks are not
  * followed); after any failure nothing of ours is left.

@@ -12,6 +12,8 @@
 
 #include <sodium.h>
 
+#include "repo/durable.h"
+
 #define TEMP_PREFIX ".tmp-"
 #define TEMP_CHARS (sizeof(TEMP_PREFIX) + 16)
 #define KEPT_OPEN 64 /* a restore goes to and fro between the packs of about as many nights */
@@ -199,21 +201,6 @@ static int local_create(struct store *s, struct err *err)
 	return rc == 0 ? sync_parent(path, err) : rc;
 }
 
-static int write_all(int fd, const uint8_t *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /*
  * Writes and syncs a temporary file in the folder. A descriptor whose sync has failed is done with:
  * the kernel reports a lost page once and then calls it clean.
@@ -221,14 +208,15 @@ static int write_all(int fd, const uint8_t *bytes, size_t len)
 static int write_temp(int folder, const void *bytes, size_t len, char out_temp[TEMP_CHARS])
 {
 	uint64_t random;
-	int fd, failed = 0;
+	int fd, failed;
 
 	randombytes_buf(&random, sizeof(random));
 	(void)snprintf(out_temp, TEMP_CHARS, TEMP_PREFIX "%016llx", (unsigned long long)random);
 	fd = open_retry(folder, out_temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
 	if (fd < 0)
 		return errno;
-	if (write_all(fd, bytes, len) != 0 || sync_retry(fd) != 0)
+	failed = durable_write(fd, bytes, len);
+	if (failed == 0 && sync_retry(fd) != 0)
 		failed = errno;
 	/* On Linux the descriptor is gone after EINTR too, and the bytes were synced before. */
 	if (close(fd) != 0 && errno != EINTR && failed == 0)

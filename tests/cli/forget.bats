@@ -218,3 +218,15 @@ id_of() { # TIME, such as 01-14T18
 	done
 	reader
 }
+
+@test "--prune: what was freed is condemned in the same run; not in a dry run" {
+	run --separate-stderr nightjar forget --keep-last 1 --prune --dry-run
+	assert_status 0
+	[ -z "$(ls repo/locks)" ]
+	run --separate-stderr nightjar forget --keep-last 1 --prune
+	assert_status 0
+	[[ $output == *"removed 27 manifests, kept 1"*"condemned now"* ]]
+	[[ $output != *"frees their space"* ]]
+	[ -n "$(ls repo/locks)" ]
+	nightjar -q check
+}
