@@ -91,6 +91,7 @@ static void print_json(struct cli *cli, const struct check_result *res)
 	json_u64(&j, "packs", res->packs);
 	json_u64(&j, "index_segments", res->segments);
 	json_u64(&j, "orphaned_packs", res->orphans);
+	json_u64(&j, "condemned_packs", res->condemned);
 	json_u64(&j, "damaged_copies", res->healed);
 	json_u64(&j, "noted", res->noted);
 	json_u64(&j, "noted_before", res->noted_before);
@@ -119,6 +120,10 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			     ? "packs that nothing names: %llu"
 			     : "packs that interrupted backups left behind, harmless: %llu",
 			 (unsigned long long)res->orphans);
+	if (res->condemned)
+		out_note(&cli->out,
+			 "packs that a prune has condemned and a later one deletes: %llu",
+			 (unsigned long long)res->condemned);
 	if (res->noted)
 		out_note(&cli->out,
 			 "noted %llu damaged records: the next backup stores them again, as "

@@ -79,6 +79,7 @@ enum exit_code cmd_ls(struct cli *cli, const void *options, int count, char **op
 enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_prune(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_tag(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_find(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char **operands);
@@ -99,6 +100,8 @@ extern const struct option_spec cmd_dump_options[];
 extern const size_t cmd_dump_options_bytes;
 extern const struct option_spec cmd_restore_options[];
 extern const size_t cmd_restore_options_bytes;
+extern const struct option_spec cmd_prune_options[];
+extern const size_t cmd_prune_options_bytes;
 extern const struct option_spec cmd_tag_options[];
 extern const size_t cmd_tag_options_bytes;
 extern const struct option_spec cmd_find_options[];

@@ -25,6 +25,13 @@ static const char stats_detail[] =
     "of its image; its cells (rows and index entries), and how many of them were new or changed;\n"
     "what that night stored for it, and which part of a plain copy that is. Shown are the last 14\n"
     "backups of each host and paths, or those that are named; with --json all.";
+static const char prune_detail[] =
+    "Deletes what no backup needs, in two steps, so that backups may run all the time: what is\n"
+    "not needed is condemned now, and a prune after the grace deletes it, unless it has come to\n"
+    "be needed again. Packs with much in them that is not needed are repacked, without a reading\n"
+    "key and without decrypting anything. So the first prune after a 'forget' frees no space.\n"
+    "Exit codes: 0 done, or nothing to do; 20 a manifest cannot be read, or something that it\n"
+    "needs is lost: it is named, and nothing was deleted; 12 needs a full or maintain key.";
 static const char check_detail[] =
     "Without MANIFEST: the whole repository; with: only what those backups rest on. What is\n"
     "found damaged is noted, and the next backup stores it again, as far as the source still\n"
@@ -63,6 +70,8 @@ const struct command commands[] = {
      COMMAND_ANY, cmd_stats_options, &cmd_stats_options_bytes, cmd_stats},
     {"check", NULL, "look for damage in the repository", "[MANIFEST…]", check_detail, 0,
      COMMAND_ANY, cmd_check_options, &cmd_check_options_bytes, cmd_check},
+    {"prune", NULL, "delete what no backup needs", "", prune_detail, 0, 0, cmd_prune_options,
+     &cmd_prune_options_bytes, cmd_prune},
     {"key add", NULL, "add a password", "", NULL, 0, 0, cmd_key_options, &cmd_key_options_bytes,
      cmd_key_add},
     {"key list", NULL, "list the passwords' ids", "", NULL, 0, 0, NULL, NULL, cmd_key_list},

@@ -12,10 +12,26 @@ struct indexseg_pack {
 	struct pack_dir dir;
 };
 
+#define INDEXSEG_NONCE_BYTES 24
+#define INDEXSEG_DOMAIN_KEY_BYTES 48
+#define INDEXSEG_BOX_BYTES 80
+
+/*
+ * A segment key as a writer has sealed it, for its domain and for M. What G signs borrows one: who maintains holds no domain's key to
+ * seal a new one with.
+ */
+struct indexseg_wrap {
+	uint8_t writer[32];
+	uint8_t nonce[INDEXSEG_NONCE_BYTES];
+	uint8_t for_domain[INDEXSEG_DOMAIN_KEY_BYTES];
+	uint8_t for_maint[INDEXSEG_BOX_BYTES];
+};
+
 struct indexseg {
 	uint8_t signer[32];
 	uint8_t kind; /* 1 writer, 2 G */
 	uint32_t domain;
+	struct indexseg_wrap wrap;
 	struct indexseg_pack *packs; /* ascending by name after decoding */
 	size_t pack_count;
 };
@@ -29,6 +45,13 @@ int indexseg_packs_get(struct rd *r, struct indexseg *seg, struct err *err) ERR_
 int indexseg_enc(struct keys *keys, uint32_t domain, const struct indexseg_pack *packs,
 		 size_t count, unsigned floor_log2, struct buf *out,
 		 struct err *err) ERR_UNUSED_WARN;
+/*
+ * Signs with G what maintenance has made. wrap: of any segment of the domain, whose key the new one's is derived from. ERR_KEY without
+ * G's secret or a key that opens the wrap.
+ */
+int indexseg_enc_gc(struct keys *keys, uint32_t domain, const struct indexseg_wrap *wrap,
+		    const struct indexseg_pack *packs, size_t count, unsigned floor_log2,
+		    struct buf *out, struct err *err) ERR_UNUSED_WARN;
 /*
  * Checks the signature by the signer it names, then opens (by the domain's index key, or M's secret). The caller
  * checks that the signer is in the roster (kind 1) or is G (kind 2).

@@ -278,6 +278,9 @@ static int run_open(struct backup_run *run, struct manifest *m, struct err *err)
 	if (!r)
 		r = apply_notes(run, err);
 	if (!r)
+		r = footing_open(&run->footing, repo, run->index, run->options->boot_s,
+				 run->options->boot_arg, err);
+	if (!r)
 		r = manifests_succeed(repo, &run->manifests, m, err);
 	if (!r)
 		r = reader_new(repo, run->index, &run->reader, err);
@@ -315,6 +318,7 @@ static void run_close(struct backup_run *run)
 	if (run->io)
 		sodium_memzero(run->io, IO_BYTES);
 	free(run->io);
+	free(run->lacking);
 }
 
 static int copy_strings(const char *const *from, size_t count, char ***out, size_t *out_count,
@@ -426,9 +430,55 @@ static void keep_stored(struct backup_run *run, struct err *err)
 			      (unsigned long long)packer_stats(run->packer)->bytes_stored / 1024);
 }
 
+/* Nothing of it is condemned or gone? If not, run->again. */
+static int look(struct backup_run *run, struct err *err)
+{
+	int r;
+
+	free(run->lacking);
+	run->lacking = NULL;
+	run->lacking_count = 0;
+	r = footing_look(&run->footing, run->packer, &run->lacking, &run->lacking_count, err);
+	run->again = !r && run->lacking_count > 0;
+	return r;
+}
+
+/* Between the look and the put lies little; only a machine that slept just then looks again. */
+static int put_manifest(struct backup_run *run, struct manifest *m, uint64_t *out_bytes,
+			struct err *err)
+{
+	int r = 0;
+
+	do
+		r = look(run, err);
+	while (!r && !run->again && !footing_in_time(&run->footing));
+	if (!r && !run->again)
+		r = describe(run, m, err);
+	if (!r && !run->again)
+		r = manifests_put(run->repo, m, &run->result->manifest, out_bytes, err);
+	return r;
+}
+
+/*
+ * A machine that slept between the last look and the put has perhaps published what rests on nothing. So a backup is acknowledged
+ * only when it was looked at once more (I1, I6).
+ */
+static int look_after(struct backup_run *run, struct err *err)
+{
+	char hex[ID_HEX_CHARS + 1];
+	int r = look(run, err);
+
+	id_hex(&run->result->manifest, hex);
+	if (r && r != -ERR_NOMEM)
+		err_prefix(err, "manifest %.*s was made, but not looked at once more",
+			   ID_SHORT_CHARS, hex);
+	return r;
+}
+
 static int run_all(struct backup_run *run, struct manifest *m, struct err *err)
 {
 	uint64_t manifest_bytes = 0;
+	bool dry = run->options->dry_run;
 	int r = run_open(run, m, err);
 
 	if (!r)
@@ -440,37 +490,107 @@ static int run_all(struct backup_run *run, struct manifest *m, struct err *err)
 	if (!r)
 		r = packer_finish(run->packer, err);
 	if (!r)
-		r = describe(run, m, err);
-	if (!r && !run->options->dry_run)
-		r = manifests_put(run->repo, m, &run->result->manifest, &manifest_bytes, err);
-	if (!r) {
-		run->result->committed = !run->options->dry_run;
+		r = dry ? describe(run, m, err) : put_manifest(run, m, &manifest_bytes, err);
+	if (!r && !run->again) {
+		run->result->committed = !dry;
 		sum_up(run, manifest_bytes);
-		if (!run->options->dry_run)
+		if (!dry)
 			save_cache(run);
 	}
+	if (!r && run->result->committed)
+		r = look_after(run, err);
 	if (r == -ERR_CANCELLED)
 		keep_stored(run, err);
 	return r;
 }
 
-int backup_run(struct repo *repo, const struct backup_options *options,
-	       struct backup_result *out_result, struct err *err)
+static int run_once(struct backup_run *run, struct err *err)
 {
-	struct backup_run run = {.repo = repo, .options = options, .result = out_result};
 	struct manifest m = {0};
 	int r;
 
-	*out_result = (struct backup_result){0};
-	m.time_ns = m.started_ns = backup_clock_ns(&run);
-	r = sources_resolve(options->paths, options->path_count, &run.sources, err);
-	if (options->time_ns)
-		m.time_ns = *options->time_ns;
+	m.time_ns = m.started_ns = backup_clock_ns(run);
+	r = sources_resolve(run->options->paths, run->options->path_count, &run->sources, err);
+	if (run->options->time_ns)
+		m.time_ns = *run->options->time_ns;
 	if (!r)
-		r = backup_filter_new(&options->filter, &run.sources, &run.filter, err);
+		r = backup_filter_new(&run->options->filter, &run->sources, &run->filter, err);
 	if (!r)
-		r = run_all(&run, &m, err);
-	run_close(&run);
+		r = run_all(run, &m, err);
 	manifest_free(&m);
+	return r;
+}
+
+/* --- when a prune was faster (FORMAT.md §12 R6) --- */
+
+#define RUNS_MOST 8
+
+/* What a manifest lacks that was published in the very moment; the run after it may have stored it again. */
+struct published {
+	struct id name;
+	struct chunk_ref *lacking;
+	size_t count;
+};
+
+static void tell_again(struct backup_run *run)
+{
+	backup_warning(run, "",
+		       "a prune has condemned meanwhile what this backup rests on; the sources are "
+		       "gone over once more");
+}
+
+static void tell_published(struct backup_run *run, const struct published *p)
+{
+	char hex[ID_HEX_CHARS + 1], text[200];
+	size_t lost = 0;
+
+	for (size_t i = 0; i < p->count; i++)
+		lost += index_find_good(run->index, p->lacking[i].kind, &p->lacking[i].id) ==
+			INDEX_NONE;
+	if (!lost)
+		return;
+	id_hex(&p->name, hex);
+	(void)snprintf(text, sizeof(text),
+		       "manifest %.*s lacks %zu chunks that a prune deleted while this machine "
+		       "slept, and the sources have no more; this newer manifest takes its place",
+		       ID_SHORT_CHARS, hex, lost);
+	backup_unreadable(run, "", text);
+}
+
+int backup_run(struct repo *repo, const struct backup_options *options,
+	       struct backup_result *out_result, struct err *err)
+{
+	struct published published = {0};
+	uint64_t stored = 0;
+	bool again = true;
+	int r = 0;
+
+	for (int i = 0; !r && again; i++) {
+		struct backup_run run = {.repo = repo, .options = options, .result = out_result};
+
+		if (i == RUNS_MOST)
+			r = err_set(err, ERR_BUSY,
+				    "prunes condemn what this backup rests on again and again; "
+				    "nothing was saved, try when none runs");
+		*out_result = (struct backup_result){0};
+		if (!r)
+			r = run_once(&run, err);
+		again = !r && run.again;
+		if (again)
+			tell_again(&run);
+		if (!r && !again && published.count)
+			tell_published(&run, &published);
+		if (again && out_result->committed) {
+			free(published.lacking);
+			published = (struct published){out_result->manifest, run.lacking,
+						       run.lacking_count};
+			run.lacking = NULL;
+		}
+		if (again)
+			stored += packer_stats(run.packer)->bytes_stored;
+		run_close(&run);
+	}
+	free(published.lacking);
+	out_result->bytes_stored += stored;
 	return r;
 }

@@ -65,6 +65,9 @@ struct backup_options {
 	const struct id *parent; /* NULL: the newest manifest of the same host and paths */
 	int64_t now_ns;          /* 0 = the clock */
 	const int64_t *time_ns;  /* the manifest's time; NULL = now */
+	/* Seconds that go on while the machine sleeps; NULL = CLOCK_BOOTTIME. */
+	int64_t (*boot_s)(void *arg);
+	void *boot_arg;
 	struct backup_callbacks cb;
 };
 
@@ -88,7 +91,8 @@ struct backup_result {
  * this key cannot read; ERR_USAGE no paths; ERR_CANCELLED;
  * ERR_FULL, ERR_IO the store. On failure no manifest appeared; what was packed before is an orphan that the next
  * run or prune deals with. Only a cancelled run puts the index of it, too: the next one need not store it again. The
- * result is filled as far as it got.
+ * result is filled as far as it got. Where a prune condemns meanwhile what the manifest was to rest on, the sources are gone over once
+ * more (FORMAT.md §12 R6); ERR_BUSY when that happens again and again.
  */
 int backup_run(struct repo *repo, const struct backup_options *options,
 	       struct backup_result *out_result, struct err *err) ERR_UNUSED_WARN;

@@ -154,10 +154,11 @@ int backup_file_read(struct backup_run *run, int dirfd, const char *name, const 
 static int need_chunk(void *arg, const struct chunk_ref *ref, const char *path, struct err *err)
 {
 	struct backup_run *run = arg;
+	uint32_t known = index_find_good(run->index, ref->kind, &ref->id);
 
 	(void)path;
-	if (index_find_good(run->index, ref->kind, &ref->id) != INDEX_NONE)
-		return 0;
+	if (known != INDEX_NONE)
+		return packer_rest_on(run->packer, known, err);
 	return err_set(err, ERR_MISSING, "a chunk is not in the repository any more");
 }
 

@@ -85,12 +85,13 @@ static int copy_content(void *arg, const struct entry *e, const struct chunk_ref
 static int keep_chunk(void *arg, const struct chunk_ref *ref, const char *path, struct err *err)
 {
 	struct backup_run *run = arg;
+	uint32_t known = index_find_good(run->index, ref->kind, &ref->id);
 
 	(void)path;
-	if (index_find_good(run->index, ref->kind, &ref->id) == INDEX_NONE)
+	if (known == INDEX_NONE)
 		return err_set(err, ERR_MISSING, "a chunk is not in the repository any more");
 	chunkcache_touch(run->chunks, ref->kind, &ref->id);
-	return 0;
+	return packer_rest_on(run->packer, known, err);
 }
 
 static int take_content(struct backup_run *run, struct backup_db *db,

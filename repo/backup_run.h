@@ -9,6 +9,7 @@
 #include "repo/chunkcache.h"
 #include "repo/dbstate.h"
 #include "repo/filescache.h"
+#include "repo/footing.h"
 #include "repo/fsread.h"
 #include "repo/manifests.h"
 #include "repo/reader.h"
@@ -61,6 +62,10 @@ struct backup_run {
 	uint64_t files_total, bytes_total; /* as the first walk counted them */
 	uint64_t bytes_read;               /* of the file that is being read */
 	uint8_t *io;                       /* IO_BYTES */
+	struct footing footing;
+	bool again; /* a prune has condemned what it rests on: all is to be gone over once more */
+	struct chunk_ref *lacking; /* of a manifest that was published just when that happened */
+	size_t lacking_count;
 };
 #define IO_BYTES (1u << 20)
 

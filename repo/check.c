@@ -167,10 +167,12 @@ static bool pack_replaced(const struct check_run *run, const struct index_pack *
 }
 
 /* All are marked before the first is told: only then is it known what other copies are worth. */
-static void check_presence(struct check_run *run, const struct id *names, const uint64_t *sizes,
-			   size_t count)
+static int check_presence(struct check_run *run, const struct manifest_list *list,
+			  const struct id *names, const uint64_t *sizes, size_t count,
+			  struct err *err)
 {
 	uint64_t size;
+	int r = 0;
 
 	for (uint32_t i = 0; i < run->indexed; i++) {
 		const struct index_pack *pack = &run->index->packs[i];
@@ -181,16 +183,24 @@ static void check_presence(struct check_run *run, const struct id *names, const 
 		else if (fault)
 			mark_beyond(run, pack, size);
 	}
-	for (uint32_t i = 0; i < run->indexed; i++) {
+	for (uint32_t i = 0; !r && i < run->indexed; i++) {
 		const struct index_pack *pack = &run->index->packs[i];
 		const char *fault = presence_fault(pack, names, sizes, count, &size);
+		bool pruned = check_is_condemned(run, i) && size == 0;
 
-		/* With a choice of backups, of what is lost only the paths that they lose are told. */
-		if (fault && pack_replaced(run, pack))
+		if (!fault || pruned)
+			continue;
+		if (pack_replaced(run, pack)) {
 			tell_healed(run, &pack->name, fault);
-		else if (fault && !run->options->manifests)
+			continue;
+		}
+		if (size == 0)
+			r = check_unneeded(run, list, &pruned, err);
+		/* With a choice of backups, of what is lost only the paths that they lose are told. */
+		if (!r && !pruned && !run->options->manifests)
 			check_tell_damage(run, STORE_DATA, &pack->name, fault);
 	}
+	return r;
 }
 
 static void note_orphans(struct check_run *run, const struct id *names, size_t count)
@@ -209,7 +219,7 @@ static void note_orphans(struct check_run *run, const struct id *names, size_t c
 	}
 }
 
-static int check_packs(struct check_run *run, struct err *err)
+static int check_packs(struct check_run *run, const struct manifest_list *list, struct err *err)
 {
 	struct id *names = NULL;
 	uint64_t *sizes = NULL;
@@ -219,9 +229,12 @@ static int check_packs(struct check_run *run, struct err *err)
 	if (!r) {
 		run->result->packs = count;
 		run->indexed = (uint32_t)run->index->pack_count;
-		check_presence(run, names, sizes, count);
-		note_orphans(run, names, count);
+		r = check_match_condemned(run, err);
 	}
+	if (!r)
+		r = check_presence(run, list, names, sizes, count, err);
+	if (!r)
+		note_orphans(run, names, count);
 	/* Now, so that a missing chunk and one whose index is missing are told apart. */
 	if (!r)
 		r = index_rescue(run->repo, run->index, err);
@@ -254,7 +267,10 @@ static int tell_unnamed(struct check_run *run, uint32_t place, struct err *err)
 	return idset_add(&run->unnamed, name, err);
 }
 
-/* A whole place, rather one in a pack that a segment names: an orphan may hold copies of what is not missing. */
+/*
+ * A whole place, rather one in a pack that a segment names, since an orphan may hold copies of what is not missing, and rather one in a
+ * pack that is not condemned.
+ */
 static uint32_t find_place(const struct check_run *run, uint8_t kind, const struct id *id,
 			   unsigned below_depth)
 {
@@ -267,9 +283,10 @@ static uint32_t find_place(const struct check_run *run, uint8_t kind, const stru
 
 		if (place->info.depth >= below_depth || !index_place_whole(index, at))
 			continue;
-		if (place->pack < run->indexed)
+		if (place->pack < run->indexed && !check_is_condemned(run, place->pack))
 			return at;
-		fallback = at;
+		if (fallback == INDEX_NONE || place->pack < run->indexed)
+			fallback = at;
 	}
 	return fallback;
 }
@@ -313,8 +330,10 @@ static int check_chunk(struct folder *at, const char *path, const struct chunk_r
 
 	if (at->run->gathering)
 		return check_gather(at->run, ref, err);
-	if (place != INDEX_NONE)
+	if (place != INDEX_NONE) {
+		check_tell_needed(at->run, at->run->index->places[place].pack);
 		return tell_all_unnamed(at->run, place, err);
+	}
 	*at->dirty = true;
 	tell_touched(at->run, path, what_is_wrong(at->run->index, ref));
 	return 0;
@@ -510,6 +529,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 	 * that ends while we read is not ours to judge.
 	 */
 	if (!r)
+		r = check_load_condemned(&run, err);
+	if (!r)
 		r = manifests_load(repo, on_bad_manifest, &run, &list, err);
 	out_result->manifests = list.count;
 	if (!r)
@@ -523,7 +544,7 @@ int check_run(struct repo *repo, const struct check_options *options,
 	if (!r)
 		r = reader_new(repo, run.index, &run.reader, err);
 	if (!r)
-		r = check_packs(&run, err);
+		r = check_packs(&run, &list, err);
 	if (!r)
 		r = find_scope(&run, &list, false, err);
 	if (!r && options->read_data)
@@ -542,6 +563,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 	for (size_t i = 0; i < run.found_count; i++)
 		free(run.found[i].text);
 	free(run.found);
+	condemned_free(&run.condemned);
+	free(run.doomed);
 	idset_free(&run.scope);
 	idset_free(&run.clean);
 	idset_free(&run.unnamed);

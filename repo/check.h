@@ -34,8 +34,9 @@ struct check_result {
 	uint64_t healed;  /* damaged copies of what is still there */
 	uint64_t noted;   /* damaged records that no note named before */
 	uint64_t
-	    noted_before; /* the same, noted earlier: no other copy yet, and not read this time */
-	uint64_t orphans; /* packs that no index segment names */
+	    noted_before;   /* the same, noted earlier: no other copy yet, and not read this time */
+	uint64_t orphans;   /* packs that no index segment names */
+	uint64_t condemned; /* packs that a prune is about to delete */
 };
 
 /* ERR_KEY, ERR_IO, ERR_CANCELLED; ERR_MISSING a chosen manifest is not there. Damage is not an error: it is in the result. */

@@ -6,7 +6,9 @@
 
 #include "core/node.h"
 #include "repo/check.h"
+#include "repo/condemned.h"
 #include "repo/idset.h"
+#include "repo/manifests.h"
 #include "repo/notes.h"
 #include "repo/reader.h"
 
@@ -23,7 +25,11 @@ struct check_run {
 	struct check_result *result;
 	struct index *index;
 	struct reader *reader;
-	uint32_t indexed;          /* packs that segments name; later ones were found by rescue */
+	uint32_t indexed; /* packs that segments name; later ones were found by rescue */
+	struct condemned condemned;
+	bool *doomed;        /* by pack of the index: condemned, and nothing was told of it */
+	bool looked_for_all; /* whether all that manifests reach has a whole copy: then all_found */
+	bool all_found;
 	struct idset clean;        /* lists below which nothing is wrong */
 	struct idset unnamed;      /* rescued packs that were reported */
 	struct idset rested_on;    /* bases whose packs were looked at for that */
@@ -58,6 +64,16 @@ int check_probe(struct check_run *run, const struct chunk_ref *list,
 /* Reads every copy of a chunk that is whole as far as is known. */
 int check_read_chunk(struct check_run *run, uint8_t kind, const struct id *id,
 		     struct err *err) ERR_UNUSED_WARN;
+
+/* The records in locks/; one that does not verify is damage. Then, with the index, which packs they condemn. */
+int check_load_condemned(struct check_run *run, struct err *err) ERR_UNUSED_WARN;
+int check_match_condemned(struct check_run *run, struct err *err) ERR_UNUSED_WARN;
+bool check_is_condemned(const struct check_run *run, uint32_t pack);
+/* Says once of a condemned pack that a backup needs it. */
+void check_tell_needed(struct check_run *run, uint32_t pack);
+/* All that manifests reach is there, so of a pack that is missing they need nothing. */
+int check_unneeded(struct check_run *run, const struct manifest_list *list, bool *out_unneeded,
+		   struct err *err) ERR_UNUSED_WARN;
 
 /* At the end: notes what was found and is in none of the notes, marks what they name. What cannot be noted is told, and no error. */
 int check_note(struct check_run *run, const struct notes *known, struct err *err) ERR_UNUSED_WARN;

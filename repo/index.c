@@ -22,12 +22,19 @@ int index_new(struct index **out_index, struct err *err)
 	return 0;
 }
 
+static void pack_wipe(struct index_pack *pack)
+{
+	free(pack->slots);
+	free(pack->sources);
+}
+
 void index_free(struct index *index)
 {
 	if (!index)
 		return;
 	for (size_t i = 0; i < index->pack_count; i++)
-		free(index->packs[i].slots);
+		pack_wipe(&index->packs[i]);
+	idset_free(&index->segments);
 	free(index->packs);
 	free(index->places);
 	free(index->table);
@@ -112,6 +119,7 @@ static void add_place(struct index *index, uint32_t pack, const struct pack_entr
 	    .offset = e->offset,
 	    .stored_bytes = e->stored_bytes,
 	    .slot = e->slot,
+	    .source = e->source,
 	};
 	index->table[cell] = at;
 }
@@ -145,6 +153,23 @@ uint32_t index_find_pack(const struct index *index, const struct id *name)
 	return at == INDEX_NONE ? INDEX_NONE : index->places[at].pack;
 }
 
+static int copy_tables(struct index_pack *pack, const struct pack_dir *dir, struct err *err)
+{
+	pack->slots = malloc((dir->slot_count + 1) * sizeof(*pack->slots));
+	pack->sources = malloc((dir->source_count + 1) * sizeof(*pack->sources));
+	if (!pack->slots || !pack->sources) {
+		pack_wipe(pack);
+		return err_nomem(err);
+	}
+	if (dir->slot_count)
+		memcpy(pack->slots, dir->slots, dir->slot_count * sizeof(*pack->slots));
+	if (dir->source_count)
+		memcpy(pack->sources, dir->sources, dir->source_count * sizeof(*pack->sources));
+	pack->slot_count = dir->slot_count;
+	pack->source_count = dir->source_count;
+	return 0;
+}
+
 int index_add_pack(struct index *index, const struct id *name, uint64_t pack_bytes,
 		   const struct pack_dir *dir, struct err *err)
 {
@@ -162,12 +187,9 @@ int index_add_pack(struct index *index, const struct id *name, uint64_t pack_byt
 		return r;
 	pack = &index->packs[number];
 	*pack = (struct index_pack){.name = *name, .pack_bytes = pack_bytes};
-	pack->slots = malloc((dir->slot_count ? dir->slot_count : 1) * sizeof(*pack->slots));
-	if (!pack->slots)
-		return err_nomem(err);
-	if (dir->slot_count)
-		memcpy(pack->slots, dir->slots, dir->slot_count * sizeof(*pack->slots));
-	pack->slot_count = dir->slot_count;
+	r = copy_tables(pack, dir, err);
+	if (r)
+		return r;
 	index->pack_count++;
 	add_place(index, number, &self);
 	pack->first_place = (uint32_t)index->place_count;
@@ -190,6 +212,21 @@ void index_mark_pack(struct index *index, uint32_t pack)
 	if (!index->packs[pack].bad)
 		index->marks++;
 	index->packs[pack].bad = true;
+}
+
+void index_condemn_pack(struct index *index, uint32_t pack)
+{
+	if (!index->packs[pack].condemned)
+		index->marks++;
+	index->packs[pack].condemned = true;
+}
+
+/* As an addition it can only make more of them whole. */
+void index_pardon_pack(struct index *index, uint32_t pack)
+{
+	if (index->packs[pack].condemned)
+		index->additions++;
+	index->packs[pack].condemned = false;
 }
 
 void index_mark_place(struct index *index, uint32_t place)
@@ -217,7 +254,7 @@ bool index_place_whole(const struct index *index, uint32_t at)
 	struct index_place *place = &index->places[at];
 	uint32_t yes = index->marks * 2 + 2, no = index->additions * 2 + 1;
 
-	if (place->bad || index->packs[place->pack].bad)
+	if (place->bad || index->packs[place->pack].bad || index->packs[place->pack].condemned)
 		return false;
 	if (place->info.base_count == 0)
 		return true;
@@ -262,6 +299,15 @@ static int signer_known(struct repo *repo, const struct indexseg *seg, struct er
 	return err_set(err, ERR_DAMAGED, "signed by a host that the roster in keys/ does not name");
 }
 
+static int add_named(struct index *index, const struct indexseg_pack *pack, struct err *err)
+{
+	int r = index_add_pack(index, &pack->name, pack->pack_bytes, &pack->dir, err);
+
+	if (!r)
+		index->packs[index_find_pack(index, &pack->name)].named = true;
+	return r;
+}
+
 static int load_segment(struct repo *repo, const struct id *name, struct index *index,
 			struct err *err)
 {
@@ -274,39 +320,90 @@ static int load_segment(struct repo *repo, const struct id *name, struct index *
 	if (!r)
 		r = signer_known(repo, &seg, err);
 	for (size_t i = 0; !r && i < seg.pack_count; i++)
-		r = index_add_pack(index, &seg.packs[i].name, seg.packs[i].pack_bytes,
-				   &seg.packs[i].dir, err);
+		r = add_named(index, &seg.packs[i], err);
 	indexseg_free(&seg);
 	buf_free(&bytes);
+	return r;
+}
+
+struct segment_load {
+	struct repo *repo;
+	struct index *index;
+	index_bad_fn *bad;
+	void *bad_arg;
+	struct id vanished; /* one that was listed and then not there */
+	struct err vanished_why;
+	bool any_vanished;
+};
+
+/* 0 also when it cannot be used. */
+static int load_listed(struct segment_load *l, const struct id *name, struct err *err)
+{
+	char path[STORE_PATH_CHARS];
+	struct err why = {0};
+	int r = load_segment(l->repo, name, l->index, &why);
+
+	if (r == -ERR_MISSING) {
+		l->any_vanished = true;
+		l->vanished = *name;
+		l->vanished_why = why;
+		return 0;
+	}
+	if (r == -ERR_VERSION) {
+		store_path(STORE_INDEX, name, path);
+		err_prefix(&why, "%s/%s", l->repo->store->location, path);
+	}
+	if (r == -ERR_NOMEM || r == -ERR_VERSION) {
+		*err = why;
+		return r;
+	}
+	if (r && l->bad)
+		l->bad(l->bad_arg, name, &why);
+	return idset_add(&l->index->segments, name, err);
+}
+
+static int load_new(struct segment_load *l, struct err *err)
+{
+	struct id *names = NULL;
+	size_t count = 0;
+	int r = repo_list(l->repo->store, STORE_INDEX, &names, NULL, &count, err);
+
+	l->any_vanished = false;
+	for (size_t i = 0; !r && i < count; i++) {
+		if (!idset_has(&l->index->segments, &names[i]))
+			r = load_listed(l, &names[i], err);
+	}
+	free(names);
+	return r;
+}
+
+/*
+ * A prune puts the segment that takes the place of others before it removes them (FORMAT.md §12 R8), so one that is gone when it
+ * is read is found again in what a new listing gives.
+ */
+#define LISTINGS_MOST 8
+
+int index_refresh(struct repo *repo, struct index *index, index_bad_fn *bad, void *bad_arg,
+		  struct err *err)
+{
+	struct segment_load l = {.repo = repo, .index = index, .bad = bad, .bad_arg = bad_arg};
+	int r = load_new(&l, err);
+
+	for (int i = 1; !r && l.any_vanished && i < LISTINGS_MOST; i++)
+		r = load_new(&l, err);
+	if (!r && l.any_vanished && bad)
+		bad(bad_arg, &l.vanished, &l.vanished_why);
 	return r;
 }
 
 int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index **out_index,
 	       struct err *err)
 {
-	char path[STORE_PATH_CHARS];
 	struct index *index = NULL;
-	struct id *names = NULL;
-	size_t count = 0;
 	int r = index_new(&index, err);
 
 	if (!r)
-		r = repo_list(repo->store, STORE_INDEX, &names, NULL, &count, err);
-	for (size_t i = 0; !r && i < count; i++) {
-		struct err why = {0};
-
-		r = load_segment(repo, &names[i], index, &why);
-		if (r == -ERR_VERSION) {
-			store_path(STORE_INDEX, &names[i], path);
-			err_prefix(&why, "%s/%s", repo->store->location, path);
-		}
-		if (r == -ERR_NOMEM || r == -ERR_VERSION)
-			*err = why;
-		else if (r && bad)
-			bad(bad_arg, &names[i], &why);
-		r = r == -ERR_NOMEM || r == -ERR_VERSION ? r : 0;
-	}
-	free(names);
+		r = index_refresh(repo, index, bad, bad_arg, err);
 	if (r) {
 		index_free(index);
 		return r;

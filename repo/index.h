@@ -6,6 +6,7 @@
 #define NIGHTJAR_REPO_INDEX_H
 
 #include "core/indexseg.h"
+#include "repo/idset.h"
 #include "repo/repo.h"
 
 #define INDEX_NONE UINT32_MAX
@@ -15,9 +16,14 @@ struct index_pack {
 	uint64_t pack_bytes;
 	struct slot *slots; /* owned */
 	size_t slot_count;
+	struct pack_source *sources; /* owned */
+	size_t source_count;
 	uint32_t first_place, place_count; /* its chunks, one after the other in places */
 	/* missing, of a wrong size, or damaged: readers use other places first. Set by index_mark_pack */
 	bool bad;
+	bool
+	    condemned; /* prune may delete it: nothing new rests on it. Set by index_condemn_pack */
+	bool named;    /* by a segment; not only by its own directory */
 };
 
 /* One place of one chunk. */
@@ -26,7 +32,7 @@ struct index_place {
 	uint32_t pack; /* position in packs */
 	uint32_t next; /* another place of the same id, or INDEX_NONE */
 	uint32_t counter, offset, stored_bytes;
-	uint16_t slot;
+	uint16_t slot, source;
 	bool bad;      /* these bytes are known not to give the chunk; set by index_mark_place */
 	uint32_t memo; /* of index_place_whole */
 };
@@ -38,6 +44,7 @@ struct index {
 	size_t place_count, place_cap;
 	uint32_t *table; /* open addressing; INDEX_NONE = free */
 	size_t table_size;
+	struct idset segments;     /* that were read, or could not be used */
 	bool rescued;              /* packs that no segment names were added too */
 	uint32_t marks, additions; /* how often something was marked bad, or added */
 };
@@ -52,6 +59,9 @@ typedef void index_bad_fn(void *arg, const struct id *segment, const struct err 
  */
 int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index **out_index,
 	       struct err *err) ERR_UNUSED_WARN;
+/* Adds what segments say that have come since the index was loaded. */
+int index_refresh(struct repo *repo, struct index *index, index_bad_fn *bad, void *bad_arg,
+		  struct err *err) ERR_UNUSED_WARN;
 int index_new(struct index **out_index, struct err *err) ERR_UNUSED_WARN;
 void index_free(struct index *index); /* NULL is fine */
 
@@ -76,11 +86,14 @@ int index_mark_lost(struct repo *repo, struct index *index, uint64_t *out_bad,
 /* What is marked bad here stays so; whatever rests on it alone is no longer whole. */
 void index_mark_pack(struct index *index, uint32_t pack);
 void index_mark_place(struct index *index, uint32_t place);
+/* As index_mark_pack, but it can be taken back. */
+void index_condemn_pack(struct index *index, uint32_t pack);
+void index_pardon_pack(struct index *index, uint32_t pack);
 
 /* The first place of an id, or INDEX_NONE; follow .next. */
 uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id);
 /*
- * FORMAT.md §4 "Delta records": neither it nor its pack is bad, and of each of its bases there is a whole place of
+ * FORMAT.md §4 "Delta records": neither it nor its pack is bad, nor is that condemned, and of each of its bases there is a whole place of
  * strictly lower depth. Remembered until something is marked or added.
  */
 bool index_place_whole(const struct index *index, uint32_t place);

@@ -8,6 +8,7 @@
 #include "core/seal.h"
 #include "repo/idset.h"
 #include "repo/packjob.h"
+#include "repo/rested.h"
 #include "repo/workers.h"
 
 #define JOBS_PER_WORKER 3
@@ -44,6 +45,7 @@ struct packer {
 	unsigned thorough;        /* deltas that were made as small as can be */
 	struct reader *reader;    /* what bases falls back to; NULL when it is the caller's */
 	uint32_t packs_before;    /* packs that were known before this run */
+	struct rested rested;     /* what the next manifest rests on */
 	struct idset pending;     /* ids on their way to a pack, or that a dry run would store */
 	struct buf object;
 	struct packer_stats stats;
@@ -174,6 +176,7 @@ void packer_free(struct packer *p)
 	for (size_t i = 0; i < p->pack_count; i++)
 		pack_dir_free(&p->packs[i].dir);
 	free(p->packs);
+	rested_free(&p->rested);
 	idset_free(&p->pending);
 	pack_builder_free(p->builder);
 	reader_free(p->reader);
@@ -241,6 +244,17 @@ static int put_segment(struct packer *p, struct err *err)
 	return 0;
 }
 
+int packer_rest_on(struct packer *p, uint32_t place, struct err *err)
+{
+	return rested_add(&p->rested, p->index, place, err);
+}
+
+int packer_lacking(const struct packer *p, struct chunk_ref **out_refs, size_t *out_count,
+		   struct err *err)
+{
+	return rested_lacking(&p->rested, p->index, out_refs, out_count, err);
+}
+
 /* The index has what was in the builder; only chunks that are still under way are pending. */
 static int forget_pending(struct packer *p, struct err *err)
 {
@@ -282,8 +296,11 @@ static int flush(struct packer *p, struct err *err)
 		r = index_add_pack(p->index, &pack.name, pack.pack_bytes, &pack.dir, err);
 	if (!r) {
 		p->stats.bytes_stored += p->object.len;
-		r = packs_push(p, &pack, err);
+		r = rested_add_pack(&p->rested, p->index, index_find_pack(p->index, &pack.name),
+				    err);
 	}
+	if (!r)
+		r = packs_push(p, &pack, err);
 	pack_dir_free(&pack.dir);
 	if (!r)
 		r = forget_pending(p, err);
@@ -495,6 +512,7 @@ static int add(struct packer *p, bool delta, uint8_t kind, const void *plain, si
 	       const struct id *bases, size_t base_count, struct id *out_id, struct err *err)
 {
 	struct record_info info = {.kind = kind, .plain_bytes = (uint32_t)len};
+	uint32_t known;
 	int r = failed_before(p, err);
 
 	if (r)
@@ -510,8 +528,10 @@ static int add(struct packer *p, bool delta, uint8_t kind, const void *plain, si
 		r = p->bases.keep(p->bases.arg, kind, &info.id, plain, len, err);
 	if (r)
 		return settle(p, r, err);
-	if (index_find_good(p->index, kind, &info.id) != INDEX_NONE ||
-	    idset_has(&p->pending, &info.id))
+	known = index_find_good(p->index, kind, &info.id);
+	if (known != INDEX_NONE)
+		return packer_rest_on(p, known, err);
+	if (idset_has(&p->pending, &info.id))
 		return 0;
 	return settle(p, store_new(p, &info, plain, len, bases, base_count, err), err);
 }

@@ -86,6 +86,15 @@ struct packer_tally {
  */
 void packer_count_in(struct packer *p, struct packer_tally *tally, bool cells);
 
+/*
+ * What the next manifest rests on: each id that was added, and each place that the caller says so of, being known good without being
+ * added again. packer_lacking gives, after packer_finish, those of them that have no whole copy by now, as the index has been marked
+ * meanwhile (*out_refs is the caller's).
+ */
+int packer_rest_on(struct packer *p, uint32_t place, struct err *err) ERR_UNUSED_WARN;
+int packer_lacking(const struct packer *p, struct chunk_ref **out_refs, size_t *out_count,
+		   struct err *err) ERR_UNUSED_WARN;
+
 /* Puts the last pack and the index segment. Afterwards everything that was added can be read by others. */
 int packer_finish(struct packer *p, struct err *err) ERR_UNUSED_WARN;
 

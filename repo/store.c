@@ -77,6 +77,11 @@ int store_remove(struct store *s, enum store_type type, const struct id *name, s
 	return s->ops->remove(s, type, name, err);
 }
 
+int store_now(struct store *s, int64_t *out_s, struct err *err)
+{
+	return s->ops->now(s, out_s, err);
+}
+
 void store_free(struct store *s)
 {
 	if (s)

@@ -70,6 +70,12 @@ struct store_ops {
 	/* ERR_MISSING when it is not there. */
 	int (*remove)(struct store *s, enum store_type type, const struct id *name,
 		      struct err *err);
+	/*
+	 * The store's own clock, in seconds: what it would say of an object that is put now (local: the time of a fresh
+	 * file, which a file server gives). It does not depend on this host's clock where the store has another. Read
+	 * twice, the later reading is not smaller unless that clock was set back.
+	 */
+	int (*now)(struct store *s, int64_t *out_s, struct err *err);
 	void (*free)(struct store *s);
 };
 
@@ -100,6 +106,7 @@ int store_list(struct store *s, enum store_type type, store_list_fn *fn, void *a
 	       struct err *err) ERR_UNUSED_WARN;
 int store_remove(struct store *s, enum store_type type, const struct id *name,
 		 struct err *err) ERR_UNUSED_WARN;
+int store_now(struct store *s, int64_t *out_s, struct err *err) ERR_UNUSED_WARN;
 void store_free(struct store *s); /* NULL is fine */
 
 /*
@@ -120,5 +127,7 @@ int store_local_open(const char *path, struct store **out_store, struct err *err
 
 /* Memory, for tests and for the reader's sake: the shortest complete backend. */
 int store_mem_new(struct store **out_store, struct err *err) ERR_UNUSED_WARN;
+/* Its clock, which stands still until it is set again; 0 at first. */
+void store_mem_set_now(struct store *mem, int64_t now_s);
 
 #endif

@@ -13,6 +13,7 @@ struct object {
 struct mem {
 	struct store base;
 	struct object *first;
+	int64_t now_s;
 };
 
 /* Where the pointer to the object is, or the end of the list: put and remove change that place. */
@@ -133,6 +134,18 @@ static int mem_remove(struct store *s, enum store_type type, const struct id *na
 	return 0;
 }
 
+static int mem_now(struct store *s, int64_t *out_s, struct err *err)
+{
+	(void)err;
+	*out_s = ((struct mem *)s)->now_s;
+	return 0;
+}
+
+void store_mem_set_now(struct store *mem, int64_t now_s)
+{
+	((struct mem *)mem)->now_s = now_s;
+}
+
 static void mem_free(struct store *s)
 {
 	struct object *o, *next;
@@ -154,6 +167,7 @@ static const struct store_ops mem_ops = {
     .size = mem_size,
     .list = mem_list,
     .remove = mem_remove,
+    .now = mem_now,
     .free = mem_free,
 };
 

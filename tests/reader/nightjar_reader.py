@@ -411,14 +411,18 @@ def packs_from_index(data, what, keys, writers, floor):
     need(repository == keys.repository, f"{what}: of another repository")
     need(signer in writers if kind == 1 else signer == keys.g_public, f"{what}: unknown signer")
     check_signature(data, b"index", signer, what)
-    ad, seal_nonce, sealed = data[:f.at], f.take(24), f.take(48)
+    seal_nonce, sealed, box = f.take(24), f.take(48), f.take(80)
+    wrapper, salt = (f.take(32), f.take(32)) if kind == 2 else (signer, b"")
     out = ctypes.create_string_buffer(32)
-    bad = sodium.crypto_box_seal_open(out, f.take(80), 80, x25519(keys.m_secret), keys.m_secret)
+    bad = sodium.crypto_box_seal_open(out, box, 80, x25519(keys.m_secret), keys.m_secret)
     need(bad == 0, f"{what}: its key does not open")
     if keys.master or number in keys.roots:
+        # As it stood in front of the nonce in the segment of the writer who made the key.
+        ad = data[:6] + b"\1\0" + repository + wrapper + struct.pack("<I", number)
         for_domain = aead_open(keys.domain(number).index_key, seal_nonce, ad, sealed, what)
         need(out.raw == for_domain, f"{what}: the two copies of its key differ")
-    body = Fields(aead_open(out.raw, nonce(0), data[:f.at], data[f.at:-64], what), what)
+    key = out.raw if kind == 1 else blake2b(b"nightjar gc index v1" + salt, out.raw)
+    body = Fields(aead_open(key, nonce(0), data[:f.at], data[f.at:-64], what), what)
 
     def one():
         name, length, count = body.unpack("32sQH")

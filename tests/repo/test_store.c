@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -375,6 +376,59 @@ static void create_refuses_a_second_repository(void **state)
 	assert_text(f, STORE_KEYS, &id, "a slot of a killed init");
 }
 
+static void the_clock_goes_on(void **state)
+{
+	struct fixture *f = *state;
+	int64_t first = -1, second = -1;
+	size_t objects = 0;
+	struct seen seen;
+
+	MUST(store_now(f->store, &first, &f->err), &f->err);
+	MUST(store_now(f->store, &second, &f->err), &f->err);
+	assert_true(first >= 0 && second >= first);
+	for (int t = 0; t < STORE_TYPES; t++) {
+		seen = (struct seen){0};
+		MUST(store_list(f->store, (enum store_type)t, see, &seen, &f->err), &f->err);
+		objects += seen.names;
+	}
+	assert_int_equal(objects, 0); /* asking leaves nothing */
+}
+
+static void a_clock_in_memory_is_set(void **state)
+{
+	struct store *mem = NULL, *fault = NULL;
+	struct err err = {0};
+	int64_t now = -1;
+
+	(void)state;
+	MUST(store_mem_new(&mem, &err), &err);
+	MUST(store_fault_new(mem, &fault, &err), &err);
+	store_mem_set_now(mem, 1700000000);
+	MUST(store_now(fault, &now, &err), &err);
+	assert_int_equal(now, 1700000000);
+	store_free(fault);
+	store_free(mem);
+}
+
+/* A local store's is that of its disk. */
+static void a_local_clock_is_the_disks(void **state)
+{
+	struct fixture f = {0};
+	struct timespec before, after;
+	int64_t now = -1;
+
+	(void)state;
+	open_local(&f);
+	MUST_FAIL(store_now(f.store, &now, &f.err), ERR_MISSING, &f.err);
+	MUST(store_create(f.store, &f.err), &f.err);
+	(void)clock_gettime(CLOCK_REALTIME_COARSE, &before);
+	MUST(store_now(f.store, &now, &f.err), &f.err);
+	(void)clock_gettime(CLOCK_REALTIME, &after);
+	assert_true(now >= before.tv_sec - 1 && now <= after.tv_sec);
+	store_free(f.store);
+	tmpdir_remove(f.dir);
+}
+
 static const struct CMUnitTest promises[] = {
     cmocka_unit_test(put_then_get_gives_the_bytes),
     cmocka_unit_test(get_appends),
@@ -389,6 +443,7 @@ static const struct CMUnitTest promises[] = {
     cmocka_unit_test(list_stops_when_told),
     cmocka_unit_test(removed_is_gone_and_may_come_back),
     cmocka_unit_test(create_refuses_a_second_repository),
+    cmocka_unit_test(the_clock_goes_on),
 };
 #define PROMISES (sizeof(promises) / sizeof(promises[0]))
 
@@ -470,6 +525,8 @@ int main(void)
 	    cmocka_unit_test(paths_are_those_of_the_format),
 	    cmocka_unit_test(open_knows_its_backends),
 	    cmocka_unit_test(open_takes_paths_and_touches_nothing),
+	    cmocka_unit_test(a_clock_in_memory_is_set),
+	    cmocka_unit_test(a_local_clock_is_the_disks),
 	};
 	int failed = cmocka_run_group_tests_name("names", names, NULL, NULL);
 

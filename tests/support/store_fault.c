@@ -210,6 +210,18 @@ static int fault_remove(struct store *s, enum store_type type, const struct id *
 	return rc == 0 && kind == FAULT_AFTER ? fail(f, "remove", err) : rc;
 }
 
+static int fault_now(struct store *s, int64_t *out_s, struct err *err)
+{
+	struct fault *f = fault_of(s);
+	enum store_fault_kind kind = arrive(f, FAULT_NOW, -1);
+	int rc;
+
+	if (kind == FAULT_BEFORE || kind == FAULT_TEAR)
+		return fail(f, "now", err);
+	rc = store_now(f->inner, out_s, err);
+	return rc == 0 && kind == FAULT_AFTER ? fail(f, "now", err) : rc;
+}
+
 static void fault_free(struct store *s)
 {
 	free(s->location);
@@ -224,6 +236,7 @@ static const struct store_ops fault_ops = {
     .size = fault_size,
     .list = fault_list,
     .remove = fault_remove,
+    .now = fault_now,
     .free = fault_free,
 };
 

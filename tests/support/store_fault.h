@@ -29,9 +29,10 @@ enum store_fault_op {
 	FAULT_RANGE,
 	FAULT_SIZE,
 	FAULT_LIST,
-	FAULT_REMOVE
+	FAULT_REMOVE,
+	FAULT_NOW
 };
-#define FAULT_OPS 7
+#define FAULT_OPS 8
 #define FAULT_OP(op) (1u << (op))       /* for plan.ops */
 #define FAULT_TYPE(type) (1u << (type)) /* for plan.types */
 
@@ -47,7 +48,7 @@ enum store_fault_kind {
 	 * A backend that breaks the contract. put: the first half of the object is there under its
 	 * name, and the call fails. get: the first half is given, as if it were all. get_range: the
 	 * second half reads as zeros. size: half. list: the first half of the names, as if that were
-	 * all (halves are rounded down). create and remove: as FAULT_BEFORE.
+	 * all (halves are rounded down). create, remove and now: as FAULT_BEFORE.
 	 */
 	FAULT_TEAR,
 	/*
@@ -62,9 +63,10 @@ enum store_fault_kind {
 /* {0} passes everything through and counts. */
 struct store_fault_plan {
 	enum store_fault_kind kind;
-	uint64_t at;    /* which counted call, from 1 */
-	unsigned ops;   /* FAULT_OP bits whose calls count; 0 = all */
-	unsigned types; /* FAULT_TYPE bits whose calls count; 0 = all, and create, which has none */
+	uint64_t at;  /* which counted call, from 1 */
+	unsigned ops; /* FAULT_OP bits whose calls count; 0 = all */
+	unsigned
+	    types; /* FAULT_TYPE bits whose calls count; 0 = all, and create and now, which have none */
 	enum err_code code; /* what failing calls return; 0 = ERR_IO */
 };
 

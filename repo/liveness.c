@@ -1,0 +1,353 @@
+#include "repo/liveness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/node.h"
+
+#define LIVE 1 /* a place that must stay */
+#define SEEN 2 /* the first place of an id that a manifest reaches */
+
+/* An id that only condemned packs give. */
+struct needy {
+	struct chunk_ref ref;
+	size_t manifest;
+};
+
+struct mark {
+	struct reader *reader;
+	struct index *index;
+	const struct manifest_list *list;
+	const struct liveness_options *options;
+	struct liveness *out;
+	struct chunk_ref *stack; /* lists that were come by and not read yet */
+	size_t stack_count, stack_cap;
+	struct needy *needy;
+	size_t needy_count, needy_cap;
+	size_t manifest; /* under way */
+	struct buf bytes;
+};
+
+void liveness_free(struct liveness *l)
+{
+	free(l->live);
+	free(l->needed);
+	*l = (struct liveness){0};
+}
+
+static int name_manifest(const struct mark *m, size_t manifest, struct err *err)
+{
+	char hex[ID_HEX_CHARS + 1];
+
+	id_hex(&m->list->items[manifest].name, hex);
+	return err_prefix(err, "manifest %.*s", ID_SHORT_CHARS, hex);
+}
+
+/* --- choosing copies --- */
+
+static const struct pack_source *source_of(const struct index *index, uint32_t at)
+{
+	const struct index_place *p = &index->places[at];
+
+	return &index->packs[p->pack].sources[p->source];
+}
+
+static bool same_writer(const struct index *index, uint32_t a, uint32_t b)
+{
+	return memcmp(source_of(index, a)->writer, source_of(index, b)->writer, 32) == 0;
+}
+
+/*
+ * One that a segment names; older; of equals (a repacked copy and the one that it was made of) the one in the larger pack, which a repack made; else by name:
+ * every prune that sees both chooses the same.
+ */
+static bool better(const struct index *index, uint32_t a, uint32_t b)
+{
+	const struct index_pack *x = &index->packs[index->places[a].pack];
+	const struct index_pack *y = &index->packs[index->places[b].pack];
+	uint64_t seq_a = source_of(index, a)->sequence, seq_b = source_of(index, b)->sequence;
+
+	if (x->named != y->named)
+		return x->named;
+	if (seq_a != seq_b)
+		return seq_a < seq_b;
+	if (x->pack_bytes != y->pack_bytes)
+		return x->pack_bytes > y->pack_bytes;
+	return a != b && id_cmp(&x->name, &y->name) < 0;
+}
+
+/* The best whole copy below a depth, of one writer (that of the place `like`) or of any. */
+static uint32_t best_copy(const struct index *index, uint8_t kind, const struct id *id,
+			  unsigned below_depth, uint32_t like)
+{
+	uint32_t best = INDEX_NONE;
+
+	for (uint32_t at = index_find(index, kind, id); at != INDEX_NONE;
+	     at = index->places[at].next) {
+		if (index->places[at].info.depth >= below_depth || !index_place_whole(index, at) ||
+		    (like != INDEX_NONE && !same_writer(index, at, like)))
+			continue;
+		if (best == INDEX_NONE || better(index, at, best))
+			best = at;
+	}
+	return best;
+}
+
+static bool has_live_copy(const struct mark *m, uint8_t kind, const struct id *id,
+			  unsigned below_depth)
+{
+	for (uint32_t at = index_find(m->index, kind, id); at != INDEX_NONE;
+	     at = m->index->places[at].next) {
+		if ((m->out->live[at] & LIVE) && m->index->places[at].info.depth < below_depth)
+			return true;
+	}
+	return false;
+}
+
+/* With what it rests on, which a whole place has: of strictly lower depth at each step. */
+static void keep_place(struct mark *m, uint32_t at)
+{
+	const struct record_info *info = &m->index->places[at].info;
+
+	if (m->out->live[at] & LIVE)
+		return;
+	m->out->live[at] |= LIVE;
+	for (size_t i = 0; i < info->base_count; i++) {
+		const struct id *base = &info->bases[i];
+
+		if (!has_live_copy(m, info->kind, base, info->depth))
+			keep_place(m,
+				   best_copy(m->index, info->kind, base, info->depth, INDEX_NONE));
+	}
+}
+
+/* The bytes of this place open and are what the id says. */
+static bool opens(struct mark *m, uint32_t at)
+{
+	const struct index_place place = m->index->places[at];
+	struct buf sealed = {0}, plain = {0};
+	struct err ignored = {0};
+	bool ok =
+	    store_get_range(reader_repo(m->reader)->store, STORE_DATA,
+			    &m->index->packs[place.pack].name, place.offset, place.stored_bytes,
+			    &sealed, &ignored) == 0 &&
+	    reader_open_place(m->reader, &place, sealed.data, sealed.len, &plain, &ignored) == 0;
+
+	buf_free(&sealed);
+	buf_wipe(&plain);
+	return ok;
+}
+
+static bool several_writers(const struct index *index, uint8_t kind, const struct id *id,
+			    uint32_t best)
+{
+	for (uint32_t at = index_find(index, kind, id); at != INDEX_NONE;
+	     at = index->places[at].next) {
+		if (index_place_whole(index, at) && !same_writer(index, at, best))
+			return true;
+	}
+	return false;
+}
+
+/* False: there is no whole copy. */
+static bool keep_copies(struct mark *m, const struct chunk_ref *ref)
+{
+	uint32_t best = best_copy(m->index, ref->kind, &ref->id, LIMIT_DEPTH + 1, INDEX_NONE);
+
+	if (best == INDEX_NONE)
+		return false;
+	if (!several_writers(m->index, ref->kind, &ref->id, best) ||
+	    (m->options->merge_writers && opens(m, best))) {
+		keep_place(m, best);
+		return true;
+	}
+	for (uint32_t at = index_find(m->index, ref->kind, &ref->id); at != INDEX_NONE;
+	     at = m->index->places[at].next) {
+		if (index_place_whole(m->index, at) &&
+		    best_copy(m->index, ref->kind, &ref->id, LIMIT_DEPTH + 1, at) == at)
+			keep_place(m, at);
+	}
+	return true;
+}
+
+/* --- the walk --- */
+
+static int push_needy(struct mark *m, const struct chunk_ref *ref, struct err *err)
+{
+	if (m->needy_count == m->needy_cap) {
+		size_t cap = m->needy_cap ? m->needy_cap * 2 : 64;
+		struct needy *needy = realloc(m->needy, cap * sizeof(*needy));
+
+		if (!needy)
+			return err_nomem(err);
+		m->needy = needy;
+		m->needy_cap = cap;
+	}
+	m->needy[m->needy_count++] = (struct needy){*ref, m->manifest};
+	return 0;
+}
+
+static int push_list(struct mark *m, const struct chunk_ref *ref, struct err *err)
+{
+	if (m->stack_count == m->stack_cap) {
+		size_t cap = m->stack_cap ? m->stack_cap * 2 : 256;
+		struct chunk_ref *stack = realloc(m->stack, cap * sizeof(*stack));
+
+		if (!stack)
+			return err_nomem(err);
+		m->stack = stack;
+		m->stack_cap = cap;
+	}
+	m->stack[m->stack_count++] = *ref;
+	return 0;
+}
+
+#define UNTIL                                                                                      \
+	"; 'nightjar check' names what is lost, and nothing is deleted until that is repaired or " \
+	"the manifest forgotten"
+
+static int is_lost(const struct chunk_ref *ref, struct err *err)
+{
+	char hex[ID_HEX_CHARS + 1];
+
+	id_hex(&ref->id, hex);
+	return err_set(err, ERR_DAMAGED, "chunk %.*s of it has no whole copy" UNTIL, ID_SHORT_CHARS,
+		       hex);
+}
+
+static int reach(struct mark *m, const struct chunk_ref *ref, struct err *err)
+{
+	uint32_t first = index_find(m->index, ref->kind, &ref->id);
+	int r = 0;
+
+	if (first == INDEX_NONE)
+		return is_lost(ref, err);
+	if (m->out->live[first] & SEEN)
+		return 0;
+	m->out->live[first] |= SEEN;
+	m->out->chunks++;
+	if (!keep_copies(m, ref))
+		r = push_needy(m, ref, err);
+	if (!r && (ref->kind == CHUNK_TREE_LIST || ref->kind == CHUNK_LIST))
+		r = push_list(m, ref, err);
+	return r;
+}
+
+static int read_list(struct mark *m, const struct chunk_ref *list, struct err *err)
+{
+	struct chunk_ref *children = NULL;
+	size_t count = 0;
+	int r;
+
+	buf_reset(&m->bytes);
+	r = reader_get(m->reader, list->kind, &list->id, &m->bytes, err);
+	if (!r)
+		r = list_get(m->bytes.data, m->bytes.len, &children, &count, err);
+	/* What hangs on it is not known. */
+	if (r == -ERR_MISSING || r == -ERR_DAMAGED)
+		return err_set(err, ERR_DAMAGED, "%s" UNTIL, err->text);
+	for (size_t i = 0; !r && i < count; i++)
+		r = reach(m, &children[i], err);
+	free(children);
+	return r;
+}
+
+static int walk(struct mark *m, const struct manifest_item *item, struct err *err)
+{
+	const struct chunk_ref root = {CHUNK_TREE_LIST, item->m.root};
+	const struct liveness_options *o = m->options;
+	int r = reach(m, &root, err);
+
+	while (!r && m->stack_count) {
+		const struct chunk_ref list = m->stack[--m->stack_count];
+
+		r = read_list(m, &list, err);
+		if (!r && o->progress && o->progress(o->arg) != 0)
+			return err_set(err, ERR_CANCELLED, "interrupted");
+	}
+	return r && r != -ERR_NOMEM ? name_manifest(m, m->manifest, err) : r;
+}
+
+/* --- what only condemned packs have (R4) --- */
+
+static bool has_live(const struct mark *m, const struct index_pack *pack)
+{
+	for (uint32_t i = 0; i < pack->place_count; i++) {
+		if (m->out->live[pack->first_place + i] & LIVE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * While copies are chosen for these nothing counts as condemned. Copies that were chosen before stay so: what made them whole is there
+ * still.
+ */
+static int keep_needy(struct mark *m, struct err *err)
+{
+	struct index *index = m->index;
+	bool *needed = calloc(index->pack_count + 1, sizeof(*needed));
+	int r = needed ? 0 : err_nomem(err);
+
+	for (size_t i = 0; !r && i < index->pack_count; i++) {
+		needed[i] = index->packs[i].condemned;
+		index_pardon_pack(index, (uint32_t)i);
+	}
+	for (size_t i = 0; !r && i < m->needy_count; i++) {
+		const struct needy *n = &m->needy[i];
+
+		if (!keep_copies(m, &n->ref)) {
+			(void)is_lost(&n->ref, err);
+			r = name_manifest(m, n->manifest, err);
+		}
+	}
+	for (size_t i = 0; !r && i < index->pack_count; i++) {
+		if (!needed[i])
+			continue;
+		index_condemn_pack(index, (uint32_t)i);
+		needed[i] = has_live(m, &index->packs[i]);
+		m->out->needed_count += needed[i];
+	}
+	m->out->needed = needed;
+	return r;
+}
+
+static int mark_all(struct mark *m, struct err *err)
+{
+	int r = 0;
+
+	m->out->live = calloc(m->index->place_count + 1, 1);
+	m->out->place_count = m->index->place_count;
+	m->out->pack_count = m->index->pack_count;
+	if (!m->out->live)
+		return err_nomem(err);
+	for (m->manifest = 0; !r && m->manifest < m->list->count; m->manifest++)
+		r = walk(m, &m->list->items[m->manifest], err);
+	if (!r)
+		r = keep_needy(m, err);
+	for (size_t i = 0; !r && i < m->out->place_count; i++)
+		m->out->live[i] &= LIVE;
+	return r;
+}
+
+int liveness_mark(struct reader *reader, const struct manifest_list *list,
+		  const struct liveness_options *options, struct liveness *out_liveness,
+		  struct err *err)
+{
+	struct liveness out = {0};
+	struct mark m = {.reader = reader,
+			 .index = reader_index(reader),
+			 .list = list,
+			 .options = options,
+			 .out = &out};
+	int r = mark_all(&m, err);
+
+	free(m.stack);
+	free(m.needy);
+	buf_free(&m.bytes);
+	if (r)
+		liveness_free(&out);
+	else
+		*out_liveness = out;
+	return r;
+}

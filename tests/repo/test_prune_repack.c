@@ -1,0 +1,308 @@
+/* prune moves what is needed, sealed as it is; and whatever it was doing when it was killed, the next one ends it (FORMAT.md §12). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/support/must.h"
+#include "tests/support/prunebox.h"
+
+#define GRACE (72 * PRUNEBOX_HOUR)
+
+/* --- repacking --- */
+
+static void repack_with(struct prunebox *b, struct repo *repo)
+{
+	const double none = 0;
+
+	b->options.unused = PRUNE_UNUSED_PERCENT;
+	b->options.unused_percent = none;
+	MUST(prunebox_try_prune(b, repo), b->err);
+	assert_true(b->result.repacked.packs > 1);
+	assert_true(b->result.written.packs > 0);
+	assert_true(b->result.written.packs < b->result.repacked.packs);
+	assert_int_equal(b->result.unused_bytes, 0);
+	prunebox_assert_clean(b, b->c->repo, true);
+	prunebox_assert_restores(b);
+	repo_case_assert_format(b->c->inner);
+}
+
+/* Segments name nothing that is gone. */
+static void assert_index_follows(struct prunebox *b)
+{
+	struct index *index = repo_case_index(b->c);
+	uint64_t lost;
+
+	MUST(index_mark_lost(b->c->repo, index, &lost, b->err), b->err);
+	assert_int_equal(lost, 0);
+	assert_int_equal(index->pack_count, prunebox_count(b, STORE_DATA));
+	index_free(index);
+}
+
+static void finish_repack(struct prunebox *b, struct repo *repo)
+{
+	struct prune_sum repacked = b->result.repacked;
+
+	prunebox_pass(b, GRACE);
+	MUST(prunebox_try_prune(b, repo), b->err);
+	assert_true(b->result.deleted.packs >= repacked.packs);
+	assert_int_equal(b->result.needed_again.packs, 0);
+	assert_int_equal(b->result.condemned.packs, 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
+	repo_case_reopen(b->c);
+	assert_index_follows(b);
+	prunebox_assert_clean(b, b->c->repo, true);
+	prunebox_assert_restores(b);
+}
+
+static void test_repack(void **state)
+{
+	struct prunebox *b = *state;
+
+	prunebox_nights(b, 6);
+	prunebox_forget(b, 3);
+	prunebox_forget(b, 0);
+	prunebox_forget(b, 0);
+	repo_case_reopen(b->c);
+	repack_with(b, b->c->repo);
+	repo_case_reopen(b->c);
+	finish_repack(b, b->c->repo);
+	/* What was moved is moved once more, and rested upon. */
+	prunebox_nights(b, 3);
+	prunebox_assert_restores(b);
+	prunebox_forget(b, 0);
+	prunebox_forget(b, 0);
+	repo_case_reopen(b->c);
+	repack_with(b, b->c->repo);
+	repo_case_reopen(b->c);
+	finish_repack(b, b->c->repo);
+}
+
+/* Who maintains opens nothing and prunes all the same. */
+static void test_maintainer(void **state)
+{
+	struct prunebox *b = *state;
+	struct buf key = repo_case_keyfile(b->c, ROLE_MAINTAIN);
+	struct repo *repo = NULL;
+
+	prunebox_nights(b, 5);
+	prunebox_forget(b, 2);
+	prunebox_forget(b, 0);
+	MUST(repo_case_open_with(b->c, &key, &repo, b->err), b->err);
+	repack_with(b, repo);
+	finish_repack(b, repo);
+	repo_close(repo);
+	buf_wipe(&key);
+	prunebox_nights(b, 2);
+	prunebox_assert_restores(b);
+}
+
+/* A write key reads the segments that G signs. */
+static void test_writer_reads_them(void **state)
+{
+	struct prunebox *b = *state;
+	struct buf key = repo_case_keyfile(b->c, ROLE_WRITE);
+	struct index *index = NULL;
+	struct repo *repo = NULL;
+	size_t places;
+
+	prunebox_nights(b, 5);
+	prunebox_forget(b, 2);
+	prunebox_forget(b, 0);
+	repo_case_reopen(b->c);
+	repack_with(b, b->c->repo);
+	repo_case_reopen(b->c);
+	finish_repack(b, b->c->repo);
+	index = repo_case_index(b->c);
+	places = index->place_count;
+	index_free(index);
+	MUST(repo_case_open_with(b->c, &key, &repo, b->err), b->err);
+	MUST(index_load(repo, NULL, NULL, &index, b->err), b->err);
+	assert_int_equal(index->place_count, places);
+	index_free(index);
+	repo_close(repo);
+	buf_wipe(&key);
+}
+
+/* The pack that took over has rotted since: what it was made of stays. */
+static void test_heir_rots(void **state)
+{
+	struct prunebox *b = *state;
+	struct id *before = NULL, *after = NULL;
+	size_t count, after_count, at = 0;
+
+	prunebox_nights(b, 5);
+	prunebox_forget(b, 2);
+	prunebox_forget(b, 0);
+	MUST(repo_list(b->c->inner, STORE_DATA, &before, NULL, &count, b->err), b->err);
+	repo_case_reopen(b->c);
+	repack_with(b, b->c->repo);
+	MUST(repo_list(b->c->inner, STORE_DATA, &after, NULL, &after_count, b->err), b->err);
+	while (at < count && id_eq(&before[at], &after[at]))
+		at++;
+	repo_case_flip(b->c->inner, STORE_DATA, &after[at], 20000, 1);
+	prunebox_pass(b, GRACE);
+	prunebox_prune(b);
+	assert_true(b->result.needed_again.packs > 0);
+	assert_int_equal(b->result.deleted.packs, 0);
+	prunebox_assert_restores(b);
+	free(before);
+	free(after);
+}
+
+/* --- an hour from the mark to the last delete (R5) --- */
+
+static int on_progress(void *arg, const char *phase, uint64_t done, uint64_t total)
+{
+	struct prunebox *b = arg;
+
+	(void)total;
+	if (strcmp(phase, "delete") != 0)
+		return 0;
+	b->warnings += done == 0; /* deletes that were begun */
+	if (done == 1)
+		b->boot_s += 3601;
+	return 0;
+}
+
+static void test_an_hour(void **state)
+{
+	struct prunebox *b = *state;
+	size_t due;
+
+	prunebox_nights(b, 4);
+	for (int i = 0; i < 3; i++)
+		prunebox_forget(b, 0);
+	repo_case_reopen(b->c);
+	repack_with(b, b->c->repo);
+	due = b->result.condemned.packs;
+	assert_true(due > 2);
+	prunebox_pass(b, GRACE);
+	b->options.progress = on_progress;
+	prunebox_prune(b);
+	assert_int_equal(b->result.deleted.packs, due);
+	assert_false(b->result.unfinished);
+	assert_true(b->warnings >= due - 1); /* one more after each hour, but the last */
+	prunebox_assert_clean(b, b->c->repo, true);
+	prunebox_assert_restores(b);
+}
+
+/* --- a record that is lost while packs are deleted by it (R5) --- */
+
+static int lose_record(void *arg, const char *phase, uint64_t done, uint64_t total)
+{
+	struct prunebox *b = arg;
+	struct id *names = NULL;
+	size_t count = 0;
+
+	(void)total;
+	if (strcmp(phase, "delete") != 0 || done != 1)
+		return 0;
+	MUST(repo_list(b->c->inner, STORE_LOCKS, &names, NULL, &count, b->err), b->err);
+	for (size_t i = 0; i < count; i++)
+		MUST(store_remove(b->c->inner, STORE_LOCKS, &names[i], b->err), b->err);
+	free(names);
+	return 0;
+}
+
+static void test_record_is_lost(void **state)
+{
+	struct prunebox *b = *state;
+
+	prunebox_nights(b, 4);
+	for (int i = 0; i < 3; i++)
+		prunebox_forget(b, 0);
+	repo_case_reopen(b->c);
+	repack_with(b, b->c->repo);
+	assert_true(b->result.condemned.packs > 2);
+	prunebox_pass(b, GRACE);
+	b->options.progress = lose_record;
+	prunebox_prune(b);
+	assert_int_equal(b->result.deleted.packs, 1);
+	b->options.progress = NULL;
+	prunebox_assert_restores(b);
+	prunebox_prune(b);
+	prunebox_assert_clean(b, b->c->repo, true);
+}
+
+/* --- killed anywhere --- */
+
+/* One store call after the other is the last of a run; the run after it ends what it began. */
+static void killed_at_each_call(struct prunebox *b)
+{
+	const struct repo_credentials by = {.keyfile = b->c->keyfile.data,
+					    .keyfile_len = b->c->keyfile.len};
+	unsigned kills = 0;
+
+	for (uint64_t k = 1;; k++, kills++) {
+		struct store *inner = prunebox_clone(b), *fault = NULL;
+		struct repo *repo = NULL;
+		bool fired;
+		int r;
+
+		MUST(store_fault_new(inner, &fault, b->err), b->err);
+		MUST(repo_open(fault, &by, &repo, b->err), b->err);
+		store_fault_arm(fault, &(struct store_fault_plan){
+					   .kind = FAULT_STOP,
+					   .at = k,
+					   .ops = FAULT_OP(FAULT_PUT) | FAULT_OP(FAULT_REMOVE) |
+						  FAULT_OP(FAULT_NOW) | FAULT_OP(FAULT_LIST)});
+		r = prunebox_try_prune(b, repo);
+		fired = store_fault_fired(fault);
+		assert_int_equal(r != 0, fired);
+		store_fault_arm(fault, &(struct store_fault_plan){0});
+		prunebox_assert_clean(b, repo, k % 8 == 0);
+		MUST(prunebox_try_prune(b, repo), b->err);
+		prunebox_assert_clean(b, repo, false);
+		store_mem_set_now(inner, b->now_s + 20 * PRUNEBOX_DAY);
+		MUST(prunebox_try_prune(b, repo), b->err);
+		store_mem_set_now(inner, b->now_s + 40 * PRUNEBOX_DAY);
+		MUST(prunebox_try_prune(b, repo), b->err);
+		prunebox_assert_clean(b, repo, k % 8 == 1);
+		assert_int_equal(repo_case_count(inner, STORE_LOCKS), 0);
+		repo_close(repo);
+		store_free(inner);
+		if (!fired)
+			break;
+	}
+	assert_true(kills > 8);
+}
+
+static int interrupt(struct prunebox *b)
+{
+	(void)b;
+	return 1;
+}
+
+static void test_killed(void **state)
+{
+	struct prunebox *b = *state;
+
+	prunebox_nights(b, 4);
+	prunebox_forget(b, 1);
+	prunebox_forget(b, 0);
+	prunebox_attach(b, "lost", 77, 50000);
+	b->meanwhile = interrupt;
+	assert_int_equal(prunebox_try_night(b), -ERR_CANCELLED);
+	b->options.unused = PRUNE_UNUSED_PERCENT;
+	killed_at_each_call(b);
+	prunebox_prune(b);
+	prunebox_pass(b, GRACE);
+	killed_at_each_call(b);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, prunebox_setup, prunebox_teardown)
+	const struct CMUnitTest tests[] = {
+	    T(test_repack),    T(test_maintainer), T(test_writer_reads_them),
+	    T(test_heir_rots), T(test_an_hour),    T(test_record_is_lost),
+	    T(test_killed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
