@@ -1,20 +1,22 @@
 /*
- * model: the protocol of deletion (DESIGN: durability, concurrency, deletion) as a transition system that is small
- * enough to visit every state of it. Two writers and two pruners take their steps in any order, are suspended for any
- * time between any two of them and die at any; a forget removes manifests, the store's clock ticks, host clocks are
- * wrong, and in one world condemn records get lost. Every rule of the protocol can be removed, one at a time.
+ * model: the protocol of deletion (FORMAT.md §12) as a transition system that is small enough to visit every state of it.
+ * Two writers and two pruners take their steps in any order, are suspended for any time between any two of them and die
+ * at any; a forget removes manifests, the store's clock ticks, and in one world condemn records get lost. Every rule of
+ * the protocol can be removed, one at a time.
  *
  * What is abstracted, always towards more behaviours than the program has:
  *  - there are two chunk ids, x and y; a copy of one is full or a delta, which rests on the other at lower depth;
  *  - phase 1 of prune is "any pack may be condemned at any time, whatever anybody knows", and a repack is "any copies
  *    may appear in a new pack at any time": so condemning and copying need no condition to be safe, in either order;
+ *  - a pruner tests one pack at a time; one that deletes two is two pruners in step;
  *  - both writers write one history of manifests (a cloned machine), so the newest manifest of one may be forgotten
- *    while the other still builds on it;
- *  - a run of anything may follow any other for ever. Only PACKS objects at a time and the ages below bound the space.
- * Index segments are not here: they are rebuilt from the packs, whose directories say the same.
+ *    while the other still builds on it; what a writer cannot have again, and leaves out, is not here.
+ * Index segments are not here: they are rebuilt from the packs, whose directories say the same. Neither is damage.
  *
- * Time is counted in ticks, ages stop at the last one that matters. PUBLISH_TICKS is half the grace, and what the
- * store may take to do what was asked within it.
+ * What bounds it: PACKS at a time, ages that stop at the last one that matters, and of runs, prunes, condemned packs
+ * and repacked ones a number each (struct bounds); kills, manifests forgotten, ticks and new listings are unbounded.
+ * Time is counted in ticks: PUBLISH_TICKS is half the grace, DELETE_TICKS the hour that a prune has. In the strict world
+ * the removal itself may still come at any time after it was decided on.
  */
 #ifndef NIGHTJAR_TESTS_MODEL_MODEL_H
 #define NIGHTJAR_TESTS_MODEL_MODEL_H
@@ -64,8 +66,8 @@ enum rule {
 enum world {
 	/* The store does what is asked within the limits. No visible manifest ever lacks an id or a base of it. */
 	WORLD_STRICT,
-	/* A writer may be suspended between its look at the clock and the rename, for any time: a manifest may be
-	 * visible and lack something, but never one that was acknowledged. */
+	/* A writer may be suspended between its look at the clock and the rename, for any time, which no clock can
+	 * prevent: a manifest may be visible and lack something, but never one that was acknowledged. */
 	WORLD_STALL,
 	/* Condemn records get lost, but not while a run relies on one that it read within the limit of a run. */
 	WORLD_LOSS,
@@ -119,7 +121,8 @@ enum writer_at {
 	WRITER_IDLE,
 	WRITER_LISTING, /* one of its two listings is done */
 	WRITER_PUTS,
-	WRITER_READY, /* to publish */
+	WRITER_STORED, /* everything; a last look at the records */
+	WRITER_READY,  /* to publish */
 	WRITER_PUBLISHED,
 	WRITER_LISTING_AGAIN,
 	WRITER_PUTS_AGAIN
@@ -133,11 +136,17 @@ struct writer {
 	    carried; /* ids taken over from the newest manifest; without RULE_REACH_CARRIED only */
 };
 
-enum pruner_at { PRUNER_IDLE, PRUNER_MARKED, PRUNER_LISTING, PRUNER_LISTED, PRUNER_DELETES };
+enum pruner_at {
+	PRUNER_IDLE,
+	PRUNER_EARLY, /* without RULE_FRESH_MARK only: the manifests were read, no record was */
+	PRUNER_LISTING,
+	PRUNER_MARKED,
+	PRUNER_DELETES
+};
 
 struct pruner {
-	uint8_t at, ticks /* since its first listing; WORLD_LOSS only */;
-	uint8_t live; /* of an early mark; without RULE_FRESH_MARK only */
+	uint8_t at, ticks /* since its first listing */;
+	uint8_t live; /* ids that manifests reach */
 };
 
 /* Manifests with the same ids count as one: bit i of visible is the set of ids i + 1. */

@@ -1,6 +1,6 @@
 /*
- * Phase 2 of a pruner: lists the condemn records and asks the clock, lists the packs, marks from the manifests, deletes
- * pack after pack. Phase 1 and repacking are in world.c, as they may happen at any time.
+ * Phase 2 of a pruner: asks the clocks and lists the condemn records, reads the manifests, lists the packs, deletes one.
+ * Phase 1 and repacking are in world.c, as they may happen at any time.
  */
 #include "tests/model/model.h"
 
@@ -35,6 +35,11 @@ static uint8_t record_says(const struct model *m, const struct pack *p, int skew
 	return due ? KNOWN_DUE : KNOWN_CONDEMNED;
 }
 
+static uint8_t mark(const struct model *m, const struct state *s)
+{
+	return m->off[RULE_ALL_MANIFESTS] ? s->newest : state_live(s);
+}
+
 /*
  * Lists the records, before the packs or after, and picks the due pack that this run is after; none, no run. A run that
  * deletes two packs is two pruners in step. Hosts' clocks matter only where the rule is off.
@@ -59,32 +64,36 @@ static void lists_records(struct steps *out, const struct state *s, unsigned p)
 			continue;
 		if (!packs_first(m) && !world_spend(&to, BOUND_PRUNES))
 			continue;
-		to.pruner[p].at = packs_first(m) ? PRUNER_LISTED : PRUNER_LISTING;
+		to.pruner[p].at =
+		    packs_first(m) || m->off[RULE_FRESH_MARK] ? PRUNER_MARKED : PRUNER_LISTING;
+		if (packs_first(m))
+			to.pruner[p].live = mark(m, s);
 		step_emit(out, &to, NULL, "pruner %u lists the condemn records: pack %c is due%s",
 			  p + 1, 'A' + (char)target,
 			  skewed && to.pack[target].record < RECORD_DUE ? " by its own clock" : "");
 	}
 }
 
-static void lists_packs(struct steps *out, const struct state *s, unsigned p)
+static void lists_packs(struct state *s, unsigned p)
 {
-	struct state to = *s;
-
 	for (size_t i = 0; i < PACKS; i++)
-		if (to.pack[i].present && !to.pack[i].known[p])
-			to.pack[i].known[p] = KNOWN_FREE;
-	if (packs_first(out->model) && !world_spend(&to, BOUND_PRUNES))
-		return;
-	to.pruner[p].at = packs_first(out->model) ? PRUNER_LISTING : PRUNER_LISTED;
-	step_emit(out, &to, NULL, "pruner %u lists the packs", p + 1);
+		if (s->pack[i].present && !s->pack[i].known[p])
+			s->pack[i].known[p] = KNOWN_FREE;
 }
 
 static void starts(struct steps *out, const struct state *s, unsigned p)
 {
-	if (packs_first(out->model))
-		lists_packs(out, s, p);
-	else
+	struct state to = *s;
+
+	if (!packs_first(out->model)) {
 		lists_records(out, s, p);
+		return;
+	}
+	if (!world_spend(&to, BOUND_PRUNES))
+		return;
+	lists_packs(&to, p);
+	to.pruner[p].at = PRUNER_LISTING;
+	step_emit(out, &to, NULL, "pruner %u lists the packs", p + 1);
 }
 
 static unsigned believed(const struct state *s, unsigned p, uint8_t least, uint8_t most)
@@ -97,20 +106,25 @@ static unsigned believed(const struct state *s, unsigned p, uint8_t least, uint8
 	return packs;
 }
 
-static uint8_t mark(const struct model *m, const struct state *s)
+/* Reads the manifests; the index and the packs come after. */
+static void marks(struct steps *out, const struct state *s, unsigned p)
 {
-	return m->off[RULE_ALL_MANIFESTS] ? s->newest : state_live(s);
+	struct state to = *s;
+
+	to.pruner[p].live = mark(out->model, s);
+	to.pruner[p].at = to.pruner[p].at == PRUNER_IDLE ? PRUNER_EARLY : PRUNER_MARKED;
+	step_emit(out, &to, NULL, "pruner %u reads the manifests", p + 1);
 }
 
-/* The mark, and the test of the pack that is due. */
-static void marks(struct steps *out, const struct state *s, unsigned p)
+/* May the pack that is due be deleted? */
+static void test_due(struct steps *out, const struct state *s, unsigned p)
 {
 	const struct model *m = out->model;
 	unsigned all = believed(s, p, KNOWN_FREE, KNOWN_DUE);
 	unsigned target = believed(s, p, KNOWN_DUE, KNOWN_DUE);
 	unsigned others =
 	    m->off[RULE_COPY_FREE] ? all & ~target : believed(s, p, KNOWN_FREE, KNOWN_FREE);
-	uint8_t live = m->off[RULE_FRESH_MARK] ? s->pruner[p].live : mark(m, s);
+	uint8_t live = s->pruner[p].live;
 	uint8_t reach = m->off[RULE_MARK_BASES] ? live : state_reach(s, all, live);
 	uint8_t safe = m->off[RULE_TWO_PHASES]         ? 0
 		       : m->off[RULE_DECODABLE_PRUNER] ? state_copied_closed(s, others)
@@ -129,8 +143,18 @@ static void marks(struct steps *out, const struct state *s, unsigned p)
 		to.pruner[p].ticks = 0;
 	if (!deletes)
 		out->events[EVENT_KEPT]++;
-	step_emit(out, &to, NULL, "pruner %u marks: the pack may %s", p + 1,
+	step_emit(out, &to, NULL, "pruner %u lists the packs: that one may %s", p + 1,
 		  deletes ? "be deleted" : "not be deleted");
+}
+
+/* Lists the packs, unless that was done, and decides. */
+static void decides(struct steps *out, const struct state *from, unsigned p)
+{
+	struct state listed = *from;
+
+	if (!packs_first(out->model))
+		lists_packs(&listed, p);
+	test_due(out, &listed, p);
 }
 
 /* One pack, and with it what names it; without RULE_RECORD_LAST the record goes in a step before. */
@@ -189,27 +213,22 @@ void pruner_steps(struct steps *out, const struct state *s, unsigned p)
 
 	switch ((enum pruner_at)s->pruner[p].at) {
 	case PRUNER_IDLE:
-		if (m->off[RULE_FRESH_MARK]) {
-			struct state to = *s;
-
-			to.pruner[p].at = PRUNER_MARKED;
-			to.pruner[p].live = mark(m, s);
-			step_emit(out, &to, NULL, "pruner %u marks", p + 1);
-		} else {
+		if (m->off[RULE_FRESH_MARK])
+			marks(out, s, p);
+		else
 			starts(out, s, p);
-		}
 		return;
-	case PRUNER_MARKED:
+	case PRUNER_EARLY:
 		starts(out, s, p);
 		break;
 	case PRUNER_LISTING:
 		if (packs_first(m))
 			lists_records(out, s, p);
 		else
-			lists_packs(out, s, p);
+			marks(out, s, p);
 		break;
-	case PRUNER_LISTED:
-		marks(out, s, p);
+	case PRUNER_MARKED:
+		decides(out, s, p);
 		break;
 	case PRUNER_DELETES:
 		works(out, s, p);

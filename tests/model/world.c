@@ -20,7 +20,8 @@ static void tidy(const struct model *m, struct state *s)
 		p->record = RECORD_NONE;
 		for (unsigned a = 0; a < ACTORS; a++) {
 			p->mine[a] = 0;
-			if (!writer_believes)
+			if (!writer_believes && (s->writer[a].at == WRITER_LISTING ||
+						 s->writer[a].at == WRITER_LISTING_AGAIN))
 				p->seen[a] = 0;
 			if (s->pruner[a].at == PRUNER_DELETES ||
 			    (s->pruner[a].at == PRUNER_LISTING && !pruner_believes))
@@ -71,7 +72,7 @@ static void condemn(struct steps *out, const struct state *s, unsigned i)
 	const struct model *m = out->model;
 	const struct pack *p = &s->pack[i];
 	int oldest = m->off[RULE_VISIBLE_STAMP] ? GRACE_TICKS : 0;
-	bool mine = p->mine[0] || p->mine[1];
+	bool mine = m->world == WORLD_NAMED && (p->mine[0] || p->mine[1]);
 
 	if (!p->present || (p->record != RECORD_NONE && p->record != RECORD_LOST) ||
 	    (mine && !m->off[RULE_NEVER_NAMED]))
@@ -149,7 +150,7 @@ static void tick(struct steps *out, const struct state *s, unsigned asleep)
 		    !((asleep >> a) & 1))
 			age(&to.writer[a].ticks, PUBLISH_TICKS + 1);
 		bool limited = to.pruner[a].at == PRUNER_LISTING ||
-			       to.pruner[a].at == PRUNER_LISTED ||
+			       to.pruner[a].at == PRUNER_MARKED ||
 			       (to.pruner[a].at == PRUNER_DELETES && m->world == WORLD_LOSS);
 
 		if (limited && (m->world == WORLD_LOSS || !m->off[RULE_DELETE_LIMIT]))

@@ -1,7 +1,8 @@
 /*
- * A writer: starts, lists the condemn records, lists the packs, puts what it has to, publishes, lists again. While it is
- * between the two listings, pack.seen tells which packs a record names; without one of the rules on the order of
- * listings the packs come first, and seen tells which were there.
+ * A writer: starts, lists the condemn records, lists the packs, puts what it has to, lists the records again, publishes,
+ * and lists everything again. pack.seen tells between the first two listings which packs a record names, and then, until
+ * the last look at the records, which are relied on. Without one of the rules on the order of listings the packs come
+ * first, and seen tells in between which were there.
  */
 #include "tests/model/model.h"
 
@@ -23,10 +24,10 @@ static bool record_visible(const struct pack *p)
 	return p->record != RECORD_NONE && p->record != RECORD_LOST;
 }
 
-static void drop_views(struct state *s, unsigned w)
+static void rely_on(struct state *s, unsigned w, unsigned packs)
 {
-	for (size_t i = 0; i < PACKS; i++)
-		s->pack[i].seen[w] = 0;
+	for (unsigned i = 0; i < PACKS; i++)
+		s->pack[i].seen[w] = (packs >> i) & 1;
 }
 
 static void drop_mine(struct state *s, unsigned w)
@@ -129,7 +130,7 @@ static unsigned store_choices(struct steps *out, const struct state *s, unsigned
 		    !may_make(m, s, packs, 0, copy) || !may_make(m, s, packs, 1, copy) ||
 		    !suffices(m, s, w, packs, copy))
 			continue;
-		drop_views(&to, w);
+		rely_on(&to, w, at == WRITER_PUTS ? packs : 0);
 		to.writer[w].at = at;
 		to.writer[w].copy[0] = copy[0];
 		to.writer[w].copy[1] = copy[1];
@@ -168,13 +169,13 @@ static void end_listing(struct steps *out, const struct state *s, unsigned w, ui
 			(void)store_choices(out, &to, w, packs, true, need & there, at);
 		return;
 	}
-	drop_views(&to, w);
+	rely_on(&to, w, again ? 0 : packs);
 	if (again) {
 		to.acked |= to.visible & set_bit(goal);
 		to.writer[w] = (struct writer){.at = WRITER_IDLE};
 		out->events[EVENT_ACKNOWLEDGED]++;
 	} else {
-		to.writer[w].at = WRITER_READY;
+		to.writer[w].at = WRITER_STORED;
 	}
 	step_emit(out, &to, NULL, "writer %u lists the %s for %s: all is stored%s", w + 1,
 		  packs_first(m) ? "condemn records" : "packs", ids_text[goal],
@@ -194,19 +195,74 @@ static void starts(struct steps *out, const struct state *s, unsigned w)
 		  packs_first(out->model) ? "packs" : "condemn records");
 }
 
+static bool late(const struct model *m, const struct writer *self)
+{
+	return m->world != WORLD_STALL && !m->off[RULE_HALF_GRACE] && self->ticks > PUBLISH_TICKS;
+}
+
+static void begins_anew(struct steps *out, const struct state *s, unsigned w, const char *why)
+{
+	struct state to = *s;
+
+	to.writer[w].goal = 0;
+	begin_listing(out->model, &to, w, WRITER_LISTING);
+	step_emit(out, &to, NULL, "writer %u %s and lists the %s anew", w + 1, why,
+		  packs_first(out->model) ? "packs" : "condemn records");
+}
+
+/* As stored(), but a delta that it made itself is good when the base is: it does not see that the base may rest on it. */
+static uint8_t trusted(const struct model *m, const struct state *s, unsigned w, unsigned packs)
+{
+	struct state t = *s;
+	unsigned ids, bases = 0;
+
+	for (size_t i = 0; i < PACKS; i++)
+		for (unsigned id = 0; id < 2; id++)
+			if (s->pack[i].mine[w] && s->pack[i].copy[id] > COPY_FULL) {
+				t.pack[i].copy[id] = COPY_FULL;
+				bases |= 2U >> id;
+			}
+	ids = stored(m, &t, w, packs);
+	return bases & ~ids ? 0 : (uint8_t)ids;
+}
+
+/* The last look: the records alone, as the packs that went since they were listed were condemned before. */
+static void looks(struct steps *out, const struct state *s, unsigned w)
+{
+	const struct model *m = out->model;
+	struct state to = *s;
+	unsigned packs = 0;
+	uint8_t have;
+
+	if (late(m, &s->writer[w])) {
+		begins_anew(out, s, w, "is late");
+		return;
+	}
+	for (unsigned i = 0; i < PACKS; i++)
+		if (s->pack[i].seen[w] &&
+		    (!record_visible(&s->pack[i]) || m->off[RULE_LIST_BEFORE]))
+			packs |= 1U << i;
+	have = m->off[RULE_STORE_FULL] ? trusted(m, s, w, packs) : stored(m, s, w, packs);
+	if (s->writer[w].goal & ~have) {
+		begins_anew(out, s, w, "lists the condemn records, lacks something");
+		return;
+	}
+	rely_on(&to, w, 0);
+	to.writer[w].at = WRITER_READY;
+	to.writer[w].ticks = 0;
+	step_emit(out, &to, NULL, "writer %u lists the condemn records: nothing new", w + 1);
+}
+
 static void publishes(struct steps *out, const struct state *s, unsigned w)
 {
 	const struct model *m = out->model;
 	struct state to = *s;
 	struct writer *self = &to.writer[w];
 	unsigned set = set_bit(self->goal), before = set_bit(s->newest);
-	bool limited = m->world != WORLD_STALL && !m->off[RULE_HALF_GRACE];
 
-	if (limited && self->ticks > PUBLISH_TICKS) {
-		begin_listing(m, &to, w, WRITER_LISTING);
+	if (late(m, self)) {
 		out->events[EVENT_LATE]++;
-		step_emit(out, &to, NULL, "writer %u is late and lists the %s again", w + 1,
-			  packs_first(m) ? "packs" : "condemn records");
+		begins_anew(out, s, w, "is late");
 		return;
 	}
 	/* One that was never acknowledged is superseded, and taken to be forgotten with that. */
@@ -240,9 +296,11 @@ static void put(struct steps *out, const struct state *s, unsigned w)
 	room->present = 1;
 	room->copy[0] = self->copy[0];
 	room->copy[1] = self->copy[1];
-	if (self->at == WRITER_PUTS && out->model->world == WORLD_NAMED)
+	if (self->at == WRITER_PUTS &&
+	    (out->model->world == WORLD_NAMED || out->model->off[RULE_STORE_FULL]))
 		room->mine[w] = 1;
-	self->at = self->at == WRITER_PUTS ? WRITER_READY : WRITER_PUBLISHED;
+	room->seen[w] = self->at == WRITER_PUTS;
+	self->at = self->at == WRITER_PUTS ? WRITER_STORED : WRITER_PUBLISHED;
 	self->copy[0] = self->copy[1] = COPY_NONE;
 	step_emit(out, &to, NULL, "writer %u puts pack %c", w + 1, 'A' + (char)(room - to.pack));
 }
@@ -251,7 +309,7 @@ static void dies(struct steps *out, const struct state *s, unsigned w)
 {
 	struct state to = *s;
 
-	drop_views(&to, w);
+	rely_on(&to, w, 0);
 	drop_mine(&to, w);
 	to.writer[w] = (struct writer){.at = WRITER_IDLE};
 	out->events[EVENT_KILLED]++;
@@ -279,6 +337,9 @@ void writer_steps(struct steps *out, const struct state *s, unsigned w)
 		break;
 	case WRITER_PUTS_AGAIN:
 		put(out, s, w);
+		break;
+	case WRITER_STORED:
+		looks(out, s, w);
 		break;
 	case WRITER_READY:
 		publishes(out, s, w);
