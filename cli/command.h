@@ -81,6 +81,7 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_prune(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_tag(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_forget(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_find(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_key_add(struct cli *cli, const void *options, int count, char **operands);
@@ -104,6 +105,8 @@ extern const struct option_spec cmd_prune_options[];
 extern const size_t cmd_prune_options_bytes;
 extern const struct option_spec cmd_tag_options[];
 extern const size_t cmd_tag_options_bytes;
+extern const struct option_spec cmd_forget_options[];
+extern const size_t cmd_forget_options_bytes;
 extern const struct option_spec cmd_find_options[];
 extern const size_t cmd_find_options_bytes;
 extern const struct option_spec cmd_stats_options[];

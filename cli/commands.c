@@ -37,6 +37,23 @@ static const char check_detail[] =
     "found damaged is noted, and the next backup stores it again, as far as the source still\n"
     "has it. A damaged copy of what another copy still gives is told, and is no damage.\n"
     "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named.";
+static const char forget_detail[] =
+    "Removes the backups that the policy does not keep, and says so in a signed record. It frees "
+    "no\n"
+    "space; 'prune' does. Backups of one host and the same paths are one group, and each writer's\n"
+    "are judged on their own, in the order in which it made them.\n"
+    "--keep-daily 7 keeps one backup of each of the last 7 days that have any: the FIRST of the "
+    "day\n"
+    "(restic keeps the last), a clean one before one whose databases failed their check. Hours,\n"
+    "days, weeks (from Monday), months and years are those of this machine's time zone (TZ).\n"
+    "DURATION is such as 2y5m7d3h, and counts back from the newest backup of the group. N may be\n"
+    "'unlimited' or -1. Several words keep what any of them keeps; without any it is an error.\n"
+    "Never removed: the newest backup of a host and paths, the newest of them whose databases\n"
+    "passed their check, and one whose time is still to come. Named backups are removed instead,\n"
+    "all or none, but not those that are never removed.\n"
+    "Exit codes: 0 done; 2 no policy, or one that cannot be meant: nothing is removed; 12 the key\n"
+    "is neither a full nor a maintain key; 20 done, but there are manifests that cannot be read:\n"
+    "they stay.";
 static const char init_detail[] =
     "With --key-file FILE the key is written to FILE, which must not exist, and there is no "
     "password:\n"
@@ -66,6 +83,8 @@ const struct command commands[] = {
      &cmd_restore_options_bytes, cmd_restore},
     {"tag", NULL, "change the tags of backups", "MANIFEST…", NULL, 1, COMMAND_ANY, cmd_tag_options,
      &cmd_tag_options_bytes, cmd_tag},
+    {"forget", NULL, "remove old backups by a policy, or by name", "[MANIFEST…]", forget_detail, 0,
+     COMMAND_ANY, cmd_forget_options, &cmd_forget_options_bytes, cmd_forget},
     {"stats", NULL, "show what the backups hold and what they take", "[MANIFEST…]", stats_detail, 0,
      COMMAND_ANY, cmd_stats_options, &cmd_stats_options_bytes, cmd_stats},
     {"check", NULL, "look for damage in the repository", "[MANIFEST…]", check_detail, 0,

@@ -167,13 +167,17 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 	out_error(&cli->out, "manifests", path, why->text);
 }
 
+int session_load_manifests(struct cli *cli, struct session *s, struct err *err)
+{
+	return manifests_load(s->repo, on_bad_manifest, cli, &s->manifests, err);
+}
+
 int session_open_manifests(struct cli *cli, struct session *out_session, struct err *err)
 {
 	int r = session_open(cli, out_session, err);
 
 	if (!r)
-		r = manifests_load(out_session->repo, on_bad_manifest, cli, &out_session->manifests,
-				   err);
+		r = session_load_manifests(cli, out_session, err);
 	if (r)
 		session_close(out_session);
 	return r;

@@ -23,6 +23,8 @@ int session_open_manifests(struct cli *cli, struct session *out_session,
 /* And the index with a reader. A damaged segment is said as a warning: its chunks may be found another way. */
 int session_open_reader(struct cli *cli, struct session *out_session,
 			struct err *err) ERR_UNUSED_WARN;
+/* The manifests of one that session_open opened; it stays open when that fails. */
+int session_load_manifests(struct cli *cli, struct session *s, struct err *err) ERR_UNUSED_WARN;
 void session_close(struct session *s); /* {0} is fine */
 
 /*

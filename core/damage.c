@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/parts.h"
 #include "core/record.h"
-#include "core/sign.h"
+#include "core/signrec.h"
 
 #define PLACE_BYTES (ID_BYTES + 1 + ID_BYTES)
 
@@ -26,33 +25,36 @@ void damage_free(struct damage *d)
 
 /* --- the clear part --- */
 
+static const struct signrec_kind damage_kind = {DAMAGE_KIND, "damage note", "damage",
+						LIMIT_DAMAGE_BYTES};
+
+static struct signrec_head head_of(const struct damage *d)
+{
+	struct signrec_head head = {.number = d->number, .time_ns = d->time_ns};
+
+	memcpy(head.repo, d->repo, sizeof(head.repo));
+	memcpy(head.signer, d->signer, sizeof(head.signer));
+	return head;
+}
+
 void damage_put_clear(struct buf *b, const struct damage *d)
 {
-	header_put(b, OBJECT_SNAPSHOT, DAMAGE_KIND);
-	buf_put(b, d->repo, sizeof(d->repo));
-	buf_put(b, d->signer, sizeof(d->signer));
-	buf_put_u64(b, d->number);
-	buf_put_i64(b, d->time_ns);
+	const struct signrec_head head = head_of(d);
+
+	signrec_put_head(b, &damage_kind, &head);
 }
 
 int damage_get_clear(struct rd *r, struct damage *d, struct err *err)
 {
-	uint8_t kind = 0;
-	int rc = header_get(r, OBJECT_SNAPSHOT, &kind, err);
+	struct signrec_head head;
+	int rc = signrec_get_head(r, &damage_kind, &head, err);
 
 	if (rc != 0)
 		return rc;
-	if (kind != DAMAGE_KIND)
-		return err_set(err, ERR_DAMAGED, "a signed record of kind %u is no damage note",
-			       (unsigned)kind);
-	rd_copy(r, d->repo, sizeof(d->repo));
-	rd_copy(r, d->signer, sizeof(d->signer));
-	d->number = rd_u64(r);
-	d->time_ns = rd_i64(r);
-	if (r->bad)
-		return err_set(err, ERR_DAMAGED, "a damage note is cut short");
-	if (d->number == 0)
-		return err_set(err, ERR_DAMAGED, "a damage note of number 0");
+	memcpy(d->repo, head.repo, sizeof(d->repo));
+	memcpy(d->signer, head.signer, sizeof(d->signer));
+	d->number = head.number;
+	d->time_ns = head.time_ns;
 	return 0;
 }
 
@@ -110,96 +112,47 @@ static int read_maint(struct rd *r, void *arg, struct err *err)
 	return rc;
 }
 
-/* It says nothing that maintenance may not know. */
-static int read_nothing(struct rd *r, void *arg, struct err *err)
-{
-	(void)r;
-	(void)arg;
-	(void)err;
-	return 0;
-}
-
 /* --- whole notes --- */
-
-/* G where the key holds it: whoever checks with the full key need not become a writer for that. */
-static const uint8_t *signer_of(const struct keys *keys, uint8_t out_pub[32])
-{
-	if (!keys->has_gc_secret && !keys->has_writer)
-		return NULL;
-	memcpy(out_pub, keys->has_gc_secret ? keys->gc_pub : keys->writer_pub, 32);
-	return keys->has_gc_secret ? keys->gc_secret : keys->writer_secret;
-}
 
 int damage_enc(struct keys *keys, struct damage *d, unsigned floor_log2, struct buf *out,
 	       struct err *err)
 {
-	struct parts_form form = {
-	    .name = "damage note",
-	    .tag = "damage",
-	    .limit_bytes = LIMIT_DAMAGE_BYTES,
-	    .domain = d->domain,
-	    .sequence = d->number,
-	    .floor_log2 = floor_log2,
-	};
-	struct buf object = {0}, maint = {0}, read = {0};
+	struct signrec_form form = {
+	    .number = d->number, .domain = d->domain, .floor_log2 = floor_log2};
+	struct buf clear = {0}, maint = {0}, read = {0};
 	const char *fault = places_fault(d);
-	int rc;
+	int rc = signrec_signer(keys, &damage_kind, &form.secret, d->signer, err);
 
-	form.signer_secret = signer_of(keys, d->signer);
-	if (!form.signer_secret)
-		return err_set(err, ERR_KEY,
-			       "a damage note needs a full or write key; this is a %s key",
-			       role_name(keys->role));
+	if (rc != 0)
+		return rc;
 	if (d->count > LIMIT_DAMAGE_PLACES)
 		return err_set(err, ERR_LIMIT, "a damage note of %zu places", d->count);
 	if (fault || d->number == 0)
 		return err_set(err, ERR_USAGE, "a damage note has %s", fault ? fault : "no number");
 	memcpy(d->repo, keys->repo, sizeof(d->repo));
-	damage_put_clear(&object, d);
+	damage_put_clear(&clear, d);
 	damage_put_places(&maint, d);
-	rc = object.failed || maint.failed ? err_nomem(err) : 0;
-	if (rc == 0)
-		rc = parts_put(keys, &form, &maint, &read, &object, err);
-	if (rc == 0) {
-		buf_put(out, object.data, object.len);
-		rc = buf_check(out, err);
-	}
+	/* The reading part says nothing that maintenance may not know. */
+	rc = signrec_seal(keys, &damage_kind, &form, &clear, &maint, &read, out, err);
 	d->has_maint = rc == 0;
-	buf_free(&object);
-	buf_wipe(&maint);
-	buf_wipe(&read);
 	return rc;
-}
-
-static int get_object(struct keys *keys, const uint8_t *object, size_t len, struct damage *d,
-		      struct err *err)
-{
-	struct rd r = rd_of(object, len < SIGN_BYTES ? 0 : len - SIGN_BYTES);
-	struct parts parts;
-	int rc = damage_get_clear(&r, d, err);
-
-	if (rc != 0)
-		return rc;
-	if (memcmp(d->repo, keys->repo, sizeof(d->repo)) != 0)
-		return err_set(err, ERR_DAMAGED, "a damage note of another repository");
-	rc = sign_check(object, len, "damage", d->signer, err);
-	if (rc == 0)
-		rc = parts_get(&r, object, len, "damage note", &parts, err);
-	if (rc != 0)
-		return rc;
-	d->domain = parts.domain;
-	return parts_open(keys, &parts, read_maint, read_nothing, d, err);
 }
 
 int damage_dec(struct keys *keys, const void *bytes, size_t len, struct damage *out_damage,
 	       struct err *err)
 {
 	struct damage d = {0};
-	int rc;
+	struct signrec_head head;
+	struct rd r;
+	int rc = signrec_begin(&damage_kind, bytes, len, &r, err);
 
-	if (len > LIMIT_DAMAGE_BYTES)
-		return err_set(err, ERR_LIMIT, "a damage note of %zu bytes", len);
-	rc = get_object(keys, bytes, len, &d, err);
+	if (rc == 0)
+		rc = damage_get_clear(&r, &d, err);
+	if (rc == 0) {
+		head = head_of(&d);
+		rc = signrec_open(keys, &damage_kind, &head, &r, bytes, len, read_maint,
+				  signrec_read_nothing, &d, &d.domain, err);
+	}
 	if (rc != 0)
 		damage_free(&d);
 	else

@@ -9,7 +9,7 @@
 
 #define SIGN_BYTES 64
 
-/* Appends the signature over everything in b. tag: "config", "roster", "index", "manifest", "tag", "damage". */
+/* Appends the signature over everything in b. tag: "config", "roster", "index", "manifest", "tag", "damage", "retire". */
 int sign_append(struct buf *b, const char *tag, const uint8_t secret[64],
 		struct err *err) ERR_UNUSED_WARN;
 /* ERR_DAMAGED when the last 64 of len bytes are not pub's signature over those before. */

@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "core/manifest_part.h"
-#include "core/parts.h"
-#include "core/sign.h"
+#include "core/signrec.h"
 
 void tagrec_free(struct tagrec *t)
 {
@@ -18,36 +17,39 @@ void tagrec_free(struct tagrec *t)
 
 /* --- the clear part --- */
 
+static const struct signrec_kind tagrec_kind = {TAGREC_KIND, "tag record", "tag",
+						LIMIT_TAGREC_BYTES};
+
+static struct signrec_head head_of(const struct tagrec *t)
+{
+	struct signrec_head head = {.number = t->number, .time_ns = t->time_ns};
+
+	memcpy(head.repo, t->repo, sizeof(head.repo));
+	memcpy(head.signer, t->signer, sizeof(head.signer));
+	return head;
+}
+
 void tagrec_put_clear(struct buf *b, const struct tagrec *t)
 {
-	header_put(b, OBJECT_SNAPSHOT, TAGREC_KIND);
-	buf_put(b, t->repo, sizeof(t->repo));
-	buf_put(b, t->signer, sizeof(t->signer));
-	buf_put_u64(b, t->number);
-	buf_put_i64(b, t->time_ns);
+	const struct signrec_head head = head_of(t);
+
+	signrec_put_head(b, &tagrec_kind, &head);
 	buf_put(b, t->manifest.b, ID_BYTES);
 }
 
 int tagrec_get_clear(struct rd *r, struct tagrec *t, struct err *err)
 {
-	uint8_t kind = 0;
-	int rc = header_get(r, OBJECT_SNAPSHOT, &kind, err);
+	struct signrec_head head;
+	int rc = signrec_get_head(r, &tagrec_kind, &head, err);
 
 	if (rc != 0)
 		return rc;
-	if (kind != TAGREC_KIND)
-		return err_set(err, ERR_DAMAGED, "a signed record of kind %u is no tag record",
-			       (unsigned)kind);
-	rd_copy(r, t->repo, sizeof(t->repo));
-	rd_copy(r, t->signer, sizeof(t->signer));
-	t->number = rd_u64(r);
-	t->time_ns = rd_i64(r);
+	memcpy(t->repo, head.repo, sizeof(t->repo));
+	memcpy(t->signer, head.signer, sizeof(t->signer));
+	t->number = head.number;
+	t->time_ns = head.time_ns;
 	rd_copy(r, t->manifest.b, ID_BYTES);
-	if (r->bad)
-		return err_set(err, ERR_DAMAGED, "a tag record is cut short");
-	if (t->number == 0)
-		return err_set(err, ERR_DAMAGED, "a tag record of number 0");
-	return 0;
+	return r->bad ? err_set(err, ERR_DAMAGED, "a tag record is cut short") : 0;
 }
 
 /* --- the parts --- */
@@ -111,15 +113,9 @@ static int complete(struct keys *keys, struct tagrec *t, struct err *err)
 int tagrec_enc(struct keys *keys, struct tagrec *t, unsigned floor_log2, struct buf *out,
 	       struct err *err)
 {
-	struct parts_form form = {
-	    .name = "tag record",
-	    .tag = "tag",
-	    .limit_bytes = LIMIT_TAGREC_BYTES,
-	    .domain = t->domain,
-	    .sequence = t->number,
-	    .floor_log2 = floor_log2,
-	};
-	struct buf object = {0}, maint = {0}, read = {0};
+	struct signrec_form form = {
+	    .number = t->number, .domain = t->domain, .floor_log2 = floor_log2};
+	struct buf clear = {0}, maint = {0}, read = {0};
 	int rc;
 
 	if (!keys->has_writer)
@@ -129,22 +125,11 @@ int tagrec_enc(struct keys *keys, struct tagrec *t, unsigned floor_log2, struct 
 		rc = complete(keys, t, err);
 	if (rc != 0)
 		return rc;
-	tagrec_put_clear(&object, t);
+	tagrec_put_clear(&clear, t);
 	manifest_part_put_macs(&maint, t->macs, t->mac_count);
 	manifest_part_put_tags(&read, t->tags, t->tag_count);
-	if (object.failed || maint.failed || read.failed)
-		rc = err_nomem(err);
-	if (rc == 0)
-		rc = parts_put(keys, &form, &maint, &read, &object, err);
-	if (rc != 0)
-		goto out;
-	buf_put(out, object.data, object.len);
-	rc = buf_check(out, err);
+	rc = signrec_seal(keys, &tagrec_kind, &form, &clear, &maint, &read, out, err);
 	t->has_maint = t->has_read = rc == 0;
-out:
-	buf_free(&object);
-	buf_wipe(&maint);
-	buf_wipe(&read);
 	return rc;
 }
 
@@ -170,36 +155,23 @@ static int check_repeat(struct keys *keys, const struct tagrec *t, struct err *e
 		    : err_set(err, ERR_DAMAGED, "a tag record's two parts contradict each other");
 }
 
-static int get_object(struct keys *keys, const uint8_t *object, size_t len, struct tagrec *t,
-		      struct err *err)
-{
-	struct rd r = rd_of(object, len < SIGN_BYTES ? 0 : len - SIGN_BYTES);
-	struct parts parts;
-	int rc = tagrec_get_clear(&r, t, err);
-
-	if (rc != 0)
-		return rc;
-	if (memcmp(t->repo, keys->repo, sizeof(t->repo)) != 0)
-		return err_set(err, ERR_DAMAGED, "a tag record of another repository");
-	rc = sign_check(object, len, "tag", t->signer, err);
-	if (rc == 0)
-		rc = parts_get(&r, object, len, "tag record", &parts, err);
-	if (rc != 0)
-		return rc;
-	t->domain = parts.domain;
-	rc = parts_open(keys, &parts, read_maint, read_read, t, err);
-	return rc == 0 && t->has_read ? check_repeat(keys, t, err) : rc;
-}
-
 int tagrec_dec(struct keys *keys, const void *bytes, size_t len, struct tagrec *out_tagrec,
 	       struct err *err)
 {
 	struct tagrec t = {0};
-	int rc;
+	struct signrec_head head;
+	struct rd r;
+	int rc = signrec_begin(&tagrec_kind, bytes, len, &r, err);
 
-	if (len > LIMIT_TAGREC_BYTES)
-		return err_set(err, ERR_LIMIT, "a tag record of %zu bytes", len);
-	rc = get_object(keys, bytes, len, &t, err);
+	if (rc == 0)
+		rc = tagrec_get_clear(&r, &t, err);
+	if (rc == 0) {
+		head = head_of(&t);
+		rc = signrec_open(keys, &tagrec_kind, &head, &r, bytes, len, read_maint, read_read,
+				  &t, &t.domain, err);
+	}
+	if (rc == 0 && t.has_read)
+		rc = check_repeat(keys, &t, err);
 	if (rc != 0)
 		tagrec_free(&t);
 	else

@@ -458,10 +458,14 @@ static int check_chosen(struct check_run *run, const struct manifest_list *list,
 
 static int check_manifests(struct check_run *run, const struct manifest_list *list, struct err *err)
 {
-	for (size_t i = 0; !run->options->manifests && i < list->stray_count; i++)
-		check_tell_damage(
-		    run, STORE_SNAPSHOTS, &list->strays[i],
-		    "tells the tags of a backup that is not there: its manifest is lost");
+	for (size_t i = 0; !run->options->manifests && i < list->tagrec_count; i++) {
+		const struct manifest_tagrec *t = &list->tagrecs[i];
+
+		if (t->absent && !retires_have(&list->retires, &t->manifest))
+			check_tell_damage(
+			    run, STORE_SNAPSHOTS, &t->name,
+			    "tells the tags of a backup that is not there: its manifest is lost");
+	}
 	return check_chosen(run, list, err);
 }
 

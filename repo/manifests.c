@@ -10,7 +10,8 @@ void manifest_list_free(struct manifest_list *list)
 	for (size_t i = 0; i < list->count; i++)
 		manifest_free(&list->items[i].m);
 	free(list->items);
-	free(list->strays);
+	free(list->tagrecs);
+	retires_free(&list->retires);
 	notes_free(&list->notes);
 	*list = (struct manifest_list){0};
 }
@@ -48,9 +49,28 @@ static int writer_known(struct repo *repo, const struct manifest *m, struct err 
 		       "the roster is lost, which the next backup of that host writes again");
 }
 
-/* 1 when the object is another kind of signed record; a tag record goes to tags, a damage note to notes. */
+/* A signed record that is no manifest. 1, or what is wrong with it. */
+static int load_other(struct repo *repo, const struct id *name, uint8_t kind,
+		      const struct buf *bytes, struct tags *tags, struct manifest_list *list,
+		      struct err *err)
+{
+	int r;
+
+	if (kind == TAGREC_KIND)
+		r = tags_take(repo, name, bytes, tags, err);
+	else if (kind == DAMAGE_KIND)
+		r = notes_take(repo, bytes, &list->notes, err);
+	else if (kind == RETIRE_KIND)
+		r = retires_take(repo, name, bytes, &list->retires, err);
+	else
+		r = err_set(err, ERR_VERSION,
+			    "a signed record of kind %u, made by a newer nightjar", (unsigned)kind);
+	return r ? r : 1;
+}
+
+/* 1 when the object is another kind of signed record, which goes where it belongs. */
 static int load_one(struct repo *repo, const struct id *name, struct manifest_item *out_item,
-		    struct tags *tags, struct notes *notes, struct err *err)
+		    struct tags *tags, struct manifest_list *list, struct err *err)
 {
 	struct buf bytes = {0};
 	struct rd r = {0};
@@ -62,12 +82,9 @@ static int load_one(struct repo *repo, const struct id *name, struct manifest_it
 		result = header_get(&r, OBJECT_SNAPSHOT, &kind, err);
 	}
 	if (!result && kind != KIND_MANIFEST) {
-		if (kind == TAGREC_KIND)
-			result = tags_take(repo, name, &bytes, tags, err);
-		else if (kind == DAMAGE_KIND)
-			result = notes_take(repo, &bytes, notes, err);
+		result = load_other(repo, name, kind, &bytes, tags, list, err);
 		buf_free(&bytes);
-		return result ? result : 1;
+		return result;
 	}
 	out_item->name = *name;
 	out_item->object_bytes = bytes.len;
@@ -107,7 +124,7 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 	for (size_t i = 0; !r && i < count; i++) {
 		struct err why = {0};
 
-		r = load_one(repo, &names[i], &list.items[list.count], &tags, &list.notes, &why);
+		r = load_one(repo, &names[i], &list.items[list.count], &tags, &list, &why);
 		if (r == 0)
 			list.count++;
 		else if (r == -ERR_NOMEM)
@@ -116,6 +133,8 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 			report_bad(&list, &names[i], bad, bad_arg, &why);
 		r = r == -ERR_NOMEM ? r : 0;
 	}
+	if (!r)
+		r = retires_settle(&list.retires, err);
 	if (!r)
 		r = tags_apply(&tags, &list, names, count, err);
 	tags_free(&tags);

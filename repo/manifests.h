@@ -7,6 +7,7 @@
 #include "core/manifest.h"
 #include "repo/notes.h"
 #include "repo/repo.h"
+#include "repo/retires.h"
 
 struct manifest_item {
 	struct id name;
@@ -16,12 +17,19 @@ struct manifest_item {
 	struct manifest m; /* with the tags that hold now */
 };
 
+/* A tag record, and whose. */
+struct manifest_tagrec {
+	struct id name, manifest;
+	bool absent; /* there is no object of that name */
+};
+
 struct manifest_list {
 	struct manifest_item *items; /* oldest first: time, then writer, then sequence */
 	size_t count;
-	struct id *strays; /* tag records of manifests that are not there */
-	size_t stray_count;
-	struct notes notes; /* of damage, settled */
+	struct manifest_tagrec *tagrecs;
+	size_t tagrec_count;
+	struct retires retires; /* settled; a manifest that one names may still be there */
+	struct notes notes;     /* of damage, settled */
 	size_t bad; /* manifests that could not be used; "latest" may have been one of them */
 };
 void manifest_list_free(struct manifest_list *list); /* {0} is fine */

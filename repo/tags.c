@@ -96,8 +96,8 @@ int tags_apply(struct tags *tags, struct manifest_list *list, const struct id *o
 {
 	if (tags->count == 0)
 		return 0;
-	list->strays = calloc(tags->count, sizeof(*list->strays));
-	if (!list->strays)
+	list->tagrecs = calloc(tags->count, sizeof(*list->tagrecs));
+	if (!list->tagrecs)
 		return err_nomem(err);
 	qsort(tags->items, tags->count, sizeof(*tags->items), compare_records);
 	for (size_t i = 0; i < tags->count; i++) {
@@ -110,8 +110,12 @@ int tags_apply(struct tags *tags, struct manifest_list *list, const struct id *o
 		if (item &&
 		    (i + 1 == tags->count || !id_eq(&t->manifest, &tags->items[i + 1].t.manifest)))
 			apply_one(t, item);
-		if (!bsearch(&t->manifest, objects, object_count, sizeof(*objects), compare_names))
-			list->strays[list->stray_count++] = tags->items[i].name;
+		list->tagrecs[list->tagrec_count++] = (struct manifest_tagrec){
+		    .name = tags->items[i].name,
+		    .manifest = t->manifest,
+		    .absent = !bsearch(&t->manifest, objects, object_count, sizeof(*objects),
+				       compare_names),
+		};
 	}
 	return 0;
 }

@@ -25,8 +25,8 @@ int tags_take(struct repo *repo, const struct id *name, const struct buf *bytes,
 	      struct err *err) ERR_UNUSED_WARN;
 
 /*
- * Gives each manifest of list, ascending by name here, the tags of its last record, and lists the records of manifests
- * that are not among the objects (ascending too) as strays.
+ * Gives each manifest of list, ascending by name here, the tags of its last record, and lists the records, those of
+ * manifests that are not among the objects (ascending too) as absent.
  */
 int tags_apply(struct tags *tags, struct manifest_list *list, const struct id *objects,
 	       size_t object_count, struct err *err) ERR_UNUSED_WARN;

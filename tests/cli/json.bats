@@ -48,6 +48,9 @@ source_tree() {
 	strict document manifests && [ "$(jq -r '.[0].databases[0].tables[0] | "\(.name) \(.rows)"' out)" = "t 2" ]
 	[ "$(jq -r '.[0].databases[0].image_sha256' out)" = "$(nightjar dump "latest:$WORK/src/app.db" | sha256sum | cut -d' ' -f1)" ]
 	strict document stats && [ "$(jq .snapshots_count out)" -eq 1 ]
+	nightjar backup src
+	strict document forget -n --keep-daily 1 --keep-last 1 && [ "$(jq ".[0].keep | length" out)" -eq 2 ]
+	strict document forget --keep-last 1 && [ "$(jq ".[0].remove | length" out)" -eq 1 ]
 	strict document find one && [ "$(jq '.[0].hits' out)" -eq 1 ]
 	strict document cache && [ "$(jq length out)" -eq 1 ]
 	strict document key list && [ "$(jq length out)" -eq 0 ]

@@ -32,7 +32,8 @@ DATA, TREE, TREE_BODY, CHUNKS, CHUNKS_BODY = range(1, 6)  # kinds of chunk
 TO_R, TO_M = 1, 2  # recipients of a slot
 VACUUM = 1  # how a database was read
 MAX_OBJECT, MAX_CHUNK, LEVELS = 256 << 20, 8 << 20, 8
-DAMAGE, MAX_PLACES = 5, 131072  # kind of a damage note in snapshots/, and what one may name
+# kinds of signed records in snapshots/, and what one may name
+MANIFEST, RETIRE, TAGS, DAMAGE, MAX_PLACES, MAX_RETIRED = 1, 2, 3, 5, 131072, 131072
 MAX_CLOSURE, MEMO = 1024, 64 << 20  # records decoded for one chunk; bytes of bases that are kept
 
 
@@ -616,29 +617,63 @@ class Repository:
         for name in self.names("snapshots"):
             with self.guard():
                 data = self.object("snapshots", name)
-                if data[5:7] == bytes([RECORD, 1]):
-                    found.append(Manifest(data, name, self.keys, self.writers, self.floor))
-                elif data[5:7] == bytes([RECORD, DAMAGE]):
-                    self.damage_note(data, f"snapshots/{name}")
+                read = {MANIFEST: self.manifest, RETIRE: self.retire_record,
+                        TAGS: self.tag_record, DAMAGE: self.damage_note}.get(data[6])
+                need(read or data[5] != RECORD, f"snapshots/{name}: made by a newer nightjar")
+                if read:
+                    found += read(data, name) or []
         return sorted(found, key=lambda m: (m.time, m.name))
 
-    def damage_note(self, data, what):
-        """§8: it says nothing to who only reads; but it must be what it claims to be."""
-        f = Fields(data, what)
-        f.header(RECORD, (DAMAGE,))
+    def manifest(self, data, name):
+        return [Manifest(data, name, self.keys, self.writers, self.floor)]
+
+    def signed_head(self, data, name, kind, tag, writers_too):
+        """§8: what the small signed records begin with."""
+        f = Fields(data, f"snapshots/{name}")
+        f.header(RECORD, (kind,))
         repository, signer, number, _ = f.unpack("16s32sQq")
         need(repository == self.keys.repository and number > 0 and
-             (signer in self.writers or signer == self.keys.g_public),
-             f"{what}: of another repository, without a number, or of an unknown signer")
-        check_signature(data, b"damage", signer, what)
+             (signer == self.keys.g_public or writers_too and signer in self.writers),
+             f"{f.what}: of another repository, without a number, or of an unknown signer")
+        check_signature(data, tag, signer, f.what)
+        return f
+
+    def signed_parts(self, f):
         m, m_length, domain = Manifest.part(f, self.keys, TO_M)
         r, _, same_domain = Manifest.part(f, self.keys, TO_R)
-        places = m.many("I", lambda: m.unpack("32sB32s"), same)
-        need(places and len(places) <= MAX_PLACES and domain == same_domain and
-             f.at + 64 == len(data) and all(1 <= kind <= 5 for _, kind, _ in places) and
-             m_length == max(512, 1 << (m.at + 16 - 1).bit_length()) and
-             len(data) == bucket(f.at - len(r.data) + 64, self.floor), f"{what}: wrong parts")
+        need(domain == same_domain and f.at + 64 == len(f.data), f"{f.what}: wrong parts")
+        return m, m_length, r, domain
+
+    def parts_end(self, f, m, m_length, r):
+        need(m_length == max(512, 1 << (m.at + 16 - 1).bit_length()) and
+             len(f.data) == bucket(f.at - len(r.data) + r.at + 64, self.floor),
+             f"{f.what}: parts of wrong lengths")
         m.end(padding=True), r.end(padding=True)
+
+    def retire_record(self, data, name):
+        f = self.signed_head(data, name, RETIRE, b"retire", False)
+        gone = f.many("I", lambda: f.unpack("32sQ32s"), same)
+        need(gone and len(gone) <= MAX_RETIRED and all(sequence for _, sequence, _ in gone) and
+             f.at + 64 == len(data), f"{f.what}: not a retire record")
+
+    def tag_record(self, data, name):
+        """What `list` shows are the tags of the backup; but a record must be what it claims to be."""
+        f = self.signed_head(data, name, TAGS, b"tag", True)
+        f.take(32)
+        m, m_length, r, domain = self.signed_parts(f)
+        hmacs, tags = m.many("H", lambda: m.take(32), same), r.many("H", r.text, same)
+        key = self.keys.domain(domain).id_key
+        need(hmacs == sorted(mac(key, b"tag" + tag) for tag in tags), f"{f.what}: its parts differ")
+        self.parts_end(f, m, m_length, r)
+
+    def damage_note(self, data, name):
+        """It says nothing to who only reads."""
+        f = self.signed_head(data, name, DAMAGE, b"damage", True)
+        m, m_length, r, _ = self.signed_parts(f)
+        places = m.many("I", lambda: m.unpack("32sB32s"), same)
+        need(places and len(places) <= MAX_PLACES and all(1 <= kind <= 5 for _, kind, _ in places),
+             f"{f.what}: wrong places")
+        self.parts_end(f, m, m_length, r)
 
     def record(self, pack, e):
         """Opens one record; what it gives is what its id names."""
