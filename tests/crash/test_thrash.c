@@ -4,8 +4,8 @@
  * while hours pass. After every round check reads every byte of every visible manifest and finds nothing wrong, and
  * backups that were acknowledged restore as they were. At the end nothing is left that nobody needs.
  *
- * `make check` runs a few rounds, `make long` many. NIGHTJAR_THRASH_SEED and NIGHTJAR_THRASH_ROUNDS choose others; what the seed does not decide is how the processes
- * interleave.
+ * `make check` runs a few rounds, `make long` many. NIGHTJAR_THRASH_SEED and NIGHTJAR_THRASH_ROUNDS choose others; what
+ * the seed does not decide is how the processes interleave.
  */
 #include <setjmp.h>
 #include <stdarg.h>
