@@ -42,7 +42,10 @@
 #define WRITERS 8
 #define PRUNERS 2
 #define ACTORS (WRITERS + PRUNERS + 1) /* the last forgets */
-#define CONTENTS 60u                   /* attachments there are, shared by all writers */
+#define POOLS                                                                                      \
+	3u /* of attachments; all writers take theirs from one, then from the next: what died is wanted again */
+#define CONTENTS 16u /* of a pool */
+#define LIVES 4      /* processes of a place, one after the other, in a round */
 #define HOUR INT64_C(3600)
 #define DAY (24 * HOUR)
 #define GRACE (48 * HOUR)
@@ -69,7 +72,7 @@ struct thrash {
 	struct buf keyfile;
 	struct board *board;
 	uint64_t seed;
-	unsigned rounds, killed, stopped, restored;
+	unsigned rounds, round, processes, killed, stopped, restored;
 };
 
 static uint64_t rnd(uint64_t *state)
@@ -116,23 +119,26 @@ static int open_repo(const struct thrash *t, struct repo **out_repo, struct err 
 
 /* --- what the processes do; none of these uses cmocka --- */
 
-/* Some attachments go, some come, of a few contents: what one host has dropped another takes up. */
+/* Attachments go and come, of a few contents: what everybody has dropped, somebody takes up again. */
 static void change(const struct thrash *t, unsigned writer, uint64_t *state)
 {
 	char path[400], name[40];
 
-	for (unsigned i = 0; i < 8; i++) {
-		uint64_t content = rnd(state) % CONTENTS;
-		size_t len = 3000 + (content * 7919) % 50000;
+	for (unsigned i = 0; i < POOLS * CONTENTS; i++) {
+		unsigned dice = (unsigned)(rnd(state) % 4);
+		size_t len = 3000 + (i * 7919) % 50000;
 		uint8_t *bytes;
 
-		(void)snprintf(name, sizeof(name), "att/f%u", (unsigned)content);
+		(void)snprintf(name, sizeof(name), "att/f%u", i);
 		path_of(t, writer, name, path);
-		if (rnd(state) % 2) {
-			(void)unlink(path);
+		if (i / CONTENTS != t->round / 2 % POOLS) {
+			if (dice)
+				(void)unlink(path);
 			continue;
 		}
-		bytes = repo_case_block(content, len);
+		if (dice)
+			continue;
+		bytes = repo_case_block(i, len);
 		kit_spew(path, bytes, len);
 		free(bytes);
 	}
@@ -248,7 +254,8 @@ static void act(const struct thrash *t, unsigned actor, uint64_t seed)
 
 struct process {
 	pid_t pid;
-	int64_t stop_ms, kill_ms; /* since the round's begin; 0 = not */
+	int64_t stop_ms, kill_ms; /* of CLOCK_MONOTONIC; 0 = not */
+	unsigned lives;           /* that are left */
 };
 
 static int64_t clock_ms(void)
@@ -259,18 +266,17 @@ static int64_t clock_ms(void)
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void launch(struct thrash *t, struct process *p, unsigned actor, uint64_t *state, bool calm)
+static void launch(struct thrash *t, struct process *p, unsigned actor, uint64_t *state)
 {
 	uint64_t seed = rnd(state);
 	/* As often within 2 ms as between 500 and 1000: how long a process takes depends on the machine. */
 	int64_t when_ms = 1 + (int64_t)(rnd(state) % (UINT64_C(1) << rnd(state) % 11));
 	unsigned fate = (unsigned)(rnd(state) % 6);
 
-	*p = (struct process){0};
-	if (!calm && fate < 2)
-		p->kill_ms = when_ms;
-	else if (!calm && fate < 4)
-		p->stop_ms = when_ms;
+	p->kill_ms = fate < 2 ? clock_ms() + when_ms : 0;
+	p->stop_ms = fate == 2 || fate == 3 ? clock_ms() + when_ms : 0;
+	p->lives--;
+	t->processes++;
 	(void)fflush(NULL);
 	p->pid = fork();
 	assert_true(p->pid >= 0);
@@ -279,9 +285,10 @@ static void launch(struct thrash *t, struct process *p, unsigned actor, uint64_t
 }
 
 /* Stops the process while the clock of everything goes on, as a machine that sleeps; or kills it. */
-static void disturb(struct thrash *t, struct process *p, int64_t ms, int64_t *jumps,
-		    uint64_t *state)
+static void disturb(struct thrash *t, struct process *p, int64_t *jumps, uint64_t *state)
 {
+	int64_t ms = clock_ms();
+
 	if (p->kill_ms && ms >= p->kill_ms) {
 		(void)kill(p->pid, SIGKILL);
 		p->kill_ms = 0;
@@ -304,26 +311,31 @@ static void disturb(struct thrash *t, struct process *p, int64_t ms, int64_t *ju
 
 static void run_round(struct thrash *t, uint64_t *state)
 {
-	struct process p[ACTORS];
-	int64_t began = clock_ms(), jumps = 0;
+	struct process p[ACTORS] = {{0}};
 	unsigned left = ACTORS;
+	int64_t jumps = 0;
 
-	for (unsigned i = 0; i < ACTORS; i++)
-		launch(t, &p[i], i, state, false);
+	for (unsigned i = 0; i < ACTORS; i++) {
+		p[i].lives = LIVES;
+		launch(t, &p[i], i, state);
+	}
 	while (left) {
-		(void)usleep(2000);
+		(void)usleep(1000);
 		for (unsigned i = 0; i < ACTORS; i++) {
 			int status;
 
 			if (!p[i].pid)
 				continue;
-			disturb(t, &p[i], clock_ms() - began, &jumps, state);
+			disturb(t, &p[i], &jumps, state);
 			if (waitpid(p[i].pid, &status, WNOHANG) != p[i].pid)
 				continue;
-			p[i].pid = 0;
-			left--;
 			if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
 				fail_msg("process %u died of signal %d", i, WTERMSIG(status));
+			p[i].pid = 0;
+			if (p[i].lives)
+				launch(t, &p[i], i, state);
+			else
+				left--;
 		}
 	}
 	if (atomic_load(&t->board->failed))
@@ -486,7 +498,7 @@ static void test_thrash(void **unused)
 {
 	struct thrash t = {
 	    .seed = chosen("NIGHTJAR_THRASH_SEED", 1),
-	    .rounds = (unsigned)chosen("NIGHTJAR_THRASH_ROUNDS", getenv("NIGHTJAR_LONG") ? 60 : 4)};
+	    .rounds = (unsigned)chosen("NIGHTJAR_THRASH_ROUNDS", getenv("NIGHTJAR_LONG") ? 30 : 2)};
 	uint64_t state = t.seed;
 	struct board *b;
 
@@ -499,6 +511,7 @@ static void test_thrash(void **unused)
 	printf("# seed %llu, %u rounds\n", (unsigned long long)t.seed, t.rounds);
 	make_repo(&t);
 	for (unsigned i = 0; i < t.rounds; i++) {
+		t.round = i;
 		run_round(&t, &state);
 		assert_clean(&t);
 		assert_restores(&t, 8, &state);
@@ -507,10 +520,11 @@ static void test_thrash(void **unused)
 	assert_no_garbage(&t);
 	assert_clean(&t);
 	assert_restores(&t, 1, &state);
-	printf(
-	    "# %u backups acknowledged, %u restored, %u manifests forgotten; %u processes killed, "
-	    "%u stopped, %u gave up for now\n",
-	    b->acked_count, t.restored, b->forgotten, t.killed, t.stopped, b->unsure);
+	printf("# %u backups acknowledged, %u restored, %u manifests forgotten; of %u processes %u "
+	       "killed, "
+	       "%u stopped, %u gave up for now\n",
+	       b->acked_count, t.restored, b->forgotten, t.processes, t.killed, t.stopped,
+	       b->unsure);
 	printf("# packs: %u condemned, %u of these repacked, %u needed again, %u deleted\n",
 	       b->condemned, b->repacked, b->again, b->deleted);
 	/* Or it was not much of a test. */
