@@ -14,7 +14,7 @@ struct segment {
 	struct indexseg_wrap wrap;
 	struct id *packs;
 	size_t pack_count, entries;
-	bool replace;
+	bool keep, replace;
 };
 
 struct segments {
@@ -103,8 +103,21 @@ static bool names_gone(const struct segment *seg, const struct idset *gone)
 	return false;
 }
 
+/* Put since the survey, of which the new segment could not say what it says: it has to stay. */
+static bool names_unknown(const struct prune_job *job, const struct segment *seg,
+			  const struct idset *gone)
+{
+	for (size_t i = 0; i < seg->pack_count; i++) {
+		if (!idset_has(gone, &seg->packs[i]) &&
+		    index_find_pack(job->index, &seg->packs[i]) == INDEX_NONE)
+			return true;
+	}
+	return false;
+}
+
 /* Those that name what is gone; and where one is written anyway, or small ones have become many, all small ones. */
-static void choose(struct segments *s, uint32_t domain, const struct idset *gone, bool fresh)
+static void choose(const struct prune_job *job, struct segments *s, uint32_t domain,
+		   const struct idset *gone, bool fresh)
 {
 	size_t small = 0, chosen = 0;
 
@@ -113,15 +126,16 @@ static void choose(struct segments *s, uint32_t domain, const struct idset *gone
 
 		if (seg->domain != domain)
 			continue;
-		seg->replace = names_gone(seg, gone);
+		seg->keep = names_unknown(job, seg, gone);
+		seg->replace = !seg->keep && names_gone(seg, gone);
 		chosen += seg->replace;
-		small += seg->entries < SMALL_ENTRIES;
+		small += !seg->keep && seg->entries < SMALL_ENTRIES;
 	}
 	if (!chosen && !fresh && small <= SMALL_MOST)
 		return;
 	for (size_t i = 0; i < s->count; i++) {
 		if (s->items[i].domain == domain && s->items[i].entries < SMALL_ENTRIES)
-			s->items[i].replace = true;
+			s->items[i].replace = !s->items[i].keep;
 	}
 }
 
@@ -258,7 +272,7 @@ static int replace(struct prune_job *job, struct segments *s, size_t donor,
 
 	for (size_t i = 0; !any_fresh && i < fresh->count; i++)
 		any_fresh = domain_of(job->index, &fresh->ids[i]) == b.domain;
-	choose(s, b.domain, gone, any_fresh);
+	choose(job, s, b.domain, gone, any_fresh);
 	r = put_new(job, s, &b, gone, fresh, err);
 	for (size_t i = 0; i < b.count; i++)
 		free(b.packs[i].dir.entries);
