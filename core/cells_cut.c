@@ -5,8 +5,6 @@
 
 #include <sodium.h>
 
-#include "core/siphash.h"
-
 #define GONE_BYTES                                                                                 \
 	(256u                                                                                      \
 	 << 10) /* given away payloads lie in front of the kept ones until there is so much of them */
@@ -20,7 +18,7 @@ struct kept {
 struct cells_cut {
 	const struct chunker *cutter;
 	const struct cells_sink *sink;
-	struct siphash key; /* of the tree */
+	uint8_t key[16]; /* of the tree */
 	bool table;
 	uint32_t tree;
 	uint64_t last_rowid; /* of the tree's last cell, or 0 */
@@ -64,18 +62,24 @@ void cells_cut_free(struct cells_cut *cut)
 	free(cut);
 }
 
-static uint64_t hash_of(const struct siphash *keyed, bool table, uint64_t rowid, const uint8_t *key,
+uint64_t cells_key_hash(const uint8_t tree_key[16], bool table, uint64_t rowid, const void *key,
 			size_t len)
 {
-	return table ? siphash_u64(keyed, rowid) : siphash_bytes(keyed, key, len);
+	uint8_t number[8], hash[crypto_shorthash_BYTES] = {0};
+	struct rd r = rd_of(hash, sizeof(hash));
+
+	for (size_t i = 0; table && i < sizeof(number); i++)
+		number[i] = (uint8_t)(rowid >> (8 * i));
+	crypto_shorthash(hash, table ? number : key, table ? sizeof(number) : len, tree_key);
+	return rd_u64(&r);
 }
 
 /* Hashes are needed of about three cells in four: not of those with which no chunk can begin. at: where the payload is. */
 static uint64_t hash_at(const struct cells_cut *cut, struct kept *c, size_t at)
 {
 	if (!c->hashed) {
-		c->hash = hash_of(&cut->key, c->table, c->rowid, cut->bytes.data + at,
-				  (size_t)c->payload);
+		c->hash = cells_key_hash(cut->key, c->table, c->rowid, cut->bytes.data + at,
+					 (size_t)c->payload);
 		c->hashed = true;
 	}
 	return c->hash;
@@ -119,25 +123,14 @@ int cells_tree_key(const struct chunker *cutter, const struct span *type, const 
 int cells_cut_tree(struct cells_cut *cut, bool table, const struct span *type,
 		   const struct span *name, struct err *err)
 {
-	uint8_t key[16];
 	int r;
 
 	hash_all(cut);
-	r = cells_tree_key(cut->cutter, type, name, key, err);
-	if (!r)
-		cut->key = siphash_of(key);
+	r = cells_tree_key(cut->cutter, type, name, cut->key, err);
 	cut->table = table;
 	cut->tree++;
 	cut->last_rowid = 0;
 	return r;
-}
-
-uint64_t cells_key_hash(const uint8_t tree_key[16], bool table, uint64_t rowid, const void *key,
-			size_t len)
-{
-	const struct siphash keyed = siphash_of(tree_key);
-
-	return hash_of(&keyed, table, rowid, key, len);
 }
 
 static uint32_t varint_bytes(uint64_t v)
@@ -363,7 +356,7 @@ int cells_cut_big_begin(struct cells_cut *cut, uint64_t rowid, uint64_t len, con
 {
 	struct kept c = {
 	    .rowid = rowid,
-	    .hash = hash_of(&cut->key, cut->table, rowid, local, local_len),
+	    .hash = cells_key_hash(cut->key, cut->table, rowid, local, local_len),
 	    .payload = (uint32_t)len,
 	    .tree = cut->tree,
 	    .table = cut->table,
