@@ -15,7 +15,6 @@
 
 /* --- packs --- */
 
-/* Each record of a pack in turn: it alone is lost, and the others do without the pack. */
 /* Damages the i-th record of a pack, of a new repository. Gives how many there are; that differs, as keys cut folders. */
 static size_t damage_record(size_t i)
 {
@@ -54,6 +53,7 @@ static size_t damage_record(size_t i)
 	return records;
 }
 
+/* Each record of a pack in turn: it alone is lost, and the others do without the pack. */
 static void test_packs_each_record(void **state)
 {
 	size_t records = 1;
