@@ -272,6 +272,9 @@ int prune_index(struct prune_job *job, const struct idset *gone, const struct pr
 	struct segments s = {0};
 	int r = load_all(job, &s, err);
 
+	/* What a backup has put since the survey is in no place of the index yet; merged without it, its packs would be named no more. */
+	if (!r)
+		r = index_refresh(job->repo, job->index, NULL, NULL, err);
 	/* The first segment of a domain lends its key to those that are made. */
 	for (size_t i = 0; !r && i < s.count; i++) {
 		bool first = true;
