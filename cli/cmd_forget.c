@@ -6,6 +6,7 @@
 
 #include "cli/forget_show.h"
 #include "cli/lines.h"
+#include "cli/pick.h"
 #include "cli/process.h"
 #include "cli/session.h"
 
@@ -280,6 +281,9 @@ static int run(struct cli *cli, const struct forget_words *words, struct wanted 
 		r = find_names(&s, w, count, operands, err);
 	if (!r)
 		r = forget_plan(s.repo, &s.manifests, &w->o, &plan, err);
+	if (!r)
+		pick_tell_none(&cli->out, &(struct pick){words->hosts, words->tags, words->paths},
+			       plan.count);
 	if (!r)
 		forget_show_tables(&cli->out, &plan, w->o.group_by, !words->dry_run);
 	if (!r && !words->dry_run)

@@ -263,7 +263,8 @@ static int tell_unnamed(struct check_run *run, uint32_t place, struct err *err)
 	run->result->orphans--;
 	check_tell_damage(
 	    run, STORE_DATA, name,
-	    "backups need it but no index segment names it: an index segment is missing");
+	    "backups need it but no index segment names it: an index segment is missing; 'nightjar "
+	    "repair index' writes it anew");
 	return idset_add(&run->unnamed, name, err);
 }
 

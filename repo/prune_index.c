@@ -280,12 +280,34 @@ static int replace(struct prune_job *job, struct segments *s, size_t donor,
 	return r ? r : remove_old(job, s, b.domain, err);
 }
 
+/* Where no segment of its domain is left there is no key to go by, and nothing of it is moved. Once is enough. */
+static void tell_unnamed(struct prune_job *job, const struct segments *s,
+			 const struct prune_names *fresh)
+{
+	for (size_t i = 0; i < fresh->count; i++) {
+		uint32_t domain = domain_of(job->index, &fresh->ids[i]);
+		bool any = false;
+
+		for (size_t k = 0; !any && k < s->count; k++)
+			any = s->items[k].domain == domain;
+		if (any)
+			continue;
+		prune_warning(job, STORE_DATA, &fresh->ids[i],
+			      "no index segment names it, nor is there another one: packs such as "
+			      "this are not repacked before 'nightjar repair index'");
+		return;
+	}
+}
+
 int prune_index(struct prune_job *job, const struct idset *gone, const struct prune_names *fresh,
 		struct err *err)
 {
 	struct segments s = {0};
 	int r = load_all(job, &s, err);
 
+	/* What a backup has put since the survey is in no place of the index yet; merged without it, its packs would be named no more. */
+	if (!r)
+		r = index_refresh(job->repo, job->index, NULL, NULL, err);
 	/* The first segment of a domain lends its key to those that are made. */
 	for (size_t i = 0; !r && i < s.count; i++) {
 		bool first = true;
@@ -295,6 +317,8 @@ int prune_index(struct prune_job *job, const struct idset *gone, const struct pr
 		if (first)
 			r = replace(job, &s, i, gone, fresh, err);
 	}
+	if (!r)
+		tell_unnamed(job, &s, fresh);
 	segments_free(&s);
 	return r;
 }
