@@ -12,10 +12,14 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1) $@" &&)
 
 # A machine without pkg-config must still reach the targets that install it, hence 2>/dev/null.
-PKGS := sqlite3 libsodium libzstd libxxhash
+PKGS := sqlite3 libsodium libzstd libxxhash inih
 ifeq ($(shell $(PKG_CONFIG) --exists libcrypto 2>/dev/null && echo yes),yes)
 PKGS += libcrypto
 DEFS += -DHAVE_LIBCRYPTO
+endif
+ifeq ($(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes),yes)
+PKGS += libcurl
+DEFS += -DHAVE_LIBCURL
 endif
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm

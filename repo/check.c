@@ -554,6 +554,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 	if (!r)
 		r = find_scope(&run, &list, false, err);
 	if (!r && options->read_data)
+		r = check_part_choose(&run, err);
+	if (!r && options->read_data)
 		r = check_read_packs(&run, err);
 	if (!r && run.found_count)
 		r = find_scope(&run, &list, true, err);
@@ -565,6 +567,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = check_refs(&run, &list, err);
 	if (!r)
 		r = check_note(&run, &list.notes, err);
+	if (!r && options->read_data)
+		r = check_part_done(&run, err);
 	manifest_list_free(&list);
 	reader_free(run.reader);
 	index_free(run.index);
