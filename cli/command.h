@@ -96,6 +96,7 @@ enum exit_code cmd_backup(struct cli *cli, const void *options, int count, char 
 enum exit_code cmd_manifests(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_ls(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_diff(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands);
 /* cmd_restore between the hooks of the configuration file. */
 enum exit_code cmd_restore_hooked(struct cli *cli, const void *options, int count, char **operands);
@@ -128,6 +129,8 @@ extern const struct option_spec cmd_ls_options[];
 extern const size_t cmd_ls_options_bytes;
 extern const struct option_spec cmd_dump_options[];
 extern const size_t cmd_dump_options_bytes;
+extern const struct option_spec cmd_diff_options[];
+extern const size_t cmd_diff_options_bytes;
 extern const struct option_spec cmd_restore_options[];
 extern const size_t cmd_restore_options_bytes;
 extern const struct option_spec cmd_prune_options[];

@@ -46,6 +46,15 @@ static const char restore_detail[] =
     "you to delete. While another process has one open nothing is restored (exit 11): stop the\n"
     "application. With --force the restore goes on; that process keeps the old file under its new\n"
     "name until it is restarted, and what it writes until then is in that file only.";
+static const char diff_detail[] =
+    "A and B are backups, or folders or files of them: A:/sub/path. A line for each entry: + "
+    "added,\n"
+    "- removed, M its content is another, T its type is, U only owner, mode, times or attributes "
+    "are\n"
+    "(with --metadata). Of a database whose content is another the rows of each table that were\n"
+    "added, removed and changed are counted; a table under a new name is another table, and "
+    "SQLite's\n"
+    "own tables do not count. What both sides have is not read.";
 static const char find_detail[] =
     "PATTERN is a glob. One without '/' is compared with names, one with '/' with full paths, "
     "where\n"
@@ -198,6 +207,8 @@ const struct command commands[] = {
      cmd_find_options, &cmd_find_options_bytes, cmd_find},
     {"dump", NULL, "write one file of a backup to standard output", "MANIFEST:/path", NULL, 1, 2,
      cmd_dump_options, &cmd_dump_options_bytes, cmd_dump},
+    {"diff", NULL, "show what differs between two backups: files, and rows of databases", "A B",
+     diff_detail, 2, 2, cmd_diff_options, &cmd_diff_options_bytes, cmd_diff},
     {"restore", NULL, "put a backup, or a part of it, into a folder",
      "MANIFEST[:/sub] --target DIR", restore_detail, 1, 1, cmd_restore_options,
      &cmd_restore_options_bytes, cmd_restore_hooked},

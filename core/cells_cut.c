@@ -66,8 +66,8 @@ static uint64_t hash_of(const uint8_t key[16], const void *bytes, size_t len)
 	return h;
 }
 
-int cells_cut_tree(struct cells_cut *cut, bool table, const struct span *type,
-		   const struct span *name, struct err *err)
+int cells_tree_key(const struct chunker *cutter, const struct span *type, const struct span *name,
+		   uint8_t out_key[16], struct err *err)
 {
 	struct buf id = {0};
 	int r;
@@ -78,24 +78,38 @@ int cells_cut_tree(struct cells_cut *cut, bool table, const struct span *type,
 	r = buf_check(&id, err);
 	for (uint8_t half = 0; !r && half < 2; half++) {
 		id.data[0] = half;
-		crypto_shorthash(cut->tree_key + 8 * half, id.data, id.len, cut->cutter->cell_key);
+		crypto_shorthash(out_key + 8 * half, id.data, id.len, cutter->cell_key);
 	}
 	buf_free(&id);
+	return r;
+}
+
+int cells_cut_tree(struct cells_cut *cut, bool table, const struct span *type,
+		   const struct span *name, struct err *err)
+{
+	int r = cells_tree_key(cut->cutter, type, name, cut->tree_key, err);
+
 	cut->table = table;
 	cut->tree++;
 	cut->last_rowid = 0;
 	return r;
 }
 
-static uint64_t key_hash(const struct cells_cut *cut, uint64_t rowid, const void *key, size_t len)
+uint64_t cells_key_hash(const uint8_t tree_key[16], bool table, uint64_t rowid, const void *key,
+			size_t len)
 {
 	uint8_t number[8];
 
-	if (!cut->table)
-		return hash_of(cut->tree_key, key, len);
+	if (!table)
+		return hash_of(tree_key, key, len);
 	for (size_t i = 0; i < 8; i++)
 		number[i] = (uint8_t)(rowid >> (8 * i));
-	return hash_of(cut->tree_key, number, sizeof(number));
+	return hash_of(tree_key, number, sizeof(number));
+}
+
+static uint64_t key_hash(const struct cells_cut *cut, uint64_t rowid, const void *key, size_t len)
+{
+	return cells_key_hash(cut->tree_key, cut->table, rowid, key, len);
 }
 
 static uint32_t varint_bytes(uint64_t v)

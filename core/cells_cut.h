@@ -17,6 +17,13 @@
 
 struct cells_cut;
 
+/* FORMAT.md §11: the key of a tree's hashes; type and name as sqlite_schema stores them. ERR_NOMEM only. */
+int cells_tree_key(const struct chunker *cutter, const struct span *type, const struct span *name,
+		   uint8_t out_key[16], struct err *err) ERR_UNUSED_WARN;
+/* The hash of a cell; key: an index's payload, of a long one its local part. */
+uint64_t cells_key_hash(const uint8_t tree_key[16], bool table, uint64_t rowid, const void *key,
+			size_t len);
+
 int cells_cut_new(const struct chunker *cutter, const struct cells_sink *sink,
 		  struct cells_cut **out_cut, struct err *err) ERR_UNUSED_WARN;
 void cells_cut_free(struct cells_cut *cut); /* NULL is fine */
