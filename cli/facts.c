@@ -89,3 +89,16 @@ void facts_check(struct cli *cli, const struct check_result *res, bool whole)
 	if (whole)
 		facts_keep(cli, f->repo, keep_check, cli);
 }
+
+static void keep_drill(void *arg, struct runstate *s)
+{
+	const struct cli *cli = arg;
+
+	memcpy(s->location, cli->facts.location, sizeof(s->location));
+	s->drill_good_at_s = (int64_t)time(NULL);
+}
+
+void facts_drill(struct cli *cli)
+{
+	facts_keep(cli, cli->facts.repo, keep_drill, cli);
+}

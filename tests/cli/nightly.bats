@@ -197,6 +197,24 @@ backdate() {
 	[[ $output == *"prune"* ]]
 }
 
+@test "drill: when the last good one is that many days ago; a drill by hand counts, too" {
+	printf '[checks]\ndrill-days = 30\n[metrics]\ntextfile = %s/m.prom\n' "$WORK" | config
+	night 0
+	[ "$(step drill)" = 0 ]
+	grep -q '^nightjar_last_good_drill_timestamp_seconds{.*} [1-9]' m.prom
+	night 0
+	[ "$(step drill)" = skipped ]
+	run nightjar drill --assert 'app.db: SELECT 0'
+	assert_status 23
+	sed -i "s/^drill_good_at_s .*/drill_good_at_s 1000000000/" state/*/status
+	night 0
+	[ "$(step drill)" = 0 ]
+	sed -i "s/^drill_good_at_s .*/drill_good_at_s 1000000000/" state/*/status
+	nightjar drill
+	night 0
+	[ "$(step drill)" = skipped ]
+}
+
 @test "refs: an attachment that the database names and that is missing: 22, counted in the metrics" {
 	sqlite3 src/app.db "CREATE TABLE f(path); INSERT INTO f VALUES('sub/a.txt'), ('sub/b.txt')"
 	config <<-END
