@@ -496,3 +496,15 @@ a_prune_that_is_due() {
 	unset NIGHTJAR_CONFIG
 	run_blocks "sh test"
 }
+
+@test "the README's night works, and its list of commands is that of help" {
+	BOOK=$BATS_TEST_DIRNAME/../../README.md
+	block "$(blocks ini)" >"$INI"
+	nightjar init
+	run nightjar nightly
+	assert_status 0
+	assert_output "*references of app.db: 2 files named, 0 missing*nightly: all is well*"
+	sed -n '/^| for | commands/,/^$/p' "$BOOK" | sed 1,2d | grep -o '`[^`]*`' | tr -d '`' | sort >listed
+	nightjar help | sed -n '/^Commands:/,/^$/s/^  \([a-z ]*[a-z]\)  .*/\1/p' | sed 's/  .*//' | sort >there
+	diff listed there
+}
