@@ -221,8 +221,6 @@ static int run(struct teller *t, const struct drill_words *w, struct drill_optio
 	int r = session_open_reader(t->cli, &s, err);
 
 	if (!r)
-		facts_repo(t->cli, s.repo);
-	if (!r)
 		r = find(t->cli, &s, w, count, operands, &item, err);
 	if (!r)
 		r = reader_set_scratch(s.reader, o->cache_dir, err);
@@ -238,10 +236,10 @@ static int run(struct teller *t, const struct drill_words *w, struct drill_optio
 			print_json(t, &note, kept);
 		else
 			print_people(t, &note, w);
+		facts_repo(t->cli, s.repo);
+		facts_drill(t->cli, note.verdict == DRILLNOTE_GOOD);
 		if (note.verdict == DRILLNOTE_FAILED)
 			exit_add(&t->cli->codes, EXIT_DRILL);
-		else
-			facts_drill(t->cli);
 	}
 	session_close(&s);
 	return r;

@@ -98,7 +98,8 @@ static void keep_drill(void *arg, struct runstate *s)
 	s->drill_good_at_s = (int64_t)time(NULL);
 }
 
-void facts_drill(struct cli *cli)
+void facts_drill(struct cli *cli, bool good)
 {
-	facts_keep(cli, cli->facts.repo, keep_drill, cli);
+	if (good)
+		facts_keep(cli, cli->facts.repo, keep_drill, cli);
 }

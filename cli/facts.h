@@ -38,8 +38,8 @@ void facts_backup(struct cli *cli, const struct backup_result *res);
 /* After a check that came to its end, with cli->codes; whole: of the whole repository. */
 void facts_check(struct cli *cli, const struct check_result *res, bool whole);
 
-/* After a drill that went well: the next night asks when that was. */
-void facts_drill(struct cli *cli);
+/* After a drill that came to a verdict. */
+void facts_drill(struct cli *cli, bool good);
 
 /* runstate_update on this host. A failure is a warning. */
 void facts_keep(struct cli *cli, const char *repo_hex,

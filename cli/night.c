@@ -9,8 +9,10 @@
 #include "cli/process.h"
 #include "cli/session.h"
 #include "cli/text.h"
+#include "repo/drill.h"
 
 #define DAY_S 86400
+#define SECOND_NS 1000000000
 
 double night_seconds(const struct timespec *since)
 {
@@ -68,15 +70,22 @@ int night_begin(struct night *night, struct cli *cli, bool dry_run, struct err *
 		add_repo(night, chosen, name_of(c, chosen));
 	for (size_t i = 0; !chosen && i < c->repository_count; i++)
 		add_repo(night, c->repositories[i].location, c->repositories[i].name);
-	for (size_t i = 0; !r && i < night->repo_count; i++)
-		r = config_file_fill(&cli->file, &night->repos[i].cli.global, err);
+	for (size_t i = 0; !r && i < night->repo_count; i++) {
+		struct night_repo *repo = &night->repos[i];
+
+		repo->manifests = calloc(c->source_count + 1, sizeof(*repo->manifests));
+		r = repo->manifests ? config_file_fill(&cli->file, &repo->cli.global, err)
+				    : err_nomem(err);
+	}
 	return r ? r : night_words_try(night, cli->file.path, err);
 }
 
 void night_free(struct night *night)
 {
-	for (size_t i = 0; i < night->repo_count; i++)
+	for (size_t i = 0; i < night->repo_count; i++) {
 		free(night->repos[i].steps.items);
+		free(night->repos[i].manifests);
+	}
 	free(night->repos);
 	free(night->steps.items);
 }
@@ -139,7 +148,8 @@ static void say_step(struct night *night, const struct night_repo *repo, const c
 
 /* Runs a command on a repository. Its facts are in repo->cli.facts until the next. */
 static enum exit_code run_step(struct night *night, struct night_repo *repo,
-			       enum night_command command, const struct config_source *source)
+			       enum night_command command, const struct config_source *source,
+			       const char *manifest)
 {
 	struct night_step step = {.name = night_command_name(command),
 				  .source = source ? source->name : NULL};
@@ -152,7 +162,7 @@ static enum exit_code run_step(struct night *night, struct night_repo *repo,
 	(void)clock_gettime(CLOCK_MONOTONIC, &began);
 	cli->codes = (struct exit_codes){0};
 	cli->facts = (struct facts){0};
-	if (night_words(night, command, source, &words, &err)) {
+	if (night_words(night, command, source, manifest, &words, &err)) {
 		code = command_fail(cli, &err);
 	} else {
 		cli->out.step = step.name;
@@ -207,22 +217,42 @@ static bool run_hook(struct night *night, const char *event, const char *script,
 
 /* --- backups --- */
 
+/* The repository's own notes know of drills that other hosts made. */
+static void find_last_drill(struct night_repo *repo, struct session *s)
+{
+	struct err why = {0};
+	struct drillnote note;
+	char *dir = NULL;
+
+	if (manifests_load(s->repo, NULL, NULL, &s->manifests, &why))
+		return; /* the steps will say why */
+	if (paths_state(&repo->cli.global, &dir, &why))
+		dir = NULL;
+	if (drill_last_good(&s->manifests, s->repo->conf.repo, dir, &note))
+		repo->drill_good_at_s = note.time_ns / SECOND_NS;
+	free(dir);
+}
+
+static void fail_open(struct night *night, struct night_repo *repo, const struct err *err,
+		      double seconds)
+{
+	enum exit_code code = command_fail(&repo->cli, err);
+
+	(void)settle(night, repo, code);
+	(void)night_add_step(night, repo, &(struct night_step){"open", NULL, NULL, code, seconds});
+}
+
 /* Before the first step: can it be opened at all, and with what rights? */
 static void open_repo(struct night *night, struct night_repo *repo)
 {
 	struct session s = {0};
 	struct err err = {0};
 	struct timespec began;
-	enum exit_code code = EXIT_OK;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &began);
 	repo->cli.out.step = "open";
 	if (session_open(&repo->cli, &s, &err)) {
-		code = command_fail(&repo->cli, &err);
-		(void)settle(night, repo, code);
-		(void)night_add_step(
-		    night, repo,
-		    &(struct night_step){"open", NULL, NULL, code, night_seconds(&began)});
+		fail_open(night, repo, &err, night_seconds(&began));
 		return;
 	}
 	facts_repo(&repo->cli, s.repo);
@@ -230,6 +260,8 @@ static void open_repo(struct night *night, struct night_repo *repo)
 	memcpy(repo->location, repo->cli.facts.location, sizeof(repo->location));
 	repo->role = s.repo->keys->role;
 	repo->open = true;
+	if (night->config->checks.drill_days)
+		find_last_drill(repo, &s);
 	session_close(&s);
 }
 
@@ -238,7 +270,7 @@ static void backup_one(struct night *night, struct night_repo *repo,
 {
 	const struct facts *f = &repo->cli.facts;
 
-	(void)run_step(night, repo, NIGHT_BACKUP, source);
+	(void)run_step(night, repo, NIGHT_BACKUP, source, NULL);
 	repo->bytes_stored += f->bytes_stored;
 	repo->files += f->files;
 	repo->databases_failed += f->databases_failed;
@@ -246,6 +278,8 @@ static void backup_one(struct night *night, struct night_repo *repo,
 	if (f->backed_up) {
 		repo->backups++;
 		memcpy(repo->manifest, f->manifest, sizeof(repo->manifest));
+		memcpy(repo->manifests[source - night->config->sources], f->manifest,
+		       sizeof(repo->manifest));
 	} else if (!night->dry_run) {
 		repo->backup_failed = true;
 	}
@@ -345,14 +379,28 @@ static void load_state(struct night_repo *repo, struct runstate *out_state)
 
 /* --- what comes after --- */
 
-static bool drill_due(struct night *night, struct night_repo *repo)
+static bool drill_due(const struct night *night, struct night_repo *repo)
 {
 	const int64_t days = (int64_t)night->config->checks.drill_days;
-	struct runstate state;
 
-	load_state(repo, &state);
 	/* An hour early is not a day late: nights do not begin to the second. */
-	return night->started_at_s - state.drill_good_at_s >= days * DAY_S - DAY_S / 24;
+	return night->started_at_s - repo->drill_good_at_s >= days * DAY_S - DAY_S / 24;
+}
+
+/* What tonight's backup of each source made; of one that made none, and without sources, what there is. */
+static void drill(struct night *night, struct night_repo *repo)
+{
+	size_t drilled = 0;
+
+	for (size_t i = 0; i < night->config->source_count && !process_interrupted(); i++) {
+		if (!repo->manifests[i][0])
+			continue;
+		(void)run_step(night, repo, NIGHT_DRILL, &night->config->sources[i],
+			       repo->manifests[i]);
+		drilled++;
+	}
+	if (!drilled && !process_interrupted())
+		(void)run_step(night, repo, NIGHT_DRILL, NULL, NULL);
 }
 
 /* NULL: it can be done. */
@@ -393,7 +441,10 @@ static void look_after(struct night *night, struct night_repo *repo)
 			why = "forget failed";
 		if (why)
 			skip(night, repo, night_command_name(command), NULL, why);
-		else if (run_step(night, repo, command, NULL) != EXIT_OK && command == NIGHT_FORGET)
+		else if (command == NIGHT_DRILL)
+			drill(night, repo);
+		else if (run_step(night, repo, command, NULL, NULL) != EXIT_OK &&
+			 command == NIGHT_FORGET)
 			forgotten = false;
 	}
 }
@@ -410,6 +461,8 @@ static void keep_night(void *arg, struct runstate *s)
 
 	memcpy(s->location, k->repo->location, sizeof(s->location));
 	s->nightly_at_s = (int64_t)time(NULL);
+	if (s->drill_good_at_s < k->repo->drill_good_at_s)
+		s->drill_good_at_s = k->repo->drill_good_at_s;
 	s->nightly_exit = code;
 	if (!k->repo->backup_failed && k->repo->backups == k->night->config->source_count)
 		s->nightly_good_at_s = s->nightly_at_s;

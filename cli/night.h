@@ -37,6 +37,9 @@ struct night_repo {
 	size_t backups;                         /* sources that got a manifest */
 	bool backup_failed;                     /* one of them did not */
 	char manifest[ID_HEX_CHARS + 1];        /* the last */
+	char (*manifests)[ID_HEX_CHARS + 1];    /* by source; "" = none tonight */
+	int64_t
+	    drill_good_at_s; /* the last good one that the repository or this host knows of; 0 = none */
 	uint64_t bytes_stored, files, databases_failed, refs_missing; /* of all sources */
 	struct runstate state; /* as it is kept when the night has ended */
 };
@@ -70,10 +73,10 @@ bool night_add_step(struct night *night, struct night_repo *repo, const struct n
 
 enum night_command { NIGHT_BACKUP, NIGHT_FORGET, NIGHT_PRUNE, NIGHT_CHECK, NIGHT_DRILL };
 
-/* The words of a step, its command first. source: for backup. */
+/* The words of a step, its command first. source: for backup. manifest: for drill; NULL = the latest. */
 const char *night_command_name(enum night_command command);
 int night_words(const struct night *night, enum night_command command,
-		const struct config_source *source, struct lines *out_words,
+		const struct config_source *source, const char *manifest, struct lines *out_words,
 		struct err *err) ERR_UNUSED_WARN;
 /* Is this step asked for at all? */
 bool night_asks(const struct night *night, enum night_command command);

@@ -100,7 +100,8 @@ static int add_forget(const struct night *night, struct lines *out, struct err *
 }
 
 int night_words(const struct night *night, enum night_command command,
-		const struct config_source *source, struct lines *out_words, struct err *err)
+		const struct config_source *source, const char *manifest, struct lines *out_words,
+		struct err *err)
 {
 	const struct config *c = night->config;
 	int r = lines_add(out_words, names[command], err);
@@ -121,14 +122,14 @@ int night_words(const struct night *night, enum night_command command,
 	case NIGHT_DRILL:
 		break;
 	}
-	return r;
+	return !r && manifest ? lines_add(out_words, manifest, err) : r;
 }
 
 static int try_one(const struct night *night, enum night_command command,
 		   const struct config_source *source, struct err *err)
 {
 	struct lines words = {0};
-	int r = night_words(night, command, source, &words, err);
+	int r = night_words(night, command, source, NULL, &words, err);
 
 	if (!r)
 		r = command_try((int)words.count, words.items, err);

@@ -22,7 +22,7 @@
 #define LIMIT_DAMAGE_BYTES (32u << 20)
 #define LIMIT_DAMAGE_PLACES 131072u /* of one damage note: what its padded part has room for */
 #define LIMIT_RETIRE_BYTES (16u << 20)
-#define LIMIT_RETIRED 131072u /* backups of one retire record */
+#define LIMIT_RETIRED 131072u        /* backups of one retire record */
 #define LIMIT_DRILL_BYTES (4u << 20) /* a floor of 1 MiB fits */
 #define LIMIT_CONDEMN_BYTES (8u << 20)
 #define LIMIT_CONDEMN_PACKS 131072u /* of one condemn record */

@@ -25,8 +25,8 @@ struct check_run {
 	struct check_result *result;
 	struct index *index;
 	struct reader *reader;
-	struct rotation part;      /* what read_data reads */
-	uint32_t indexed; /* packs that segments name; later ones were found by rescue */
+	struct rotation part; /* what read_data reads */
+	uint32_t indexed;     /* packs that segments name; later ones were found by rescue */
 	struct condemned condemned;
 	bool *doomed;        /* by pack of the index: condemned, and nothing was told of it */
 	bool looked_for_all; /* whether all that manifests reach has a whole copy: then all_found */

@@ -42,7 +42,7 @@ int runstate_update(const char *state_dir, const char *repo_hex,
 /*
  * Ids of the repositories that something was kept about, sorted; *out_ids is one allocation, free(). A folder that is not there holds none.
  */
-int runstate_list(const char *state_dir, char (**out_ids)[RUNSTATE_ID_CHARS + 1],
-		  size_t *out_count, struct err *err) ERR_UNUSED_WARN;
+int runstate_list(const char *state_dir, char (**out_ids)[RUNSTATE_ID_CHARS + 1], size_t *out_count,
+		  struct err *err) ERR_UNUSED_WARN;
 
 #endif

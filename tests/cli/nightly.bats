@@ -197,22 +197,39 @@ backdate() {
 	[[ $output == *"prune"* ]]
 }
 
-@test "drill: when the last good one is that many days ago; a drill by hand counts, too" {
-	printf '[checks]\ndrill-days = 30\n[metrics]\ntextfile = %s/m.prom\n' "$WORK" | config
+@test "drill: when it is due, of what each source's backup made; on whatever host it was made" {
+	config <<-END
+		[source "other"]
+		path = $WORK/src/sub
+		[checks]
+		drill-days = 30
+		[metrics]
+		textfile = $WORK/m.prom
+	END
 	night 0
-	[ "$(step drill)" = 0 ]
-	grep -q '^nightjar_last_good_drill_timestamp_seconds{.*} [1-9]' m.prom
+	[ "$(step drill | tr '\n' ' ')" = "0 0 " ]
+	grep -q '^nightjar_last_good_drill_timestamp_seconds{' m.prom
+	[ "$(nightjar status --json | jq -r '.repositories[0].last_good_drill | length > 0')" = true ]
 	night 0
 	[ "$(step drill)" = skipped ]
-	run nightjar drill --assert 'app.db: SELECT 0'
-	assert_status 23
-	sed -i "s/^drill_good_at_s .*/drill_good_at_s 1000000000/" state/*/status
-	night 0
-	[ "$(step drill)" = 0 ]
-	sed -i "s/^drill_good_at_s .*/drill_good_at_s 1000000000/" state/*/status
-	nightjar drill
+	# On another host, too: the note is in the repository.
+	NIGHTJAR_STATE_DIR=$WORK/elsewhere night 0
+	[ "$(step drill)" = skipped ]
+	sed -i 's/^drill-days = .*/drill-days = 1/' n.ini
 	night 0
 	[ "$(step drill)" = skipped ]
+}
+
+@test "drill: a failed one is 23, the night's backup stays, and it is due again" {
+	printf '[checks]\ndrill-days = 30\n' | config
+	nightjar -q backup --tag nightly src
+	flip "$(object data)" 150000
+	night 23
+	[ "$(step drill)" = 23 ] && [ "$(step backup)" = 0 ]
+	run nightjar check --read-data # notes it, so that the next backup heals it
+	assert_status 20
+	night 0
+	[ "$(step drill)" = 0 ]
 }
 
 @test "refs: an attachment that the database names and that is missing: 22, counted in the metrics" {
