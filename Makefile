@@ -12,10 +12,14 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1) $@" &&)
 
 # A machine without pkg-config must still reach the targets that install it, hence 2>/dev/null.
-PKGS := sqlite3 libsodium libzstd libxxhash
+PKGS := sqlite3 libsodium libzstd libxxhash inih
 ifeq ($(shell $(PKG_CONFIG) --exists libcrypto 2>/dev/null && echo yes),yes)
 PKGS += libcrypto
 DEFS += -DHAVE_LIBCRYPTO
+endif
+ifeq ($(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes),yes)
+PKGS += libcurl
+DEFS += -DHAVE_LIBCURL
 endif
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm
@@ -53,16 +57,17 @@ CORE_SRC := $(wildcard core/*.c)
 REPO_SRC := $(wildcard repo/*.c)
 CLI_SRC := $(filter-out cli/main.c,$(wildcard cli/*.c))
 SUP_SRC := $(wildcard tests/support/*.c)
+MODEL_SRC := $(wildcard tests/model/*.c)
 FUZZ_SRC := $(filter-out fuzz/replay.c,$(wildcard fuzz/*.c))
 FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(FUZZ_SRC))
-TEST_SRC := $(wildcard tests/unit/test_*.c tests/repo/test_*.c tests/cli_unit/test_*.c)
+TEST_SRC := $(wildcard tests/unit/test_*.c tests/repo/test_*.c tests/cli_unit/test_*.c) tests/crash/test_thrash.c
 LONG_SRC := $(wildcard tests/crash/test_*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 TEST_BINS := $(patsubst %.c,$(B)/%,$(TEST_SRC))
 LONG_BINS := $(patsubst %.c,$(B)/%,$(LONG_SRC))
 BENCH_BINS := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
 REPLAY_BINS := $(patsubst %,$(B)/replay/%,$(FUZZ_TARGETS))
-ALL_SRC := $(CORE_SRC) $(REPO_SRC) $(CLI_SRC) $(wildcard cli/main.c) $(SUP_SRC) $(FUZZ_SRC) \
+ALL_SRC := $(CORE_SRC) $(REPO_SRC) $(CLI_SRC) $(wildcard cli/main.c) $(SUP_SRC) $(MODEL_SRC) $(FUZZ_SRC) \
 	$(TEST_SRC) $(LONG_SRC) $(BENCH_SRC) $(wildcard fuzz/replay.c)
 FORMATTED := $(wildcard $(addsuffix /*.[ch],core repo cli fuzz $(wildcard tests/*)))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -201,6 +206,7 @@ $(B)/lib%.a:
 	$(call say,AR)$(AR) rcs $@ $(filter %.o,$^)
 $(PROGRAM): $(B)/cli/main.o $(ARCHIVES)
 	$(call say,LD)$(LINK) $^ $(LIBS)
+$(B)/tests/crash/test_protocol: $(call obj,$(MODEL_SRC))
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(SUP_SRC)) $(ARCHIVES)
 	$(call say,LD)$(LINK) $^ $(TEST_LIBS) $(LIBS)
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(ARCHIVES)

@@ -512,6 +512,8 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 		r = find_parent(&s, w, &parent, err);
 	if (!r)
 		r = backup_run(s.repo, &o, res, err);
+	if (!r)
+		facts_repo(cli, s.repo);
 	session_close(&s);
 	lines_free(&lists.paths);
 	lines_free(&lists.excludes);
@@ -535,6 +537,8 @@ enum exit_code cmd_backup(struct cli *cli, const void *options, int count, char 
 		print_json(&teller, &res);
 	else if (!r)
 		print_people(&teller, &res);
+	if (!r)
+		facts_backup(cli, &res);
 	json_free(&teller.json);
 	incidents_free(&teller.incidents);
 	return r ? command_fail(cli, &err) : EXIT_OK;

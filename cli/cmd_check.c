@@ -8,16 +8,27 @@
 #include "cli/process.h"
 #include "cli/progress.h"
 #include "cli/session.h"
+#include "cli/subset.h"
 #include "cli/text.h"
 #include "repo/check.h"
 
+#define MOST_DAYS 3650u
+
 struct check_words {
 	bool read_data;
+	const char *subset;
+	struct option_number days;
 };
 
 const struct option_spec cmd_check_options[] = {
     {"read-data", 0, OPTION_FLAG, offsetof(struct check_words, read_data), NULL,
      "read, decrypt and verify every byte, not only the structure"},
+    {"read-data-subset", 0, OPTION_STRING, offsetof(struct check_words, subset), "PART",
+     "read a part: 2/5 (the second of five), 10% or 500M (so much, from a random place on)"},
+    {"read-data-days", 0, OPTION_NUMBER, offsetof(struct check_words, days), "N",
+     "read the part that is due so that everything is read every N days; this host remembers where "
+     "it "
+     "stopped"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 const size_t cmd_check_options_bytes = sizeof(struct check_words);
@@ -116,12 +127,14 @@ static void print_json(struct cli *cli, const struct check_result *res)
 	json_u64(&j, "noted_before", res->noted_before);
 	json_u64(&j, "chunks_read", res->chunks);
 	json_u64(&j, "bytes_read", res->bytes_read);
+	json_u64(&j, "packs_read", res->packs_read);
 	json_close(&j);
 	out_json(&cli->out, &j);
 	json_free(&j);
 }
 
-static void print_people(struct cli *cli, const struct check_result *res, bool read_data)
+static void print_people(struct cli *cli, const struct check_result *res, bool read_data,
+			 bool whole)
 {
 	char size[TEXT_SIZE_CHARS];
 
@@ -133,6 +146,9 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 		out_note(&cli->out, "read %llu chunks in %s", (unsigned long long)res->chunks,
 			 size);
 	}
+	if (read_data && !whole)
+		out_note(&cli->out, "that is %llu of the packs: the part that was asked for",
+			 (unsigned long long)res->packs_read);
 	if (res->ref_queries)
 		out_note(&cli->out, "references: %llu files named, %llu missing%s",
 			 (unsigned long long)res->refs_referenced,
@@ -165,7 +181,9 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 				   : "; --read-data reads what this did not");
 	else
 		out_line(&cli->out, "no damage found%s",
-			 read_data ? "" : " (structure only; --read-data reads every byte)");
+			 !read_data ? " (structure only; --read-data reads every byte)"
+			 : whole    ? ""
+				    : " (in the structure, and in what was read)");
 }
 
 /* The backups that operands name; *out_ids is the caller's. What cannot be read the check itself tells. */
@@ -205,6 +223,28 @@ static int find_memory(struct cli *cli, char **out_state, struct check_options *
 	return 0;
 }
 
+/* What of the data is read. */
+static int choose_part(const struct check_words *w, int count, struct check_options *o,
+		       struct err *err)
+{
+	if (w->read_data + (w->subset != NULL) + w->days.given > 1)
+		return err_set(err, ERR_USAGE,
+			       "give one of --read-data, --read-data-subset and --read-data-days");
+	o->read_data = w->read_data || w->days.given;
+	if (w->subset)
+		return subset_parse(w->subset, o, err);
+	if (!w->days.given)
+		return 0;
+	if (w->days.value < 1 || w->days.value > MOST_DAYS)
+		return err_set(err, ERR_USAGE, "--read-data-days takes 1 to %u days", MOST_DAYS);
+	if (count)
+		return err_set(err, ERR_USAGE,
+			       "--read-data-days is about the whole repository, not one MANIFEST");
+	o->part = CHECK_DUE;
+	o->part_days = (unsigned)w->days.value;
+	return 0;
+}
+
 static int run_check(struct cli *cli, struct check_options *o, int count, char **operands,
 		     struct check_result *res, struct err *err)
 {
@@ -214,6 +254,8 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 	struct timespec now;
 	int r = find_memory(cli, &state, o, err);
 
+	if (!r && o->part == CHECK_DUE && !o->state_dir)
+		r = paths_state(&cli->global, &state, err); /* says why there is none */
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	o->put_notes = true;
 	if (!r)
@@ -228,6 +270,8 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 	o->manifest_count = (size_t)count;
 	if (!r)
 		r = check_run(s.repo, o, res, err);
+	if (!r)
+		facts_repo(cli, s.repo);
 	session_close(&s);
 	free(ids);
 	free(state);
@@ -240,7 +284,6 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	const struct check_words *w = options;
 	struct teller teller = {.cli = cli};
 	struct check_options o = {
-	    .read_data = w->read_data,
 	    .damage = on_damage,
 	    .healed = on_healed,
 	    .touched = on_touched,
@@ -252,8 +295,10 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	};
 	struct check_result res = {0};
 	struct err err = {0};
-	int r;
+	int r = choose_part(w, count, &o, &err);
 
+	if (r)
+		return command_fail(cli, &err);
 	progress_begin(&teller.progress, &cli->out);
 	r = run_check(cli, &o, count, operands, &res, &err);
 	progress_end(&teller.progress);
@@ -267,6 +312,8 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	if (cli->out.json)
 		print_json(cli, &res);
 	else
-		print_people(cli, &res, w->read_data);
-	return res.damaged ? EXIT_DAMAGED : EXIT_OK;
+		print_people(cli, &res, o.read_data, o.part == CHECK_WHOLE);
+	exit_add(&cli->codes, res.damaged ? EXIT_DAMAGED : EXIT_OK);
+	facts_check(cli, &res, count == 0);
+	return EXIT_OK;
 }

@@ -197,6 +197,15 @@ static int copy_chosen(struct teller *t, struct session *from, struct session *t
 	return r;
 }
 
+static size_t count_wanted(const bool *wanted, size_t count)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		n += wanted[i];
+	return n;
+}
+
 static int run_copy(struct teller *t, const struct copy_words *w, int count, char **operands,
 		    struct copy_result *res, struct err *err)
 {
@@ -212,6 +221,8 @@ static int run_copy(struct teller *t, const struct copy_words *w, int count, cha
 		r = session_open_from(t->cli, &source, &from, err);
 	if (!r)
 		r = pick_manifests(&w->pick, &from.manifests, count, operands, &wanted, err);
+	if (!r)
+		pick_tell_none(&t->cli->out, &w->pick, count_wanted(wanted, from.manifests.count));
 	if (!r)
 		r = copy_chosen(t, &from, &to, wanted, res, err);
 	/* Of manifests that cannot be read nobody knows whether they were wanted. */

@@ -236,6 +236,8 @@ static int run(struct teller *t, const struct drill_words *w, struct drill_optio
 			print_json(t, &note, kept);
 		else
 			print_people(t, &note, w);
+		facts_repo(t->cli, s.repo);
+		facts_drill(t->cli, note.verdict == DRILLNOTE_GOOD);
 		if (note.verdict == DRILLNOTE_FAILED)
 			exit_add(&t->cli->codes, EXIT_DRILL);
 	}

@@ -6,13 +6,14 @@
 
 #include "cli/forget_show.h"
 #include "cli/lines.h"
+#include "cli/pick.h"
 #include "cli/process.h"
 #include "cli/session.h"
 
 struct forget_words {
 	const char *count[RETENTION_UNITS], *within[RETENTION_UNITS], *min_age;
 	struct option_list keep_tags, hosts, tags, paths, group_by;
-	bool dry_run;
+	bool prune, dry_run;
 };
 
 #define COUNT(unit) offsetof(struct forget_words, count[RETENTION_##unit])
@@ -49,6 +50,8 @@ const struct option_spec cmd_forget_options[] = {
      "only backups of this absolute path; may be repeated: of all of them"},
     {"group-by", 'g', OPTION_LIST, offsetof(struct forget_words, group_by), "WHAT",
      "what makes a group: of host, paths, tags; '' = one group (default host,paths)"},
+    {"prune", 0, OPTION_FLAG, offsetof(struct forget_words, prune), NULL,
+     "then prune, as 'nightjar prune' without options does"},
     {"dry-run", 'n', OPTION_FLAG, offsetof(struct forget_words, dry_run), NULL,
      "only show what would be removed, and why the rest is kept"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
@@ -245,7 +248,7 @@ static int on_progress(void *arg, size_t done, size_t total)
 }
 
 static void show(struct cli *cli, const struct wanted *w, const struct forget_plan *plan,
-		 bool dry_run)
+		 bool dry_run, bool prunes)
 {
 	size_t kept = plan->count - plan->removed;
 
@@ -257,7 +260,7 @@ static void show(struct cli *cli, const struct wanted *w, const struct forget_pl
 	else
 		out_line(&cli->out, "removed %zu manifest%s, kept %zu%s", plan->removed,
 			 plan->removed == 1 ? "" : "s", kept,
-			 plan->removed ? "; 'nightjar prune' frees their space" : "");
+			 plan->removed && !prunes ? "; 'nightjar prune' frees their space" : "");
 }
 
 static int run(struct cli *cli, const struct forget_words *words, struct wanted *w, int count,
@@ -279,12 +282,15 @@ static int run(struct cli *cli, const struct forget_words *words, struct wanted 
 	if (!r)
 		r = forget_plan(s.repo, &s.manifests, &w->o, &plan, err);
 	if (!r)
+		pick_tell_none(&cli->out, &(struct pick){words->hosts, words->tags, words->paths},
+			       plan.count);
+	if (!r)
 		forget_show_tables(&cli->out, &plan, w->o.group_by, !words->dry_run);
 	if (!r && !words->dry_run)
 		r = forget_apply(s.repo, &s.manifests, &plan, w->o.policy.now_ns, &cb, &result,
 				 err);
 	if (!r)
-		show(cli, w, &plan, words->dry_run);
+		show(cli, w, &plan, words->dry_run, words->prune);
 	/* What cannot be read stays, and may be newer than what was taken for the newest. */
 	if (!r && s.manifests.bad)
 		exit_add(&cli->codes, EXIT_DAMAGED);
@@ -293,16 +299,30 @@ static int run(struct cli *cli, const struct forget_words *words, struct wanted 
 	return r;
 }
 
+/* With what prune does unless told otherwise. Of a dry run it would see what is still there. */
+static enum exit_code prune(struct cli *cli, bool dry_run)
+{
+	char word[] = "prune", *words[] = {word, NULL};
+
+	if (!dry_run)
+		return command_run(cli, 1, words);
+	out_note(&cli->out, "a dry run: nothing was removed, so there is nothing new to prune");
+	return EXIT_OK;
+}
+
 enum exit_code cmd_forget(struct cli *cli, const void *options, int count, char **operands)
 {
+	const struct forget_words *words = options;
 	struct wanted w = {0};
 	struct err err = {0};
-	int r = read_words(options, &w, &err);
+	int r = read_words(words, &w, &err);
 
 	if (!r)
 		r = check_words(&w, count, &err);
 	if (!r)
-		r = run(cli, options, &w, count, operands, &err);
+		r = run(cli, words, &w, count, operands, &err);
 	wanted_free(&w);
-	return r ? command_fail(cli, &err) : EXIT_OK;
+	if (r)
+		return command_fail(cli, &err);
+	return words->prune ? prune(cli, words->dry_run) : EXIT_OK;
 }

@@ -40,7 +40,9 @@ void help_list(struct out *out)
 	out_line(out, "\nUsage: nightjar [OPTION…] COMMAND [OPTION…] [OPERAND…]\n\nCommands:");
 	list_commands(out, NULL);
 	help_options(out, "Options of every command", options_global_specs);
-	out_line(out, "\n'nightjar help COMMAND' tells more about one.");
+	out_line(out,
+		 "\n'nightjar help COMMAND' tells more about one, 'nightjar help config' about the "
+		 "configuration file.");
 }
 
 void help_group(struct out *out, const char *word)
@@ -74,6 +76,10 @@ enum exit_code cmd_help(struct cli *cli, const void *options, int count, char **
 	(void)options;
 	if (count == 0) {
 		help_list(&cli->out);
+		return EXIT_OK;
+	}
+	if (count == 1 && strcmp(operands[0], "config") == 0) {
+		out_bytes(&cli->out, config_example, strlen(config_example));
 		return EXIT_OK;
 	}
 	if (count == 1 && commands_is_group(operands[0])) {

@@ -13,13 +13,30 @@ enum exit_code command_fail(struct cli *cli, const struct err *err)
 	return code;
 }
 
-int command_repo(const struct cli *cli, const char **out_repo, struct err *err)
+int command_config(struct cli *cli, struct err *err)
 {
-	if (!cli->global.repo)
-		return err_set(err, ERR_USAGE,
-			       "no repository given: use -r REPO or NIGHTJAR_REPOSITORY");
-	*out_repo = cli->global.repo;
-	return 0;
+	int r = cli->file_read ? 0 : config_file_load(&cli->global, &cli->file, err);
+
+	cli->file_read = cli->file_read || !r;
+	return r;
+}
+
+int command_repo(struct cli *cli, const char **out_repo, struct err *err)
+{
+	struct options_global *g = &cli->global;
+	int r = 0;
+
+	/* With a repository and a key at hand no file has a say. */
+	if (!g->repo || !(g->password_file || g->password_command || g->key_file))
+		r = command_config(cli, err);
+	if (!r)
+		r = config_file_fill(&cli->file, g, err);
+	if (!r && !g->repo)
+		r = err_set(err, ERR_USAGE,
+			    "no repository given: use -r REPO or NIGHTJAR_REPOSITORY, or a "
+			    "configuration file ('nightjar help config')");
+	*out_repo = g->repo;
+	return r;
 }
 
 static void take_output_options(struct cli *cli)
@@ -88,6 +105,41 @@ out:
 	return code;
 }
 
+enum exit_code command_run(struct cli *cli, int count, char **words)
+{
+	struct err err = {0};
+	int used = 0;
+	const struct command *c = commands_find(count, words, &used, &err);
+
+	if (!c) {
+		find_json(cli, count, words);
+		return command_fail(cli, &err);
+	}
+	return run_command(cli, c, count - used + 1, words + used - 1);
+}
+
+int command_try(int count, char **words, struct err *err)
+{
+	struct options_global global = {0};
+	int used = 0, first = 0, r;
+	const struct command *c = commands_find(count, words, &used, err);
+	void *options;
+
+	if (!c)
+		return -err->code;
+	options = calloc(1, c->options_bytes ? *c->options_bytes : 1);
+	if (!options)
+		return err_nomem(err);
+	count -= used - 1;
+	words += used - 1;
+	r = options_parse_command(count, words, &global, c->options, options, &first, err);
+	if (!r)
+		r = check_operands(c, count - first, words + first, err);
+	options_wipe(c->options, options);
+	free(options);
+	return r;
+}
+
 /* "-h key" or "key -h": the group has no options of its own that could be parsed. */
 static bool asks_about_group(const struct cli *cli, int count, char **words)
 {
@@ -100,9 +152,8 @@ static bool asks_about_group(const struct cli *cli, int count, char **words)
 
 static enum exit_code run_words(struct cli *cli, int argc, char **argv)
 {
-	const struct command *c;
 	struct err err = {0};
-	int used = 0, words = 0;
+	int used = 0;
 	int status = options_parse_global(argc, argv, &cli->global, &used, &err);
 
 	take_output_options(cli);
@@ -125,12 +176,7 @@ static enum exit_code run_words(struct cli *cli, int argc, char **argv)
 		help_group(&cli->out, argv[used]);
 		return EXIT_OK;
 	}
-	c = commands_find(argc - used, argv + used, &words, &err);
-	if (!c) {
-		find_json(cli, argc, argv);
-		return command_fail(cli, &err);
-	}
-	return run_command(cli, c, argc - used - words + 1, argv + used + words - 1);
+	return command_run(cli, argc - used, argv + used);
 }
 
 /* A write that a signal broke off is not what went wrong. */
@@ -172,5 +218,6 @@ int command_main(int argc, char **argv)
 		exit_add(&cli.codes, run_words(&cli, argc, argv));
 	if (process_interrupted())
 		exit_add(&cli.codes, EXIT_INTERRUPTED);
+	config_file_free(&cli.file);
 	return (int)conclude(&cli);
 }

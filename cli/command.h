@@ -11,7 +11,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cli/config_file.h"
 #include "cli/exit.h"
+#include "cli/facts.h"
 #include "cli/options.h"
 #include "cli/out.h"
 #include "core/err.h"
@@ -21,8 +23,11 @@
 /* One run of the program. */
 struct cli {
 	struct options_global global; /* resolved: options, then environment */
+	struct config_file file;      /* once command_config has read it */
+	bool file_read;
 	struct out out;
 	struct exit_codes codes; /* what applied besides the command's own answer */
+	struct facts facts;
 };
 
 #define COMMAND_ANY (-1) /* max_operands: no limit */
@@ -58,8 +63,22 @@ bool commands_is_group(const char *word);
 /* Says err as the end of the command (with a reason when a usage is wrong) and returns its exit code. */
 enum exit_code command_fail(struct cli *cli, const struct err *err);
 
-/* -r or NIGHTJAR_REPOSITORY, or ERR_USAGE that says how to give one. */
-int command_repo(const struct cli *cli, const char **out_repo, struct err *err) ERR_UNUSED_WARN;
+/* The configuration file, read once into cli->file. */
+int command_config(struct cli *cli, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * -r, NIGHTJAR_REPOSITORY or the one of the configuration file, or ERR_USAGE that says how to give one. How it is opened is then in
+ * cli->global, too.
+ */
+int command_repo(struct cli *cli, const char **out_repo, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * Runs a command as its words say, words[0] (and words[1]) being its name; the array is permuted. Global options among them go into
+ * cli->global, which is resolved anew. Returns its own answer.
+ */
+enum exit_code command_run(struct cli *cli, int count, char **words);
+/* Would these words be understood? Nothing is run. ERR_USAGE. */
+int command_try(int count, char **words, struct err *err) ERR_UNUSED_WARN;
 
 /* The whole program: options, command, messages. Returns its exit code. */
 int command_main(int argc, char **argv);
@@ -79,6 +98,8 @@ enum exit_code cmd_ls(struct cli *cli, const void *options, int count, char **op
 enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_diff(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char **operands);
+/* cmd_restore between the hooks of the configuration file. */
+enum exit_code cmd_restore_hooked(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_prune(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_tag(struct cli *cli, const void *options, int count, char **operands);
@@ -96,6 +117,8 @@ enum exit_code cmd_key_list(struct cli *cli, const void *options, int count, cha
 enum exit_code cmd_key_remove(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_key_passwd(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_cache(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_nightly(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_status(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_db_copy(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_db_verify(struct cli *cli, const void *options, int count, char **operands);
 
@@ -132,6 +155,10 @@ extern const struct option_spec cmd_repair_manifests_options[];
 extern const size_t cmd_repair_manifests_options_bytes;
 extern const struct option_spec cmd_cache_options[];
 extern const size_t cmd_cache_options_bytes;
+extern const struct option_spec cmd_nightly_options[];
+extern const size_t cmd_nightly_options_bytes;
+extern const struct option_spec cmd_status_options[];
+extern const size_t cmd_status_options_bytes;
 extern const struct option_spec cmd_key_options[];
 extern const size_t cmd_key_options_bytes;
 

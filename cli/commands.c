@@ -76,6 +76,8 @@ static const char check_detail[] =
     "Without MANIFEST: the whole repository; with: only what those backups rest on. What is\n"
     "found damaged is noted, and the next backup stores it again, as far as the source still\n"
     "has it. A damaged copy of what another copy still gives is told, and is no damage.\n"
+    "--read-data-days 30 every night reads a thirtieth a night; what a night missed the next one\n"
+    "reads.\n"
     "What a backup's --refs named is looked for again, in the newest backup of each host and "
     "paths,\n"
     "or in those that are chosen; SHA-256 sums are compared with --read-data.\n"
@@ -96,7 +98,8 @@ static const char drill_detail[] =
 static const char forget_detail[] =
     "Removes the backups that the policy does not keep, and says so in a signed record. It frees "
     "no\n"
-    "space; 'prune' does. Backups of one host and the same paths are one group, and each writer's\n"
+    "space; 'prune' does, or --prune. Backups of one host and the same paths are one group, and "
+    "each writer's\n"
     "are judged on their own, in the order in which it made them.\n"
     "--keep-daily 7 keeps one backup of each of the last 7 days that have any: the FIRST of the "
     "day\n"
@@ -153,6 +156,41 @@ static const char repair_manifests_detail[] =
     "'check'\n"
     "or 'repair packs' has found, and what is missing, is seen. Needs the full key.\n"
     "Exit codes: 0 every backup is whole or has a repaired one; 20 nothing can be had of one.";
+static const char nightly_detail[] =
+    "Does what the configuration file says, in this order: the hook 'before'; a backup of each "
+    "source\n"
+    "into each repository; forget (of the sources' hosts only) and prune as [retention] says; "
+    "check with the part of the data "
+    "that is\n"
+    "due, and the drill when it is due; the metrics; the hooks 'failed' and 'after'; and pings at "
+    "the\n"
+    "beginning and the end. 'nightjar help config' prints a file with every key explained.\n"
+    "\n"
+    "A step that fails ends what rests on it and nothing else: without a backup nothing is "
+    "forgotten,\n"
+    "but the repository is still checked; each repository fails for itself. A host whose key may "
+    "only\n"
+    "write leaves forget, prune and check to others and says so. With -r or NIGHTJAR_REPOSITORY "
+    "the\n"
+    "night is about that repository instead of those of the file.\n"
+    "\n"
+    "Only one runs at a time for a configuration file: a second one ends with 11. A killed one "
+    "leaves\n"
+    "nothing to clean up. At the end stands a summary, and one exit code for all: of those that "
+    "the\n"
+    "steps ended with the first of 130, 2, 12, 10, 24, 1, 20, 21, 22, 23, 3, 11.\n"
+    "\n"
+    "From cron:     30 2 * * *  root  nightjar -q nightly\n"
+    "From systemd:  a service of Type=oneshot with ExecStart=/usr/local/bin/nightjar nightly, and "
+    "a timer.\n"
+    "For a monitor: nightjar status --max-age 26h";
+static const char status_detail[] =
+    "For monitors and the health checks of containers: reads what earlier runs of 'backup' and\n"
+    "'nightly' on this host have noted, without a key and without the repository. Of nights only "
+    "those\n"
+    "that backed up every source count. About the repository that -r names, else those of the\n"
+    "configuration file, else all that this host has backed up into.\n"
+    "Exit codes: 0 every one is fresh; 1 one is older than --max-age, or never was.";
 
 static const char cache_detail[] =
     "Caches make backups faster and are never needed: any of them may be removed at any time.\n"
@@ -173,7 +211,7 @@ const struct command commands[] = {
      diff_detail, 2, 2, cmd_diff_options, &cmd_diff_options_bytes, cmd_diff},
     {"restore", NULL, "put a backup, or a part of it, into a folder",
      "MANIFEST[:/sub] --target DIR", restore_detail, 1, 1, cmd_restore_options,
-     &cmd_restore_options_bytes, cmd_restore},
+     &cmd_restore_options_bytes, cmd_restore_hooked},
     {"tag", NULL, "change the tags of backups", "MANIFEST…", NULL, 1, COMMAND_ANY, cmd_tag_options,
      &cmd_tag_options_bytes, cmd_tag},
     {"drill", NULL, "restore for practice, and check what comes back", "[MANIFEST]", drill_detail,
@@ -195,6 +233,10 @@ const struct command commands[] = {
      &cmd_repair_manifests_options_bytes, cmd_repair_manifests},
     {"prune", NULL, "delete what no backup needs", "", prune_detail, 0, 0, cmd_prune_options,
      &cmd_prune_options_bytes, cmd_prune},
+    {"nightly", NULL, "do every night what the configuration file says", "", nightly_detail, 0, 0,
+     cmd_nightly_options, &cmd_nightly_options_bytes, cmd_nightly},
+    {"status", NULL, "say whether the last backup is recent", "", status_detail, 0, 0,
+     cmd_status_options, &cmd_status_options_bytes, cmd_status},
     {"key add", NULL, "add a password", "", NULL, 0, 0, cmd_key_options, &cmd_key_options_bytes,
      cmd_key_add},
     {"key list", NULL, "list the passwords' ids", "", NULL, 0, 0, NULL, NULL, cmd_key_list},

@@ -15,6 +15,8 @@ const struct option_spec options_global_specs[] = {
     {"password-command", 0, OPTION_STRING, AT(password_command), "COMMAND",
      "the password is the first line COMMAND prints [NIGHTJAR_PASSWORD_COMMAND]"},
     {"key-file", 0, OPTION_STRING, AT(key_file), "FILE", "use a key file [NIGHTJAR_KEY_FILE]"},
+    {"config", 0, OPTION_STRING, AT(config), "FILE",
+     "the configuration file [NIGHTJAR_CONFIG]; 'nightjar help config' shows one"},
     {"cache-dir", 0, OPTION_STRING, AT(cache_dir), "DIR", "the cache [NIGHTJAR_CACHE_DIR]"},
     {"json", 0, OPTION_FLAG, AT(json), NULL, "print JSON, an object a line"},
     {"quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "print results and errors only"},
@@ -246,6 +248,8 @@ int options_resolve(struct options_global *global, struct err *err)
 		return err_set(err, ERR_USAGE, "give --quiet or --verbose, not both");
 	if (!global->repo)
 		global->repo = variable("NIGHTJAR_REPOSITORY");
+	if (!global->config)
+		global->config = variable("NIGHTJAR_CONFIG");
 	if (!global->cache_dir)
 		global->cache_dir = variable("NIGHTJAR_CACHE_DIR");
 	global->state_dir = variable("NIGHTJAR_STATE_DIR");
@@ -270,6 +274,15 @@ int options_resolve_from(struct options_from *from, struct err *err)
 			       "no repository to copy from: use --from-repo REPO or "
 			       "NIGHTJAR_FROM_REPOSITORY");
 	return resolve_secret(&secrets, err);
+}
+
+bool options_flag(const struct option_spec *specs, const void *options, const char *name)
+{
+	for (; specs->name; specs++) {
+		if (specs->kind == OPTION_FLAG && strcmp(specs->name, name) == 0)
+			return *(const bool *)((const char *)options + specs->offset);
+	}
+	return false;
 }
 
 void options_wipe(const struct option_spec *specs, void *options)

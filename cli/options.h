@@ -47,6 +47,7 @@ struct options_global {
 	const char *password_file;
 	const char *password_command;
 	const char *key_file;
+	const char *config;
 	const char *cache_dir;
 	const char *state_dir; /* from the environment only */
 	bool json;
@@ -83,13 +84,16 @@ int options_parse_command(int argc, char **argv, struct options_global *global,
 
 /*
  * Fills what no option said from NIGHTJAR_REPOSITORY, _PASSWORD_FILE, _PASSWORD_COMMAND, _KEY_FILE,
- * _CACHE_DIR, _STATE_DIR (an empty variable is not set) and refuses what contradicts itself: two of the
+ * _CONFIG, _CACHE_DIR, _STATE_DIR (an empty variable is not set) and refuses what contradicts itself: two of the
  * password and key options, or of their variables when no option decides; -q with -v.
  */
 int options_resolve(struct options_global *global, struct err *err) ERR_UNUSED_WARN;
 
 /* The same for a second repository, from NIGHTJAR_FROM_REPOSITORY, _FROM_PASSWORD_FILE, _FROM_PASSWORD_COMMAND, _FROM_KEY_FILE. */
 int options_resolve_from(struct options_from *from, struct err *err) ERR_UNUSED_WARN;
+
+/* Was this flag of specs given? False also when there is no such flag. */
+bool options_flag(const struct option_spec *specs, const void *options, const char *name);
 
 /* Frees the lists. */
 void options_wipe(const struct option_spec *specs, void *options);

@@ -86,9 +86,17 @@ static void put_error(struct out *o, const char *prefix, const char *text)
 	(void)fprintf(o->errors, "nightjar: %s%s\n", prefix, line);
 }
 
-static void put_document(FILE *to, const struct json *j)
+/* A step's array is put into an object, so that every line of the whole is one. */
+static void put_document(const struct out *o, FILE *to, const struct json *j)
 {
+	bool wrapped = o->step && j->text.len && j->text.data[0] == '[';
+
+	if (wrapped)
+		(void)fprintf(
+		    to, "{\"message_type\":\"document\",\"step\":\"%s\",\"document\":", o->step);
 	(void)fwrite(j->text.data, 1, j->text.len, to);
+	if (wrapped)
+		(void)fputc('}', to);
 	(void)fputc('\n', to);
 }
 
@@ -102,7 +110,7 @@ void out_json(struct out *o, const struct json *j)
 		return;
 	}
 	errno = 0;
-	put_document(o->results, j);
+	put_document(o, o->results, j);
 	/* A caller that reads status lines from a pipe wants each at once. */
 	results_written(o, fflush(o->results) == 0 && !ferror(o->results));
 }
@@ -128,7 +136,7 @@ static void end_message(struct out *o, struct json *j, const char *text)
 	if (json_end(j, &err) < 0)
 		put_error(o, "", text);
 	else
-		put_document(o->errors, j);
+		put_document(o, o->errors, j);
 	json_free(j);
 }
 
@@ -188,6 +196,10 @@ void out_exit_error(struct out *o, enum exit_code code, const char *text)
 {
 	struct json j = {0};
 
+	if (o->step) {
+		out_error(o, o->step, NULL, text);
+		return;
+	}
 	o->exit_error_said = true;
 	if (!o->json) {
 		put_error(o, "", text);

@@ -19,7 +19,9 @@ struct out {
 	FILE *errors;
 	bool json;
 	bool quiet;
-	unsigned verbose;     /* how many -v */
+	unsigned verbose; /* how many -v */
+	const char *
+	    step; /* NULL, or which part of a longer command speaks: what ends a part is an error of the whole */
 	bool exit_error_said; /* an exit_error object went out already */
 	bool meter_shown; /* the terminal shows a progress line, which the next line takes away */
 	int write_errno;  /* the first failed write of results, or 0 */

@@ -105,3 +105,15 @@ int paths_state(const struct options_global *global, char **out_path, struct err
 	return under_home("XDG_STATE_HOME", "/.local/state/nightjar", "NIGHTJAR_STATE_DIR",
 			  out_path, err);
 }
+
+int paths_config(char **out_path, struct err *err)
+{
+	const char *xdg = absolute_variable("XDG_CONFIG_HOME");
+	const char *base = xdg ? xdg : geteuid() == 0 ? "/etc" : home();
+	const char *below = xdg || geteuid() == 0 ? "" : "/.config";
+
+	*out_path = NULL;
+	if (base && asprintf(out_path, "%s%s/nightjar/nightjar.ini", base, below) < 0)
+		return err_nomem(err);
+	return 0;
+}

@@ -22,4 +22,10 @@ int paths_cache(const struct options_global *global, char **out_path,
 int paths_state(const struct options_global *global, char **out_path,
 		struct err *err) ERR_UNUSED_WARN;
 
+/*
+ * Where the configuration file is looked for when nothing names it: $XDG_CONFIG_HOME/nightjar/nightjar.ini where that variable is set, else
+ * /etc/nightjar/nightjar.ini for root, ~/.config/nightjar/nightjar.ini for others. Makes nothing. NULL when there is no home.
+ */
+int paths_config(char **out_path, struct err *err) ERR_UNUSED_WARN;
+
 #endif

@@ -92,3 +92,9 @@ int pick_manifests(const struct pick *pick, const struct manifest_list *list, in
 	}
 	return r;
 }
+
+void pick_tell_none(struct out *out, const struct pick *pick, size_t found)
+{
+	if (found == 0 && pick->hosts.count + pick->tags.count + pick->paths.count > 0)
+		out_warning(out, "no backup is of the --host, --tag and --path that are asked for");
+}

@@ -3,6 +3,7 @@
 #define NIGHTJAR_CLI_PICK_H
 
 #include "cli/options.h"
+#include "cli/out.h"
 #include "repo/manifests.h"
 
 struct pick {
@@ -17,5 +18,8 @@ struct pick {
  */
 int pick_manifests(const struct pick *pick, const struct manifest_list *list, int count,
 		   char **operands, bool **out_wanted, struct err *err) ERR_UNUSED_WARN;
+
+/* found: how many backups the filters leave. None is rather a filter mistyped than meant, and is told; not where there are no filters. */
+void pick_tell_none(struct out *out, const struct pick *pick, size_t found);
 
 #endif

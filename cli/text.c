@@ -144,6 +144,62 @@ bool text_time_parse(const char *text, int64_t *out_ns)
 	return true;
 }
 
+bool text_span_parse(const char *text, int64_t *out_s)
+{
+	static const struct {
+		char unit;
+		int64_t seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
+	const size_t most_digits = 10;
+	size_t len = strspn(text, "0123456789");
+	int64_t n = 0;
+
+	if (len < 1 || len > most_digits || !text[len] || text[len + 1])
+		return false;
+	for (size_t i = 0; i < len; i++)
+		n = 10 * n + (text[i] - '0');
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (text[len] == units[i].unit) {
+			*out_s = n * units[i].seconds;
+			return *out_s <= INT64_C(36525) * 86400;
+		}
+	}
+	return false;
+}
+
+void text_age(int64_t seconds, char out[TEXT_TIME_CHARS])
+{
+	static const struct {
+		const char *name;
+		int64_t seconds;
+	} units[] = {{"days", 86400}, {"h", 3600}, {"min", 60}, {"s", 1}};
+	size_t i = 0;
+
+	while (i < 3 && seconds < 2 * units[i].seconds)
+		i++;
+	(void)snprintf(out, TEXT_TIME_CHARS, "%" PRId64 " %s", seconds / units[i].seconds,
+		       units[i].name);
+}
+
+void text_location(const char *location, char *out, size_t out_size)
+{
+	const char *host = strstr(location, "://"), *at, *end;
+	int head, tail;
+
+	if (!host) {
+		(void)snprintf(out, out_size, "%s", location);
+		return;
+	}
+	host += 3;
+	end = host + strcspn(host, "/?#");
+	/* The last @ of the authority: a password may hold one, too. */
+	for (at = end; at > host && at[-1] != '@'; at--)
+		;
+	head = (int)(host - location);
+	tail = (int)strcspn(at, "?#");
+	(void)snprintf(out, out_size, "%.*s%.*s", head, location, tail, at);
+}
+
 /*
  * Bytes of the UTF-8 character at s that a terminal shows as it is; 0 for a control character (C1, which some terminals
  * obey, too) and for what is not UTF-8: a lone 0x9b begins an escape sequence on an 8-bit terminal.

@@ -34,6 +34,21 @@ void text_time_local(int64_t seconds, char out[TEXT_TIME_CHARS]);
 bool text_time_parse(const char *text, int64_t *out_ns);
 
 /*
+ * Reads a length of time as 90s, 15m, 36h, 2d or 3w into seconds; a number alone is none. False when it is not exactly that, or more than
+ * 100 years.
+ */
+bool text_span_parse(const char *text, int64_t *out_s);
+
+/* "8 s", "15 min", "36 h", "12 days": the largest unit of which there are at least two. */
+void text_age(int64_t seconds, char out[TEXT_TIME_CHARS]);
+
+/*
+ * Copies a location without what may be secret in it: the user and password of a URL, and its query. Cuts what does not fit. "sftp:user@host:/path" is
+ * no URL and has no password.
+ */
+void text_location(const char *location, char *out, size_t out_size);
+
+/*
  * Copies a line with control characters (names and messages may hold newlines and terminal escapes) and bytes that are not
  * UTF-8 written as \n, \t or \x1b. Cuts what does not fit; out_size at least 1. Returns the length written.
  */

@@ -75,22 +75,16 @@ static uint32_t varint_put(uint8_t *out, uint64_t v)
 	return n;
 }
 
-static bool varint_get(struct rd *r, uint64_t *out)
+/* A number of two bytes or more. */
+static uint32_t varint_long(const uint8_t *p, size_t left, uint64_t *out)
 {
-	size_t before = r->left;
 	uint64_t v = 0;
+	uint32_t n = 0;
 
-	/* Nearly all are one byte long. */
-	if (r->left && r->p[0] < 0x80) {
-		*out = *rd_bytes(r, 1);
-		return true;
-	}
-	for (unsigned i = 0; i < VARINT_MAX; i++) {
-		uint8_t byte = rd_u8(r);
+	while (n < left) {
+		uint8_t byte = p[n++];
 
-		if (r->bad)
-			return false;
-		if (i == VARINT_MAX - 1) {
+		if (n == VARINT_MAX) {
 			v = v << 8 | byte;
 			break;
 		}
@@ -99,7 +93,24 @@ static bool varint_get(struct rd *r, uint64_t *out)
 			break;
 	}
 	*out = v;
-	return varint_bytes(v) == before - r->left;
+	return n && (n == VARINT_MAX || p[n - 1] < 0x80) && varint_bytes(v) == n ? n : 0;
+}
+
+/* How long it is; 0 when it ends behind what is left, or is not in its shortest form. Nearly all are one byte long. */
+static inline uint32_t varint_at(const uint8_t *p, size_t left, uint64_t *out)
+{
+	if (left && p[0] < 0x80) {
+		*out = p[0];
+		return 1;
+	}
+	return varint_long(p, left, out);
+}
+
+static bool varint_get(struct rd *r, uint64_t *out)
+{
+	uint32_t n = r->bad ? 0 : varint_at(r->p, r->left, out);
+
+	return n && rd_bytes(r, n);
 }
 
 uint32_t btree_local(const struct btree_geom *g, uint8_t type, uint64_t payload)
@@ -131,39 +142,53 @@ uint32_t btree_leaf_cell_bytes(const struct btree_geom *g, bool table, uint64_t 
 	       (local < payload ? 4 : 0);
 }
 
+/* Where the numbers in front of a cell's payload end; 0 when they are not as they must be. */
+static uint32_t cell_numbers(uint8_t type, const uint8_t *p, uint32_t left, struct btree_cell *c)
+{
+	uint32_t n = 0, len;
+
+	if (btree_is_interior(type)) {
+		if (left < 4)
+			return 0;
+		c->child = btree_u32(p);
+		n = 4;
+	}
+	if (type != BTREE_TABLE_INTERIOR) {
+		len = varint_at(p + n, left - n, &c->payload);
+		if (!len || c->payload > BTREE_PAYLOAD_MAX)
+			return 0;
+		n += len;
+	}
+	if (btree_is_table(type)) {
+		len = varint_at(p + n, left - n, &c->rowid);
+		n = len ? n + len : 0;
+	}
+	return n;
+}
+
 bool btree_cell_get(const struct btree_geom *g, uint8_t type, const uint8_t *page, uint32_t at,
 		    struct btree_cell *out_cell)
 {
 	struct btree_cell c = {.at = at};
-	struct rd r;
+	uint32_t left;
 
 	if (at >= g->usable)
 		return false;
-	r = rd_of(page + at, g->usable - at);
-	if (btree_is_interior(type)) {
-		const uint8_t *child = rd_bytes(&r, 4);
-
-		if (!child)
-			return false;
-		c.child = btree_u32(child);
-	}
-	if (type != BTREE_TABLE_INTERIOR &&
-	    (!varint_get(&r, &c.payload) || c.payload > BTREE_PAYLOAD_MAX))
-		return false;
-	if (btree_is_table(type) && !varint_get(&r, &c.rowid))
+	left = g->usable - at;
+	c.size = cell_numbers(type, page + at, left, &c);
+	if (!c.size)
 		return false;
 	if (type != BTREE_TABLE_INTERIOR) {
 		c.local = btree_local(g, type, c.payload);
-		(void)rd_bytes(&r, c.local);
+		c.size += c.local;
 		if (c.local < c.payload) {
-			const uint8_t *overflow = rd_bytes(&r, 4);
-
-			c.overflow = overflow ? btree_u32(overflow) : 0;
+			c.size += 4;
+			if (c.size <= left)
+				c.overflow = btree_u32(page + at + c.size - 4);
 		}
 	}
-	c.size = g->usable - at - (uint32_t)r.left;
 	*out_cell = c;
-	return !r.bad;
+	return c.size <= left;
 }
 
 uint32_t btree_cell_front(uint8_t type, const struct btree_cell *cell, uint8_t *out)

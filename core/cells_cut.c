@@ -5,24 +5,28 @@
 
 #include <sodium.h>
 
+#define GONE_BYTES                                                                                 \
+	(256u                                                                                      \
+	 << 10) /* given away payloads lie in front of the kept ones until there is so much of them */
+
 struct kept {
-	uint64_t rowid, payload, hash;
-	size_t from; /* in bytes */
-	uint32_t tree, weight;
-	bool table, big;
+	uint64_t rowid, hash;
+	uint32_t payload, tree, weight;
+	bool table, big, hashed;
 };
 
 struct cells_cut {
 	const struct chunker *cutter;
 	const struct cells_sink *sink;
-	uint8_t tree_key[16];
+	uint8_t key[16]; /* of the tree */
 	bool table;
 	uint32_t tree;
 	uint64_t last_rowid; /* of the tree's last cell, or 0 */
-	struct kept *cells;
-	size_t count, cap;
-	size_t weight;     /* of all kept cells */
-	struct buf bytes;  /* their payloads */
+	struct kept *cells;  /* the kept ones are those from first on */
+	size_t first, count, cap;
+	size_t weight;    /* of all kept cells */
+	struct buf bytes; /* their payloads, from here on: */
+	size_t bytes_from;
 	struct buf chunk;  /* one being written */
 	struct buf pieces; /* of a big payload, behind a byte for the chunk's kind */
 	struct buf layout;
@@ -40,7 +44,10 @@ int cells_cut_new(const struct chunker *cutter, const struct cells_sink *sink,
 	cut->cutter = cutter;
 	cut->sink = sink;
 	*out_cut = cut;
-	return 0;
+	/* Never NULL, so that nothing begins at a place in it. */
+	buf_put_u8(&cut->bytes, 0);
+	cut->bytes.len = 0;
+	return buf_check(&cut->bytes, err);
 }
 
 void cells_cut_free(struct cells_cut *cut)
@@ -55,15 +62,44 @@ void cells_cut_free(struct cells_cut *cut)
 	free(cut);
 }
 
-static uint64_t hash_of(const uint8_t key[16], const void *bytes, size_t len)
+uint64_t cells_key_hash(const uint8_t tree_key[16], bool table, uint64_t rowid, const void *key,
+			size_t len)
 {
-	uint8_t out[crypto_shorthash_BYTES];
-	uint64_t h = 0;
+	uint8_t number[8], hash[crypto_shorthash_BYTES] = {0};
+	struct rd r = rd_of(hash, sizeof(hash));
 
-	crypto_shorthash(out, bytes, len, key);
-	for (unsigned i = 0; i < 8; i++)
-		h |= (uint64_t)out[i] << (8 * i);
-	return h;
+	for (size_t i = 0; table && i < sizeof(number); i++)
+		number[i] = (uint8_t)(rowid >> (8 * i));
+	crypto_shorthash(hash, table ? number : key, table ? sizeof(number) : len, tree_key);
+	return rd_u64(&r);
+}
+
+/* Hashes are needed of about three cells in four: not of those with which no chunk can begin. at: where the payload is. */
+static uint64_t hash_at(const struct cells_cut *cut, struct kept *c, size_t at)
+{
+	if (!c->hashed) {
+		c->hash = cells_key_hash(cut->key, c->table, c->rowid, cut->bytes.data + at,
+					 (size_t)c->payload);
+		c->hashed = true;
+	}
+	return c->hash;
+}
+
+static size_t payload_kept(const struct kept *c)
+{
+	return c->big ? 0 : c->payload;
+}
+
+/* What waits for its hash is of the tree that ends. */
+static void hash_all(struct cells_cut *cut)
+{
+	struct kept *cells = cut->cells + cut->first;
+	size_t at = cut->bytes_from;
+
+	for (size_t i = 0; i < cut->count; i++) {
+		(void)hash_at(cut, &cells[i], at);
+		at += payload_kept(&cells[i]);
+	}
 }
 
 int cells_tree_key(const struct chunker *cutter, const struct span *type, const struct span *name,
@@ -87,38 +123,19 @@ int cells_tree_key(const struct chunker *cutter, const struct span *type, const 
 int cells_cut_tree(struct cells_cut *cut, bool table, const struct span *type,
 		   const struct span *name, struct err *err)
 {
-	int r = cells_tree_key(cut->cutter, type, name, cut->tree_key, err);
+	int r;
 
+	hash_all(cut);
+	r = cells_tree_key(cut->cutter, type, name, cut->key, err);
 	cut->table = table;
 	cut->tree++;
 	cut->last_rowid = 0;
 	return r;
 }
 
-uint64_t cells_key_hash(const uint8_t tree_key[16], bool table, uint64_t rowid, const void *key,
-			size_t len)
-{
-	uint8_t number[8];
-
-	if (!table)
-		return hash_of(tree_key, key, len);
-	for (size_t i = 0; i < 8; i++)
-		number[i] = (uint8_t)(rowid >> (8 * i));
-	return hash_of(tree_key, number, sizeof(number));
-}
-
-static uint64_t key_hash(const struct cells_cut *cut, uint64_t rowid, const void *key, size_t len)
-{
-	return cells_key_hash(cut->tree_key, cut->table, rowid, key, len);
-}
-
 static uint32_t varint_bytes(uint64_t v)
 {
-	uint32_t n = 1;
-
-	while (v >>= 7)
-		n++;
-	return n;
+	return (70u - (uint32_t)__builtin_clzll(v | 1)) / 7;
 }
 
 static uint32_t zigzag_bytes(uint64_t v)
@@ -150,61 +167,82 @@ static int give(struct cells_cut *cut, enum cells_stream stream, uint64_t hash, 
 	return cut->sink->chunk(cut->sink->arg, stream, hash, bytes, len, err);
 }
 
-/* Cells [first, end) are of one tree. */
-static void put_group(struct cells_cut *cut, size_t first, size_t end)
+static uint8_t *put_varint(uint8_t *out, uint64_t v)
 {
-	const struct kept *c = cut->cells;
-	uint64_t before = 0;
+	for (; v >= 0x80; v >>= 7)
+		*out++ = (uint8_t)(v | 0x80);
+	*out++ = (uint8_t)v;
+	return out;
+}
 
-	buf_put_varint(&cut->chunk, (end - first) << 1 | c[first].table);
-	for (size_t i = first; c[first].table && i < end; i++) {
-		buf_put_zigzag(&cut->chunk, (int64_t)(c[i].rowid - before));
+#define CELL_NUMBERS_MOST 15 /* bytes of a cell's rowid and length */
+
+/* These cells are of one tree, and their payloads begin there. *out_bytes: how much of those is written. */
+static void put_group(struct cells_cut *cut, const struct kept *c, size_t count, size_t at,
+		      size_t *out_bytes)
+{
+	uint64_t before = 0;
+	uint8_t *out;
+
+	*out_bytes = 0;
+	buf_put_varint(&cut->chunk, (uint64_t)count << 1 | c->table);
+	out = buf_extend(&cut->chunk, count * CELL_NUMBERS_MOST);
+	if (!out)
+		return;
+	for (size_t i = 0; c->table && i < count; i++) {
+		out = put_varint(out, zigzag_of((int64_t)(c[i].rowid - before)));
 		before = c[i].rowid;
 	}
-	for (size_t i = first; i < end; i++)
-		buf_put_varint(&cut->chunk, c[i].payload);
-	if (c[end - 1].big)
-		end--;
-	if (end > first)
-		buf_put(&cut->chunk, cut->bytes.data + c[first].from,
-			c[end - 1].from + (size_t)c[end - 1].payload - c[first].from);
+	for (size_t i = 0; i < count; i++) {
+		out = put_varint(out, c[i].payload);
+		*out_bytes += payload_kept(&c[i]);
+	}
+	cut->chunk.len = (size_t)(out - cut->chunk.data);
+	buf_put(&cut->chunk, cut->bytes.data + at, *out_bytes);
 }
 
 /* Forgets the first cells. */
-static void drop(struct cells_cut *cut, size_t count, size_t weight)
+static void drop(struct cells_cut *cut, size_t count, size_t weight, size_t bytes)
 {
-	size_t bytes = count < cut->count ? cut->cells[count].from : cut->bytes.len;
+	size_t left = cut->bytes.len - cut->bytes_from - bytes;
 
-	if (cut->bytes.len > bytes)
-		memmove(cut->bytes.data, cut->bytes.data + bytes, cut->bytes.len - bytes);
-	cut->bytes.len -= bytes;
+	cut->first += count;
 	cut->count -= count;
-	if (cut->count)
-		memmove(cut->cells, cut->cells + count, cut->count * sizeof(*cut->cells));
-	for (size_t i = 0; i < cut->count; i++)
-		cut->cells[i].from -= bytes;
 	cut->weight -= weight;
+	cut->bytes_from += bytes;
+	if (cut->bytes_from < GONE_BYTES)
+		return;
+	if (left)
+		memmove(cut->bytes.data, cut->bytes.data + cut->bytes_from, left);
+	cut->bytes.len = left;
+	cut->bytes_from = 0;
+	memmove(cut->cells, cut->cells + cut->first, cut->count * sizeof(*cut->cells));
+	cut->first = 0;
 }
 
 static int give_cells(struct cells_cut *cut, size_t count, size_t weight, struct err *err)
 {
-	size_t first = 0;
+	struct kept *cells = cut->cells + cut->first;
+	size_t at = cut->bytes_from, first = 0, group;
+	uint64_t hash;
 	int r;
 
 	if (!count)
 		return 0;
+	hash = hash_at(cut, cells, at);
 	buf_reset(&cut->chunk);
 	buf_put_u8(&cut->chunk, CELLS_CHUNK_CELLS);
 	for (size_t i = 1; i <= count; i++) {
-		if (i < count && cut->cells[i].tree == cut->cells[first].tree)
+		if (i < count && cells[i].tree == cells[first].tree)
 			continue;
-		put_group(cut, first, i);
+		put_group(cut, cells + first, i - first, at, &group);
+		at += group;
 		first = i;
 	}
 	r = buf_check(&cut->chunk, err);
 	if (!r)
-		r = give(cut, CELLS_DATA, cut->cells[0].hash, cut->chunk.data, cut->chunk.len, err);
-	drop(cut, count, weight);
+		r = give(cut, CELLS_DATA, hash, cut->chunk.data, cut->chunk.len, err);
+	drop(cut, count, weight, at - cut->bytes_from);
 	return r;
 }
 
@@ -214,17 +252,22 @@ static int give_cells(struct cells_cut *cut, size_t count, size_t weight, struct
  */
 static int give_window(struct cells_cut *cut, struct err *err)
 {
-	size_t weight = 0, best = 0, best_weight = 0;
+	struct kept *cells = cut->cells + cut->first;
+	size_t weight = 0, best = 0, best_weight = 0, at = cut->bytes_from;
 
 	for (size_t i = 0; i < cut->count; i++) {
 		if (weight > CELLS_WINDOW_BYTES && best)
 			break;
-		if (weight >= CELLS_CHUNK_MIN_BYTES &&
-		    (!best || cut->cells[i].hash < cut->cells[best].hash)) {
-			best = i;
-			best_weight = weight;
+		if (weight >= CELLS_CHUNK_MIN_BYTES) {
+			uint64_t hash = hash_at(cut, &cells[i], at);
+
+			if (!best || hash < cells[best].hash) {
+				best = i;
+				best_weight = weight;
+			}
 		}
-		weight += cut->cells[i].weight;
+		weight += cells[i].weight;
+		at += payload_kept(&cells[i]);
 	}
 	return best ? give_cells(cut, best, best_weight, err) : 0;
 }
@@ -246,25 +289,29 @@ static int give_rest(struct cells_cut *cut, struct err *err)
 	return r;
 }
 
+static int grow(struct cells_cut *cut, struct err *err)
+{
+	size_t cap = cut->cap ? cut->cap * 2 : 1024;
+	struct kept *cells = realloc(cut->cells, cap * sizeof(*cells));
+
+	if (!cells)
+		return err_nomem(err);
+	cut->cells = cells;
+	cut->cap = cap;
+	return 0;
+}
+
 static int keep(struct cells_cut *cut, const struct kept *c, struct err *err)
 {
 	int r = cut->weight > CELLS_WINDOW_BYTES ? give_window(cut, err) : 0;
 	struct kept *kept;
 
+	if (!r && cut->first + cut->count == cut->cap)
+		r = grow(cut, err);
 	if (r)
 		return r;
-	if (cut->count == cut->cap) {
-		size_t cap = cut->cap ? cut->cap * 2 : 1024;
-		struct kept *cells = realloc(cut->cells, cap * sizeof(*cells));
-
-		if (!cells)
-			return err_nomem(err);
-		cut->cells = cells;
-		cut->cap = cap;
-	}
-	kept = &cut->cells[cut->count++];
+	kept = &cut->cells[cut->first + cut->count++];
 	*kept = *c;
-	kept->from = cut->bytes.len;
 	kept->weight = weight_of(cut, c);
 	cut->last_rowid = c->rowid;
 	cut->weight += kept->weight;
@@ -277,17 +324,22 @@ int cells_cut_cell(struct cells_cut *cut, uint64_t rowid, const void *payload, s
 {
 	struct kept c = {
 	    .rowid = rowid,
-	    .payload = len,
-	    .hash = key_hash(cut, rowid, payload, len),
+	    .payload = (uint32_t)len,
 	    .tree = cut->tree,
 	    .table = cut->table,
 	};
+	struct buf *bytes = &cut->bytes;
 	int r = keep(cut, &c, err);
 
 	if (r)
 		return r;
-	buf_put(&cut->bytes, payload, len);
-	return buf_check(&cut->bytes, err);
+	if (len && len <= bytes->cap - bytes->len) {
+		memcpy(bytes->data + bytes->len, payload, len);
+		bytes->len += len;
+		return 0;
+	}
+	buf_put(bytes, payload, len);
+	return buf_check(bytes, err);
 }
 
 /* --- payloads that are cut apart from their cells --- */
@@ -304,11 +356,12 @@ int cells_cut_big_begin(struct cells_cut *cut, uint64_t rowid, uint64_t len, con
 {
 	struct kept c = {
 	    .rowid = rowid,
-	    .payload = len,
-	    .hash = key_hash(cut, rowid, local, local_len),
+	    .hash = cells_key_hash(cut->key, cut->table, rowid, local, local_len),
+	    .payload = (uint32_t)len,
 	    .tree = cut->tree,
 	    .table = cut->table,
 	    .big = true,
+	    .hashed = true,
 	};
 	int r = keep(cut, &c, err);
 

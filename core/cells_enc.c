@@ -35,7 +35,8 @@ static int leaf_cells(struct enc *e, struct enc_level *l, uint8_t type, size_t *
 		const struct btree_cell *c = &l->cells[i];
 
 		r = enc_put_cell(e, l, c, from, err);
-		from += (size_t)btree_overflow_pages(&e->g, type, c->payload);
+		if (c->local < c->payload)
+			from += (size_t)btree_overflow_pages(&e->g, type, c->payload);
 		if (i == 0)
 			*out_first = from;
 	}
@@ -72,9 +73,7 @@ static int leaf(struct enc *e, struct enc_level *l, uint32_t number, bool root, 
 	at.flags |= enc_describe_overflow(e, l);
 	e->next = layout_next_page(e->next, number, root, first, l->chain_count,
 				   l->chain_count ? l->chain[l->chain_count - 1] : 0);
-	at.free = e->g.usable - btree_header_at(number) - btree_header_bytes(type);
-	for (uint32_t i = 0; i < l->count; i++)
-		at.free -= btree_room(l->cells[i].size);
+	at.free = l->room;
 	at.table = e->table;
 	layout_leaf(&e->layout, &at, &e->rest);
 	r = buf_check(&e->rest, err);

@@ -13,7 +13,7 @@ struct enc_level {
 	uint8_t *page, *built;
 	struct btree_cell *cells;
 	struct page_cell *places;
-	uint32_t count;
+	uint32_t count, room; /* room: bytes that its cells leave */
 	uint32_t *chain;
 	size_t chain_count, chain_cap;
 	struct buf ovpatch, keys;

@@ -81,6 +81,7 @@ static bool page_parse(const struct enc *e, struct enc_level *l, uint64_t number
 			return false;
 		room -= page_cell_room(c->size);
 	}
+	l->room = room;
 	return true;
 }
 
@@ -303,6 +304,8 @@ unsigned enc_describe(struct enc *e, struct enc_level *l, const struct page_plan
 	uint32_t usual = page_misplaced(p, page_last_first(p->type, 0)), other = usual;
 	unsigned flags = 0;
 
+	if (!usual && page_is_usual(p, l->page))
+		return 0;
 	if (usual)
 		other = page_misplaced(p, page_last_first(p->type, PAGE_ORDER));
 	if (other < usual)

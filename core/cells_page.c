@@ -9,13 +9,6 @@ uint32_t page_cells_max(const struct btree_geom *g)
 	return g->usable / (BTREE_CELL_MIN + 2);
 }
 
-uint32_t page_place_index(const struct page_plan *p, bool last_first, uint32_t k)
-{
-	if (!last_first)
-		return k;
-	return k == 0 ? p->count - 1 : k - 1;
-}
-
 /* i64: what is expected may lie in front of the page's first byte. */
 static int64_t expected_place(int64_t before, const struct page_cell *c)
 {
@@ -79,6 +72,32 @@ void page_build(const struct page_plan *p, uint8_t *out)
 	btree_put_u16(header + 5, first);
 	if (btree_is_interior(p->type))
 		btree_put_u32(header + 8, p->right);
+}
+
+static bool all_zeros(const uint8_t *p, uint32_t len)
+{
+	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
+}
+
+bool page_is_usual(const struct page_plan *p, const uint8_t *page)
+{
+	uint32_t usable = p->geom->usable, header_at = btree_header_at(p->number), first = usable;
+	const uint8_t *header = page + header_at;
+	uint32_t end = header_at + btree_header_bytes(p->type) + 2 * p->count;
+
+	for (uint32_t i = 0; i < p->count; i++) {
+		const struct page_cell *c = &p->cells[i];
+
+		first -= page_cell_room(c->size);
+		if (c->size < BTREE_CELL_MIN &&
+		    !all_zeros(page + c->at + c->size, BTREE_CELL_MIN - c->size))
+			return false;
+	}
+	return memcmp(page, p->head, header_at) == 0 && header[0] == p->type &&
+	       btree_u16(header + 1) == 0 && btree_u16(header + 3) == p->count &&
+	       btree_u16(header + 5) == (first & 0xffff) && header[7] == 0 &&
+	       all_zeros(page + end, first - end) &&
+	       all_zeros(page + usable, p->geom->page_bytes - usable);
 }
 
 /* The next run of differing bytes from at on; false when there is none. */

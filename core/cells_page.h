@@ -60,8 +60,13 @@ uint32_t page_cells_max(const struct btree_geom *g);
 uint32_t page_misplaced(const struct page_plan *p, bool last_first);
 /* Writes the misplaced ones. */
 void page_place_put(struct buf *b, const struct page_plan *p, bool last_first);
-/* The place that the order expects: of the k-th cell in that order, which follows one at `before` (usable for the first). */
-uint32_t page_place_index(const struct page_plan *p, bool last_first, uint32_t k);
+/* Which cell is the k-th in that order. */
+static inline uint32_t page_place_index(const struct page_plan *p, bool last_first, uint32_t k)
+{
+	if (!last_first)
+		return k;
+	return k == 0 ? p->count - 1 : k - 1;
+}
 static inline uint32_t page_cell_room(uint32_t size)
 {
 	return size < BTREE_CELL_MIN ? BTREE_CELL_MIN : size;
@@ -69,6 +74,9 @@ static inline uint32_t page_cell_room(uint32_t size)
 
 /* The page as it is expected: page_bytes of it. Places must lie on the page. */
 void page_build(const struct page_plan *p, uint8_t *out);
+
+/* Is the page as it is expected? It must be the plan's own bytes, and no cell of them misplaced in that order. */
+bool page_is_usual(const struct page_plan *p, const uint8_t *page);
 
 /* Where two blocks differ: count, then (skip, length, bytes) each. False and nothing written when they do not. */
 bool page_patch_put(struct buf *b, const uint8_t *expected, const uint8_t *actual, uint32_t len);

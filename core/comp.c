@@ -107,16 +107,15 @@ static int log_of(size_t bytes, int least)
 }
 
 /*
- * What repeats in a base is long. So the fast level may pass over short matches, and does with tables of an eighth and a
- * sixteenth of the bytes, which take less clearing and stay in a cache: a fifth less time, and no more bytes. (Levels below
- * it are as quick, but of chunks with few changes they make three times the bytes.)
+ * What repeats in a base is long. So the fast level may pass over short matches, and then one table of half the bytes finds as much as
+ * the two that zstd has for this level. Measured over three nights that change 900 chunks of 70 KiB each: 0.3 % fewer bytes
+ * in four fifths of the time. (Half that table: a tenth less time, a hundredth more bytes. Negative levels are no quicker.)
  */
 static bool delta_tables(struct comp *c, int level, size_t bytes)
 {
-	int log = log_of(bytes, DELTA_TABLES_LOG);
-
 	return level != COMP_DELTA_FAST ||
-	       (set(c, ZSTD_c_hashLog, log - 3) && set(c, ZSTD_c_chainLog, log - 4) &&
+	       (set(c, ZSTD_c_strategy, ZSTD_fast) &&
+		set(c, ZSTD_c_hashLog, log_of(bytes, DELTA_TABLES_LOG) - 1) &&
 		set(c, ZSTD_c_minMatch, DELTA_MATCH));
 }
 
@@ -139,8 +138,8 @@ static bool delta_end(struct comp *c)
 {
 	return !ZSTD_isError(ZSTD_CCtx_reset(c->cctx, ZSTD_reset_session_only)) &&
 	       !ZSTD_isError(ZSTD_CCtx_refPrefix(c->cctx, NULL, 0)) &&
-	       set(c, ZSTD_c_windowLog, 0) && set(c, ZSTD_c_hashLog, 0) &&
-	       set(c, ZSTD_c_chainLog, 0) && set(c, ZSTD_c_minMatch, 0) &&
+	       set(c, ZSTD_c_windowLog, 0) && set(c, ZSTD_c_strategy, 0) &&
+	       set(c, ZSTD_c_hashLog, 0) && set(c, ZSTD_c_minMatch, 0) &&
 	       set(c, ZSTD_c_compressionLevel, c->level);
 }
 

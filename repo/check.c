@@ -263,7 +263,8 @@ static int tell_unnamed(struct check_run *run, uint32_t place, struct err *err)
 	run->result->orphans--;
 	check_tell_damage(
 	    run, STORE_DATA, name,
-	    "backups need it but no index segment names it: an index segment is missing");
+	    "backups need it but no index segment names it: an index segment is missing; 'nightjar "
+	    "repair index' writes it anew");
 	return idset_add(&run->unnamed, name, err);
 }
 
@@ -554,6 +555,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 	if (!r)
 		r = find_scope(&run, &list, false, err);
 	if (!r && options->read_data)
+		r = check_part_choose(&run, err);
+	if (!r && options->read_data)
 		r = check_read_packs(&run, err);
 	if (!r && run.found_count)
 		r = find_scope(&run, &list, true, err);
@@ -565,6 +568,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = check_refs(&run, &list, err);
 	if (!r)
 		r = check_note(&run, &list.notes, err);
+	if (!r && options->read_data)
+		r = check_part_done(&run, err);
 	manifest_list_free(&list);
 	reader_free(run.reader);
 	index_free(run.index);

@@ -5,10 +5,23 @@
 #ifndef NIGHTJAR_REPO_CHECK_H
 #define NIGHTJAR_REPO_CHECK_H
 
+#include "core/rotation.h"
 #include "repo/repo.h"
 
+/* Which packs read_data reads. */
+enum check_part {
+	CHECK_WHOLE,
+	CHECK_ARC,   /* those on an arc */
+	CHECK_BYTES, /* about so many bytes of them */
+	CHECK_DUE /* what is due so that each is read every so many days; the state folder remembers where that is */
+};
+
 struct check_options {
-	bool read_data;             /* every byte: decrypt, decompress, recompute ids */
+	bool read_data; /* every byte: decrypt, decompress, recompute ids */
+	enum check_part part;
+	struct rotation arc;        /* CHECK_ARC; of CHECK_BYTES only where it begins */
+	uint64_t part_bytes;        /* CHECK_BYTES */
+	unsigned part_days;         /* CHECK_DUE, which needs state_dir and now_ns; at least 1 */
 	const struct id *manifests; /* only what these backups rest on; NULL = everything */
 	size_t manifest_count;
 	bool by_notes;         /* what notes name counts as damaged, unread */
@@ -24,7 +37,7 @@ struct check_options {
 	void (*touched)(void *arg, const struct id *manifest, const char *path, const char *text);
 	/*
 	 * A file that the references of a manifest name, newest of its group or chosen, and that is not in it as it should be;
-	 * with path "" something about a whole query. No damage: exit 22. SHA-256 is compared with read_data only.
+	 * with path "" something about a whole query. No damage: exit 22. SHA-256 is compared with read_data of everything only.
 	 */
 	void (*missing)(void *arg, const struct id *manifest, const char *database,
 			const char *path, const char *text);
@@ -38,6 +51,7 @@ struct check_options {
 
 struct check_result {
 	uint64_t manifests, packs, segments, chunks, bytes_read;
+	uint64_t packs_read;
 	uint64_t damaged; /* objects and paths reported; > 0: exit 20 */
 	uint64_t healed;  /* damaged copies of what is still there */
 	uint64_t noted;   /* damaged records that no note named before */

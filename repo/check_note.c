@@ -72,7 +72,7 @@ static void count_noted_before(struct check_run *run, const struct notes *known)
 {
 	struct index *index = run->index;
 
-	if (run->options->read_data || run->options->manifests)
+	if ((run->options->read_data && run->part.all) || run->options->manifests)
 		return;
 	notes_apply(known, index);
 	for (size_t i = 0; i < known->count; i++) {

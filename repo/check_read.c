@@ -85,8 +85,10 @@ static int read_deltas(struct check_run *run, struct buf *sealed, struct buf *pl
 	int r = deltaorder_of(run->index, &places, &count, err);
 
 	for (size_t i = 0; !r && i < count; i++) {
+		const struct index_place *place = &run->index->places[places[i]];
+
 		r = check_tick(run, packs, packs, "", err);
-		if (!r)
+		if (!r && rotation_has(&run->part, &run->index->packs[place->pack].name))
 			r = read_one(run, places[i], sealed, plain, err);
 	}
 	free(places);
@@ -121,6 +123,8 @@ static int find_all(struct check_run *run, uint32_t number, struct err *err)
 
 static bool worth_reading(const struct check_run *run, const struct index_pack *pack)
 {
+	if (!rotation_has(&run->part, &pack->name))
+		return false;
 	for (uint32_t i = 0; i < pack->place_count; i++) {
 		if (check_in_scope(run, &run->index->places[pack->first_place + i].info.id))
 			return true;
@@ -153,6 +157,7 @@ static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, 
 		return r;
 	if (r)
 		return find_all(run, number, err);
+	run->result->packs_read++;
 	run->result->bytes_read += bytes->len;
 	for (uint32_t i = 0; !r && i < pack->place_count; i++)
 		r = read_record(run, pack->first_place + i, bytes, plain, err);

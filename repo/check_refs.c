@@ -33,7 +33,7 @@ static int check_one(struct check_run *run, const struct manifest_item *item, st
 			.tick = on_tick,
 			.missing = on_missing,
 			.arg = &telling},
-	    .hash = run->options->read_data,
+	    .hash = run->options->read_data && run->part.all,
 	};
 	struct refs_count sum;
 	struct err why = {0};

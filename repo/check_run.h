@@ -25,7 +25,8 @@ struct check_run {
 	struct check_result *result;
 	struct index *index;
 	struct reader *reader;
-	uint32_t indexed; /* packs that segments name; later ones were found by rescue */
+	struct rotation part; /* what read_data reads */
+	uint32_t indexed;     /* packs that segments name; later ones were found by rescue */
 	struct condemned condemned;
 	bool *doomed;        /* by pack of the index: condemned, and nothing was told of it */
 	bool looked_for_all; /* whether all that manifests reach has a whole copy: then all_found */
@@ -85,6 +86,10 @@ int check_unneeded(struct check_run *run, const struct manifest_list *list, bool
 
 /* At the end: notes what was found and is in none of the notes, marks what they name. What cannot be noted is told, and no error. */
 int check_note(struct check_run *run, const struct notes *known, struct err *err) ERR_UNUSED_WARN;
+/* Chooses run->part; nothing is read yet. What is due is marked as read only by check_part_done. */
+int check_part_choose(struct check_run *run, struct err *err) ERR_UNUSED_WARN;
+/* After all of it has been read. What cannot be kept is told: the same part is read again next time. */
+int check_part_done(struct check_run *run, struct err *err) ERR_UNUSED_WARN;
 /* --read-data: every record of every pack, or of those in scope. */
 int check_read_packs(struct check_run *run, struct err *err) ERR_UNUSED_WARN;
 

@@ -88,8 +88,11 @@ int condemned_load(struct repo *repo, condemned_bad_fn *bad, void *bad_arg, stru
 		struct err why = {0};
 
 		r = load_one(repo, &names[i], &c, &why);
-		if (binds_nobody(r) && bad)
+		if (binds_nobody(r) && bad) {
+			(void)err_set(&why, (enum err_code)why.code,
+				      "%s; it binds nobody, and may be removed", why.text);
 			bad(bad_arg, &names[i], &why);
+		}
 		if (binds_nobody(r) || r == -ERR_MISSING)
 			r = 0;
 		if (r) {

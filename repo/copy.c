@@ -345,13 +345,19 @@ static int publish(struct copy_run *run, struct copy_one *one, struct err *err)
 	return r ? r : look_after(run, &one->made, err);
 }
 
-/* What was stored of a manifest that is given up is named by an index, so that the next run need not store it again. */
-static void keep_stored(struct copy_run *run)
+/*
+ * What was stored of a manifest that is given up, for r, is named by an index, so that the next run need not store it again. Where that
+ * fails, too, it is what ends the run, so it is told, unless the user has ended it.
+ */
+static int keep_stored(struct copy_run *run, int r, struct err *err)
 {
-	struct err ignored = {0};
+	struct err why = {0};
 
-	if (run->packer && !run->to_failed && packer_finish(run->packer, &ignored) != 0)
-		run->to_failed = true;
+	if (!run->packer || run->to_failed || copy_to(run, packer_finish(run->packer, &why)) == 0 ||
+	    r == -ERR_CANCELLED)
+		return r;
+	*err = why;
+	return -err->code;
 }
 
 static void end(struct copy_run *run)
@@ -383,7 +389,7 @@ static int copy_once(struct copy_run *run, struct copy_one *one, struct err *err
 	if (!r)
 		r = copy_to(run, publish(run, one, err));
 	else if (r == -ERR_CANCELLED || !run->to_failed)
-		keep_stored(run);
+		r = keep_stored(run, r, err);
 	end(run);
 	return r;
 }

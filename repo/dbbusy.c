@@ -61,7 +61,7 @@ static bool has_open(int proc_fd, const char *pid, const struct files *files)
 	DIR *dir;
 	int fd;
 
-	(void)snprintf(path, sizeof(path), "%s/fd", pid);
+	(void)snprintf(path, sizeof(path), "%.20s/fd", pid);
 	fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir) {

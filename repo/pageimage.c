@@ -13,6 +13,7 @@
 
 #define BLOCK ((size_t)PAGEIMAGE_BLOCK_BYTES)
 #define NO_BLOCK UINT64_MAX
+#define PASSING_SHARE 8 /* of the slots, the part in which blocks take turns once all are in use */
 #define KEY_BYTES crypto_aead_xchacha20poly1305_ietf_KEYBYTES
 #define NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 #define TAG_BYTES crypto_aead_xchacha20poly1305_ietf_ABYTES
@@ -36,7 +37,8 @@ struct pageimage {
 	size_t block_count, block_cap;
 	struct slot *slots;
 	uint8_t *arena; /* slot_count blocks, mapped at the first write, touched as they are used */
-	uint32_t slot_count, slots_touched, hand;
+	uint32_t slot_count, slots_touched, slots_free; /* free: of the touched */
+	uint32_t hand;
 	uint8_t *key;     /* sodium_malloc'd when the first block is spilled */
 	uint8_t *scratch; /* one block of ciphertext */
 	uint64_t counter;
@@ -249,34 +251,57 @@ static int load_block(struct pageimage *p, uint64_t block, uint8_t *out_plain, s
 	return 0;
 }
 
-/* A free slot: an untouched one, or by the clock one that was not used since the hand came by. */
+/* Slots below keep their blocks once all are in use. */
+static uint32_t settled_slots(const struct pageimage *p)
+{
+	uint32_t passing = p->slot_count / PASSING_SHARE;
+
+	return p->slot_count - (passing < PAGEIMAGE_MIN_BLOCKS ? PAGEIMAGE_MIN_BLOCKS : passing);
+}
+
+static uint32_t free_slot(struct pageimage *p)
+{
+	uint32_t at = 0;
+
+	if (p->slots_free == 0)
+		return p->slots_touched++;
+	while (p->slots[at].block != NO_BLOCK)
+		at++;
+	p->slots_free--;
+	return at;
+}
+
+/*
+ * A free slot, or by the clock one that was not used since the hand came by.
+ *
+ * An image is read from its beginning to its end, and again. Were all slots taken by turns, each block would be gone by the
+ * time it is wanted again. So the hand stays among the last few, and what came first is still there.
+ */
 static int take_slot(struct pageimage *p, uint32_t *out_slot, struct err *err)
 {
-	if (p->slots_touched < p->slot_count) {
-		p->slots[p->slots_touched].block = NO_BLOCK;
-		*out_slot = p->slots_touched++;
+	uint32_t at;
+	int rc;
+
+	if (p->slots_free > 0 || p->slots_touched < p->slot_count) {
+		*out_slot = free_slot(p);
+		p->slots[*out_slot].block = NO_BLOCK;
 		return 0;
 	}
 	for (;;) {
-		uint32_t at = p->hand;
-		struct slot *s = &p->slots[at];
-
-		p->hand = (at + 1) % p->slot_count;
-		if (s->block != NO_BLOCK && s->used_lately) {
-			s->used_lately = false;
-			continue;
-		}
-		if (s->block != NO_BLOCK) {
-			int rc = p->blocks[s->block].dirty ? spill_block(p, s->block, err) : 0;
-
-			if (rc != 0)
-				return rc;
-			p->blocks[s->block].slot_1 = 0;
-			s->block = NO_BLOCK;
-		}
-		*out_slot = at;
-		return 0;
+		if (p->hand < settled_slots(p) || p->hand >= p->slot_count)
+			p->hand = settled_slots(p);
+		at = p->hand++;
+		if (!p->slots[at].used_lately)
+			break;
+		p->slots[at].used_lately = false;
 	}
+	rc = p->blocks[p->slots[at].block].dirty ? spill_block(p, p->slots[at].block, err) : 0;
+	if (rc != 0)
+		return rc;
+	p->blocks[p->slots[at].block].slot_1 = 0;
+	p->slots[at].block = NO_BLOCK;
+	*out_slot = at;
+	return 0;
 }
 
 /* The block's bytes in RAM; they stay put until the next call. */
@@ -290,10 +315,13 @@ static int get_block(struct pageimage *p, uint64_t block, uint8_t **out_bytes, s
 		rc = map_arena(p, err);
 		if (rc == 0)
 			rc = take_slot(p, &slot, err);
-		if (rc == 0)
-			rc = load_block(p, block, slot_bytes(p, slot), err);
 		if (rc != 0)
 			return rc;
+		rc = load_block(p, block, slot_bytes(p, slot), err);
+		if (rc != 0) {
+			p->slots_free++;
+			return rc;
+		}
 		p->slots[slot].block = block;
 		b->slot_1 = slot + 1;
 	}
@@ -391,6 +419,7 @@ static void drop_block(struct pageimage *p, uint64_t block)
 	if (b->slot_1 != 0) {
 		sodium_memzero(slot_bytes(p, b->slot_1 - 1), BLOCK);
 		p->slots[b->slot_1 - 1].block = NO_BLOCK;
+		p->slots_free++;
 	}
 	memset(b, 0, sizeof(*b));
 }

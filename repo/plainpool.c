@@ -9,8 +9,7 @@
 #define KEPT 256
 
 struct kept {
-	uint8_t *plain; /* NULL: free */
-	size_t len;
+	struct buf plain; /* without memory: free */
 	struct id id;
 	uint64_t used; /* clock of the last use */
 	uint8_t kind, depth;
@@ -35,10 +34,8 @@ int plainpool_new(size_t most_bytes, struct plainpool **out_pool, struct err *er
 
 static void drop(struct plainpool *pool, struct kept *k)
 {
-	if (k->plain)
-		sodium_memzero(k->plain, k->len);
-	free(k->plain);
-	pool->bytes -= k->len;
+	pool->bytes -= k->plain.cap;
+	buf_wipe(&k->plain);
 	*k = (struct kept){0};
 }
 
@@ -56,7 +53,7 @@ static struct kept *find(struct plainpool *pool, uint8_t kind, const struct id *
 	for (size_t i = 0; i < KEPT; i++) {
 		struct kept *s = &pool->kept[i];
 
-		if (s->plain && s->kind == kind && id_eq(&s->id, id))
+		if (s->plain.data && s->kind == kind && id_eq(&s->id, id))
 			return s;
 	}
 	return NULL;
@@ -70,7 +67,7 @@ bool plainpool_get(struct plainpool *pool, uint8_t kind, const struct id *id, un
 	if (!s || s->depth >= below_depth)
 		return false;
 	s->used = ++pool->clock;
-	*out_plain = (struct span){s->plain, s->len};
+	*out_plain = (struct span){s->plain.data, s->plain.len};
 	return true;
 }
 
@@ -81,7 +78,7 @@ static struct kept *oldest(struct plainpool *pool, bool only_used)
 	for (size_t i = 0; i < KEPT; i++) {
 		struct kept *s = &pool->kept[i];
 
-		if (only_used && !s->plain)
+		if (only_used && !s->plain.data)
 			continue;
 		if (!found || s->used < found->used)
 			found = s;
@@ -89,36 +86,60 @@ static struct kept *oldest(struct plainpool *pool, bool only_used)
 	return found;
 }
 
+/* An empty buffer of about so many bytes: that of the one used longest ago, if room must be made for it. */
+static struct kept *make_room(struct plainpool *pool, size_t bytes, struct buf *out_spare)
+{
+	struct kept *k;
+
+	*out_spare = (struct buf){0};
+	while (pool->bytes + bytes > pool->most) {
+		k = oldest(pool, true);
+		if (!out_spare->data) {
+			*out_spare = k->plain;
+			pool->bytes -= k->plain.cap;
+			*k = (struct kept){0};
+		} else {
+			drop(pool, k);
+		}
+	}
+	k = oldest(pool, false);
+	drop(pool, k);
+	buf_reset(out_spare);
+	return k;
+}
+
+bool plainpool_give(struct plainpool *pool, uint8_t kind, const struct id *id, uint8_t depth,
+		    struct buf *plain)
+{
+	struct kept *k = find(pool, kind, id);
+	struct buf spare;
+
+	if (k && k->depth <= depth) {
+		k->used = ++pool->clock;
+		return false;
+	}
+	if (!plain->data || plain->failed || plain->cap > pool->most / 4)
+		return false;
+	if (k)
+		drop(pool, k);
+	k = make_room(pool, plain->cap, &spare);
+	*k = (struct kept){
+	    .plain = *plain, .id = *id, .used = ++pool->clock, .kind = kind, .depth = depth};
+	pool->bytes += plain->cap;
+	*plain = spare;
+	return true;
+}
+
 void plainpool_put(struct plainpool *pool, uint8_t kind, const struct id *id, uint8_t depth,
 		   const void *plain, size_t len)
 {
-	struct kept *s = find(pool, kind, id);
-	uint8_t *copy;
+	struct buf copy = {.data = malloc(len ? len : 1), .cap = len ? len : 1};
 
-	if (s && s->depth <= depth) {
-		s->used = ++pool->clock;
+	if (!copy.data)
 		return;
-	}
-	if (len > pool->most / 4)
-		return;
-	copy = malloc(len ? len : 1);
-	if (!copy)
-		return;
-	if (len)
-		memcpy(copy, plain, len);
-	if (s)
-		drop(pool, s);
-	while (pool->bytes + len > pool->most)
-		drop(pool, oldest(pool, true));
-	s = oldest(pool, false);
-	drop(pool, s);
-	*s = (struct kept){.plain = copy,
-			   .len = len,
-			   .id = *id,
-			   .used = ++pool->clock,
-			   .kind = kind,
-			   .depth = depth};
-	pool->bytes += len;
+	buf_put(&copy, plain, len);
+	(void)plainpool_give(pool, kind, id, depth, &copy);
+	buf_wipe(&copy);
 }
 
 size_t plainpool_bytes(const struct plainpool *pool)

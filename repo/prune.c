@@ -122,6 +122,10 @@ static void on_bad_segment(void *arg, const struct id *name, const struct err *w
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
 	struct prune_job *job = arg;
+	const char *next = why->code == ERR_DAMAGED
+			       ? "; put it back from a copy of the repository, or remove it where "
+				 "there is none"
+			       : "";
 	char path[STORE_PATH_CHARS];
 
 	if (why->code == ERR_MISSING || job->bad_manifest.code)
@@ -130,7 +134,8 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 	job->bad_manifest = *why;
 	job->bad_manifest.code = ERR_DAMAGED;
 	err_prefix(&job->bad_manifest,
-		   "%s cannot be read, so what it needs is not known and nothing is deleted", path);
+		   "%s cannot be read, so what it needs is not known and nothing is deleted%s",
+		   path, next);
 }
 
 static int load_manifests(struct prune_job *job, struct err *err)

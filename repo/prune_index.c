@@ -14,7 +14,7 @@ struct segment {
 	struct indexseg_wrap wrap;
 	struct id *packs;
 	size_t pack_count, entries;
-	bool replace;
+	bool keep, replace;
 };
 
 struct segments {
@@ -103,8 +103,21 @@ static bool names_gone(const struct segment *seg, const struct idset *gone)
 	return false;
 }
 
+/* Put since the survey, of which the new segment could not say what it says: it has to stay. */
+static bool names_unknown(const struct prune_job *job, const struct segment *seg,
+			  const struct idset *gone)
+{
+	for (size_t i = 0; i < seg->pack_count; i++) {
+		if (!idset_has(gone, &seg->packs[i]) &&
+		    index_find_pack(job->index, &seg->packs[i]) == INDEX_NONE)
+			return true;
+	}
+	return false;
+}
+
 /* Those that name what is gone; and where one is written anyway, or small ones have become many, all small ones. */
-static void choose(struct segments *s, uint32_t domain, const struct idset *gone, bool fresh)
+static void choose(const struct prune_job *job, struct segments *s, uint32_t domain,
+		   const struct idset *gone, bool fresh)
 {
 	size_t small = 0, chosen = 0;
 
@@ -113,15 +126,16 @@ static void choose(struct segments *s, uint32_t domain, const struct idset *gone
 
 		if (seg->domain != domain)
 			continue;
-		seg->replace = names_gone(seg, gone);
+		seg->keep = names_unknown(job, seg, gone);
+		seg->replace = !seg->keep && names_gone(seg, gone);
 		chosen += seg->replace;
-		small += seg->entries < SMALL_ENTRIES;
+		small += !seg->keep && seg->entries < SMALL_ENTRIES;
 	}
 	if (!chosen && !fresh && small <= SMALL_MOST)
 		return;
 	for (size_t i = 0; i < s->count; i++) {
 		if (s->items[i].domain == domain && s->items[i].entries < SMALL_ENTRIES)
-			s->items[i].replace = true;
+			s->items[i].replace = !s->items[i].keep;
 	}
 }
 
@@ -258,12 +272,31 @@ static int replace(struct prune_job *job, struct segments *s, size_t donor,
 
 	for (size_t i = 0; !any_fresh && i < fresh->count; i++)
 		any_fresh = domain_of(job->index, &fresh->ids[i]) == b.domain;
-	choose(s, b.domain, gone, any_fresh);
+	choose(job, s, b.domain, gone, any_fresh);
 	r = put_new(job, s, &b, gone, fresh, err);
 	for (size_t i = 0; i < b.count; i++)
 		free(b.packs[i].dir.entries);
 	free(b.packs);
 	return r ? r : remove_old(job, s, b.domain, err);
+}
+
+/* Where no segment of its domain is left there is no key to go by, and nothing of it is moved. Once is enough. */
+static void tell_unnamed(struct prune_job *job, const struct segments *s,
+			 const struct prune_names *fresh)
+{
+	for (size_t i = 0; i < fresh->count; i++) {
+		uint32_t domain = domain_of(job->index, &fresh->ids[i]);
+		bool any = false;
+
+		for (size_t k = 0; !any && k < s->count; k++)
+			any = s->items[k].domain == domain;
+		if (any)
+			continue;
+		prune_warning(job, STORE_DATA, &fresh->ids[i],
+			      "no index segment names it, nor is there another one: packs such as "
+			      "this are not repacked before 'nightjar repair index'");
+		return;
+	}
 }
 
 int prune_index(struct prune_job *job, const struct idset *gone, const struct prune_names *fresh,
@@ -272,6 +305,9 @@ int prune_index(struct prune_job *job, const struct idset *gone, const struct pr
 	struct segments s = {0};
 	int r = load_all(job, &s, err);
 
+	/* What a backup has put since the survey is in no place of the index yet; merged without it, its packs would be named no more. */
+	if (!r)
+		r = index_refresh(job->repo, job->index, NULL, NULL, err);
 	/* The first segment of a domain lends its key to those that are made. */
 	for (size_t i = 0; !r && i < s.count; i++) {
 		bool first = true;
@@ -281,6 +317,8 @@ int prune_index(struct prune_job *job, const struct idset *gone, const struct pr
 		if (first)
 			r = replace(job, &s, i, gone, fresh, err);
 	}
+	if (!r)
+		tell_unnamed(job, &s, fresh);
 	segments_free(&s);
 	return r;
 }

@@ -10,6 +10,8 @@
 #define KEY_CACHE                                                                                  \
 	512 /* slot keys kept: of the packs of half a year of nights. Each costs a multiplication on a curve */
 #define POOL_BYTES ((size_t)4 << 20)
+#define TRUSTED_BYTES                                                                              \
+	((size_t)1 << 20) /* with what is decoded from them they fit in a processor's cache */
 
 struct cached_key {
 	bool used;
@@ -24,12 +26,15 @@ struct reader {
 	struct comp *comp;
 	struct cached_key *keys; /* locked memory; a direct-mapped cache */
 	struct buf sealed;
+	struct buf spare; /* memory for the next plaintext */
 	char *scratch;
-	struct plainpool *pool;
-	unsigned records; /* tried for the chunk under way */
-	bool strict;      /* bases are compared with their ids, too */
-	bool trusted;     /* one was not */
-	size_t held;      /* plaintext of bases that wait for others of theirs */
+	struct plainpool *pool;    /* plaintext whose id was recomputed */
+	struct plainpool *trusted; /* plaintext whose id was not */
+	unsigned records;          /* tried for the chunk under way */
+	uint8_t depth;             /* of the place that gave the last one */
+	bool strict;               /* bases are compared with their ids, too */
+	bool trusts;               /* one was not */
+	size_t held;               /* plaintext of bases that wait for others of theirs */
 };
 
 int reader_new(struct repo *repo, struct index *index, struct reader **out_reader, struct err *err)
@@ -45,6 +50,8 @@ int reader_new(struct repo *repo, struct index *index, struct reader **out_reade
 	r = reader->keys ? comp_new(0, &reader->comp, err) : err_nomem(err);
 	if (!r)
 		r = plainpool_new(POOL_BYTES, &reader->pool, err);
+	if (!r)
+		r = plainpool_new(TRUSTED_BYTES, &reader->trusted, err);
 	if (r) {
 		reader_free(reader);
 		return r;
@@ -62,7 +69,9 @@ void reader_free(struct reader *reader)
 	sodium_free(reader->keys);
 	comp_free(reader->comp);
 	plainpool_free(reader->pool);
+	plainpool_free(reader->trusted);
 	buf_free(&reader->sealed);
+	buf_wipe(&reader->spare);
 	free(reader->scratch);
 	free(reader);
 }
@@ -160,11 +169,13 @@ static int open_record(struct reader *reader, const struct index_place *place, b
 }
 
 static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
-		      unsigned below_depth, bool keep, bool verify, struct buf *out,
-		      struct err *why);
+		      unsigned below_depth, bool verify, struct buf *out, struct err *why);
 
-/* In the pool, plaintext whose id was not recomputed goes by another kind. */
-#define UNVERIFIED 0x80
+/* Where a base goes that was opened as they are now. */
+static struct plainpool *base_pool(const struct reader *reader)
+{
+	return reader->strict ? reader->pool : reader->trusted;
+}
 
 static bool pool_base(struct reader *reader, const struct record_info *info, size_t n,
 		      struct span *out)
@@ -175,42 +186,96 @@ static bool pool_base(struct reader *reader, const struct record_info *info, siz
 		return true;
 	if (reader->strict)
 		return false;
-	reader->trusted = true;
-	return plainpool_get(reader->pool, info->kind | UNVERIFIED, id, info->depth, out);
+	reader->trusts = true;
+	return plainpool_get(reader->trusted, info->kind, id, info->depth, out);
+}
+
+/* Memory that held plaintext, to be written over before long. */
+static void put_by(struct reader *reader, struct buf *b)
+{
+	struct buf smaller = *b;
+
+	if (b->cap > reader->spare.cap) {
+		smaller = reader->spare;
+		reader->spare = *b;
+	}
+	buf_reset(&reader->spare);
+	buf_wipe(&smaller);
+	*b = (struct buf){0};
 }
 
 /* Appends one base from wherever it is to be had below that depth. 1 when it is not, and err tells where the damage is. */
-static int get_base(struct reader *reader, const struct record_info *info, size_t n,
-		    struct buf *out, struct err *err)
+static int append_base(struct reader *reader, const struct record_info *info, size_t n,
+		       struct buf *out, struct err *err)
 {
+	const struct id *id = &info->bases[n];
+	size_t before = out->len;
 	struct span plain;
+	int r;
 
-	if (!pool_base(reader, info, n, &plain))
-		return try_places(reader, info->kind, &info->bases[n], info->depth, true,
-				  reader->strict, out, err);
-	buf_put(out, plain.p, plain.len);
-	return buf_check(out, err);
+	if (pool_base(reader, info, n, &plain)) {
+		buf_put(out, plain.p, plain.len);
+		return buf_check(out, err);
+	}
+	r = try_places(reader, info->kind, id, info->depth, reader->strict, out, err);
+	if (!r)
+		plainpool_put(base_pool(reader), info->kind, id, reader->depth, out->data + before,
+			      out->len - before);
+	return r;
 }
 
-/*
- * 1 when one of them cannot be had: the record that rests on them may be whole.
- *
- * Bases go into one buffer, one after the other. Below a base the same happens again, to a depth of 255 at most, as
- * each step leads strictly lower; what waits meanwhile is counted, so that hostile bases end at a limit.
- */
-static int get_bases(struct reader *reader, const struct record_info *info, struct buf *out,
-		     struct err *err)
+/* The only base, as most have: it stays in the pool, or goes there, and is not copied. */
+static int only_base(struct reader *reader, const struct record_info *info, struct buf *out,
+		     struct span *out_plain, struct err *err)
+{
+	int r;
+
+	if (pool_base(reader, info, 0, out_plain))
+		return 0;
+	r = try_places(reader, info->kind, &info->bases[0], info->depth, reader->strict, out, err);
+	if (r)
+		return r;
+	if (!plainpool_give(base_pool(reader), info->kind, &info->bases[0], reader->depth, out) ||
+	    !pool_base(reader, info, 0, out_plain))
+		*out_plain = (struct span){out->data, out->len};
+	return 0;
+}
+
+/* All of them, one after the other. */
+static int join_bases(struct reader *reader, const struct record_info *info, struct buf *out,
+		      struct err *err)
 {
 	size_t held = reader->held;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < info->base_count; i++) {
-		r = get_base(reader, info, i, out, err);
+		r = append_base(reader, info, i, out, err);
 		reader->held = held + out->len;
 		if (!r && reader->held > LIMIT_BASES_HELD_BYTES)
 			r = err_set(err, ERR_DAMAGED, "its bases are too large");
 	}
 	reader->held = held;
+	return r;
+}
+
+/*
+ * 1 when one of them cannot be had: the record that rests on them may be whole. *out_bases is in `out` or in the pool, until
+ * something is put there.
+ *
+ * Below a base the same happens again, to a depth of 255 at most, as each step leads strictly lower; what waits
+ * meanwhile is counted, so that hostile bases end at a limit.
+ */
+static int get_bases(struct reader *reader, const struct record_info *info, struct buf *out,
+		     struct span *out_bases, struct err *err)
+{
+	int r;
+
+	*out_bases = (struct span){0};
+	if (info->base_count == 1)
+		return only_base(reader, info, out, out_bases, err);
+	r = join_bases(reader, info, out, err);
+	if (!r)
+		*out_bases = (struct span){out->data, out->len};
 	return r;
 }
 
@@ -222,13 +287,13 @@ static int read_sealed(struct reader *reader, const struct index_place *place, s
 			       place->stored_bytes, &reader->sealed, err);
 }
 
-static int read_place(struct reader *reader, uint32_t at, bool keep, bool verify, struct buf *out,
+static int read_place(struct reader *reader, uint32_t at, bool verify, struct buf *out,
 		      struct err *err)
 {
 	/* A copy: what the index is made of may move while bases are looked for. */
 	const struct index_place place = reader->index->places[at];
-	struct buf bases = {0};
-	size_t before = out->len;
+	struct buf held = {0};
+	struct span bases;
 	bool told;
 	int r = 0;
 
@@ -236,19 +301,20 @@ static int read_place(struct reader *reader, uint32_t at, bool keep, bool verify
 	if (++reader->records > LIMIT_CLOSURE)
 		r = err_set(err, ERR_DAMAGED, "it rests on more than %u records", LIMIT_CLOSURE);
 	if (!r)
-		r = get_bases(reader, &place.info, &bases, err);
+		r = get_bases(reader, &place.info, &held, &bases, err);
 	/* After the bases: they are read through the same buffer. */
 	if (!r)
 		r = read_sealed(reader, &place, err);
 	told = !r;
+	if (!r && !out->data) {
+		*out = reader->spare;
+		reader->spare = (struct buf){0};
+	}
 	if (!r)
-		r = open_record(reader, &place, verify, (struct span){bases.data, bases.len},
-				reader->sealed.data, reader->sealed.len, out, err);
-	buf_wipe(&bases);
-	if (!r && keep)
-		plainpool_put(reader->pool, place.info.kind | (verify ? 0 : UNVERIFIED),
-			      &place.info.id, place.info.depth, out->data + before,
-			      out->len - before);
+		r = open_record(reader, &place, verify, bases, reader->sealed.data,
+				reader->sealed.len, out, err);
+	put_by(reader, &held);
+	reader->depth = place.info.depth;
 	if (r > 0)
 		return -err->code; /* which names another place */
 	return r ? name_place(reader, &place, told, err) : 0;
@@ -271,8 +337,7 @@ static int no_place(const struct id *id, struct err *err)
  * whole as far as the index knows come first; the others are still tried.
  */
 static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
-		      unsigned below_depth, bool keep, bool verify, struct buf *out,
-		      struct err *why)
+		      unsigned below_depth, bool verify, struct buf *out, struct err *why)
 {
 	size_t before = out->len;
 	int r = no_place(id, why);
@@ -283,7 +348,7 @@ static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
 			if (reader->index->places[at].info.depth >= below_depth ||
 			    index_place_whole(reader->index, at) != (pass == 0))
 				continue;
-			r = read_place(reader, at, keep, verify, out, why);
+			r = read_place(reader, at, verify, out, why);
 			if (!r || ends_all(r))
 				return r;
 			out->len = before;
@@ -297,12 +362,26 @@ static void begin(struct reader *reader, bool strict)
 	reader->records = 0;
 	reader->held = 0;
 	reader->strict = strict;
-	reader->trusted = false;
+	reader->trusts = false;
+}
+
+static int get_placed(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
+		      struct err *why)
+{
+	int r;
+
+	begin(reader, false);
+	r = try_places(reader, kind, id, LIMIT_DEPTH + 1, true, out, why);
+	if (r <= 0 || !reader->trusts)
+		return r;
+	begin(reader, true);
+	return try_places(reader, kind, id, LIMIT_DEPTH + 1, true, out, why);
 }
 
 static int get_known(struct reader *reader, uint8_t kind, const struct id *id, bool keep,
 		     struct buf *out, struct err *why)
 {
+	size_t before = out->len;
 	struct span plain;
 	int r;
 
@@ -310,12 +389,11 @@ static int get_known(struct reader *reader, uint8_t kind, const struct id *id, b
 		buf_put(out, plain.p, plain.len);
 		return buf_check(out, why);
 	}
-	begin(reader, false);
-	r = try_places(reader, kind, id, LIMIT_DEPTH + 1, keep, true, out, why);
-	if (r <= 0 || !reader->trusted)
-		return r;
-	begin(reader, true);
-	return try_places(reader, kind, id, LIMIT_DEPTH + 1, keep, true, out, why);
+	r = get_placed(reader, kind, id, out, why);
+	if (!r && keep)
+		plainpool_put(reader->pool, kind, id, reader->depth, out->data + before,
+			      out->len - before);
+	return r;
 }
 
 int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
@@ -349,16 +427,16 @@ int reader_get_base(struct reader *reader, uint8_t kind, const struct id *id, st
 static int open_place(struct reader *reader, bool strict, const struct index_place *place,
 		      const void *sealed, size_t len, struct buf *out, struct err *err)
 {
-	struct buf bases = {0};
+	struct buf held = {0};
+	struct span bases;
 	int r;
 
 	begin(reader, strict);
 	reader->records = 1; /* this one */
-	r = get_bases(reader, &place->info, &bases, err);
+	r = get_bases(reader, &place->info, &held, &bases, err);
 	if (!r)
-		r = open_record(reader, place, true, (struct span){bases.data, bases.len}, sealed,
-				len, out, err);
-	buf_wipe(&bases);
+		r = open_record(reader, place, true, bases, sealed, len, out, err);
+	put_by(reader, &held);
 	return r;
 }
 
@@ -368,7 +446,7 @@ int reader_open_place(struct reader *reader, const struct index_place *place, co
 	size_t before = out->len;
 	int r = open_place(reader, false, place, sealed, len, out, err);
 
-	if (r && !ends_all(r) && reader->trusted) {
+	if (r && !ends_all(r) && reader->trusts) {
 		out->len = before;
 		r = open_place(reader, true, place, sealed, len, out, err);
 	}

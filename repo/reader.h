@@ -1,7 +1,7 @@
 /*
  * reader: chunks by id: finds a place, opens the slot, reads, unseals, recomputes the id, and goes on to the next
  * place when one does not give the chunk. A delta is decoded through places of its bases of strictly lower depth, whose
- * plaintexts are kept a while (4 MiB, wiped). When no place gives the chunk it looks once at packs that no index
+ * plaintexts are kept a while (5 MiB, wiped at the end). When no place gives the chunk it looks once at packs that no index
  * segment names. One thread.
  */
 #ifndef NIGHTJAR_REPO_READER_H

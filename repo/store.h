@@ -119,7 +119,8 @@ int store_open(const char *location, struct store **out_store, struct err *err) 
 
 /*
  * A local directory; path may be a symlink to it. Create makes the last component of path only, so
- * that a disk which is not mounted is noticed. Objects get mode 0400, folders 0700. What a killed put
+ * that a disk which is not mounted is noticed. Packs of which parts are read stay open until free, 64 of
+ * them. Objects get mode 0400, folders 0700. What a killed put
  * leaves is a file `.tmp-<hex>` beside the objects, which nothing here reads or removes. A file size
  * limit is ERR_FULL only in a process that ignores SIGXFSZ.
  */

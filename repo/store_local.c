@@ -12,11 +12,25 @@
 
 #include <sodium.h>
 
+#include "repo/durable.h"
+
 #define TEMP_PREFIX ".tmp-"
 #define TEMP_CHARS (sizeof(TEMP_PREFIX) + 16)
+#define KEPT_OPEN 64 /* a restore goes to and fro between the packs of about as many nights */
+
+/* A pack that parts were read of, and soon others will be. It never changes, so its descriptor stays as good as its name. */
+struct kept {
+	int fd;
+	struct id name;
+	uint64_t bytes;
+	uint64_t used; /* clock of the last use */
+};
 
 struct local {
 	struct store base;
+	struct kept kept[KEPT_OPEN];
+	size_t kept_count;
+	uint64_t clock;
 	/*
 	 * [type][first byte of a data name]: folders whose entry in their parent this process has
 	 * synced. One that is merely there may be the work of a writer killed before its own sync.
@@ -187,21 +201,6 @@ static int local_create(struct store *s, struct err *err)
 	return rc == 0 ? sync_parent(path, err) : rc;
 }
 
-static int write_all(int fd, const uint8_t *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /*
  * Writes and syncs a temporary file in the folder. A descriptor whose sync has failed is done with:
  * the kernel reports a lost page once and then calls it clean.
@@ -209,14 +208,15 @@ static int write_all(int fd, const uint8_t *bytes, size_t len)
 static int write_temp(int folder, const void *bytes, size_t len, char out_temp[TEMP_CHARS])
 {
 	uint64_t random;
-	int fd, failed = 0;
+	int fd, failed;
 
 	randombytes_buf(&random, sizeof(random));
 	(void)snprintf(out_temp, TEMP_CHARS, TEMP_PREFIX "%016llx", (unsigned long long)random);
 	fd = open_retry(folder, out_temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
 	if (fd < 0)
 		return errno;
-	if (write_all(fd, bytes, len) != 0 || sync_retry(fd) != 0)
+	failed = durable_write(fd, bytes, len);
+	if (failed == 0 && sync_retry(fd) != 0)
 		failed = errno;
 	/* On Linux the descriptor is gone after EINTR too, and the bytes were synced before. */
 	if (close(fd) != 0 && errno != EINTR && failed == 0)
@@ -294,34 +294,36 @@ static int open_object(const char *path, int *out_fd, uint64_t *out_bytes, struc
 	return 0;
 }
 
-static int too_short(const char *path, struct err *err)
-{
-	return err_set(err, ERR_DAMAGED, "%s: cut short: it is shorter than it must be", path);
-}
+#define CUT_SHORT (-1) /* beside values of errno */
 
-/* Appends len bytes, or fails and leaves out as it was. */
-static int read_exactly(int fd, const char *path, uint64_t offset, size_t len, struct buf *out,
-			struct err *err)
+/* Appends len bytes, or leaves out as it was and returns CUT_SHORT or an errno. */
+static int read_exactly(int fd, uint64_t offset, size_t len, struct buf *out)
 {
 	size_t before = out->len, done = 0;
 	uint8_t *at = buf_extend(out, len);
-	int rc = 0;
+	int failed = at ? 0 : ENOMEM;
 
-	if (!at)
-		return err_nomem(err);
-	while (done < len && rc == 0) {
+	while (done < len && failed == 0) {
 		ssize_t n = pread(fd, at + done, len - done, (off_t)(offset + done));
 
 		if (n > 0)
 			done += (size_t)n;
 		else if (n == 0)
-			rc = too_short(path, err);
+			failed = CUT_SHORT;
 		else if (errno != EINTR)
-			rc = err_sys(err, errno, "cannot read %s", path);
+			failed = errno;
 	}
-	if (rc != 0)
+	if (failed != 0)
 		out->len = before;
-	return rc;
+	return failed;
+}
+
+static int read_failed(const char *path, int failed, struct err *err)
+{
+	if (failed == CUT_SHORT)
+		return err_set(err, ERR_DAMAGED, "%s: cut short: it is shorter than it must be",
+			       path);
+	return failed == ENOMEM ? err_nomem(err) : err_sys(err, failed, "cannot read %s", path);
 }
 
 static int local_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
@@ -329,38 +331,92 @@ static int local_get(struct store *s, enum store_type type, const struct id *nam
 {
 	char path[PATH_MAX];
 	uint64_t bytes;
-	int fd, rc;
+	int fd, failed, rc;
 
 	full_path(s, type, name, path);
 	rc = open_object(path, &fd, &bytes, err);
 	if (rc != 0)
 		return rc;
-	if (bytes > max_bytes)
+	if (bytes > max_bytes) {
 		rc = err_set(err, ERR_LIMIT, "%s has %llu bytes, more than the %zu allowed", path,
 			     (unsigned long long)bytes, max_bytes);
-	else
-		rc = read_exactly(fd, path, 0, (size_t)bytes, out, err);
+	} else {
+		failed = read_exactly(fd, 0, (size_t)bytes, out);
+		if (failed != 0)
+			rc = read_failed(path, failed, err);
+	}
 	(void)close(fd);
 	return rc;
 }
 
+/* --- packs that are kept open --- */
+
+static void kept_close(struct local *l, struct kept *k)
+{
+	(void)close(k->fd);
+	*k = l->kept[--l->kept_count];
+}
+
+static struct kept *kept_find(struct local *l, const struct id *name)
+{
+	for (size_t i = 0; i < l->kept_count; i++) {
+		if (id_eq(&l->kept[i].name, name))
+			return &l->kept[i];
+	}
+	return NULL;
+}
+
+static struct kept *kept_oldest(struct local *l)
+{
+	struct kept *oldest = &l->kept[0];
+
+	for (size_t i = 1; i < l->kept_count; i++) {
+		if (l->kept[i].used < oldest->used)
+			oldest = &l->kept[i];
+	}
+	return oldest;
+}
+
+static int kept_open(struct local *l, enum store_type type, const struct id *name,
+		     struct kept **out, struct err *err)
+{
+	struct kept fresh = {0};
+	char path[PATH_MAX];
+	int rc;
+
+	if (name)
+		fresh.name = *name;
+	full_path(&l->base, type, name, path);
+	rc = open_object(path, &fresh.fd, &fresh.bytes, err);
+	if (rc != 0)
+		return rc;
+	if (l->kept_count == KEPT_OPEN)
+		kept_close(l, kept_oldest(l));
+	*out = &l->kept[l->kept_count++];
+	**out = fresh;
+	return 0;
+}
+
+/* Parts are read of packs alone, and of many of them one after the other. */
 static int local_get_range(struct store *s, enum store_type type, const struct id *name,
 			   uint64_t offset, size_t len, struct buf *out, struct err *err)
 {
+	struct local *l = (struct local *)s;
+	struct kept *k = type == STORE_DATA ? kept_find(l, name) : NULL;
 	char path[PATH_MAX];
-	uint64_t bytes;
-	int fd, rc;
+	int failed = CUT_SHORT, rc = k ? 0 : kept_open(l, type, name, &k, err);
 
-	full_path(s, type, name, path);
-	rc = open_object(path, &fd, &bytes, err);
 	if (rc != 0)
 		return rc;
-	if (offset > bytes || len > bytes - offset)
-		rc = too_short(path, err);
-	else
-		rc = read_exactly(fd, path, offset, len, out, err);
-	(void)close(fd);
-	return rc;
+	k->used = ++l->clock;
+	if (offset <= k->bytes && len <= k->bytes - offset)
+		failed = read_exactly(k->fd, offset, len, out);
+	if (failed != 0 || type != STORE_DATA)
+		kept_close(l, k);
+	if (failed == 0)
+		return 0;
+	full_path(s, type, name, path);
+	return read_failed(path, failed, err);
 }
 
 static int local_size(struct store *s, enum store_type type, const struct id *name,
@@ -449,8 +505,12 @@ static int local_list(struct store *s, enum store_type type, store_list_fn *fn, 
 static int local_remove(struct store *s, enum store_type type, const struct id *name,
 			struct err *err)
 {
+	struct local *l = (struct local *)s;
+	struct kept *k = type == STORE_DATA ? kept_find(l, name) : NULL;
 	char path[PATH_MAX];
 
+	if (k)
+		kept_close(l, k);
 	full_path(s, type, name, path);
 	if (unlink(path) != 0)
 		return err_sys(err, errno, "cannot remove %s", path);
@@ -484,6 +544,10 @@ static int local_now(struct store *s, int64_t *out_s, struct err *err)
 
 static void local_free(struct store *s)
 {
+	struct local *l = (struct local *)s;
+
+	while (l->kept_count > 0)
+		kept_close(l, l->kept);
 	free(s->location);
 	free(s);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The demo: an application that never stops writing to its WAL database, with attachments beside it, is
-# backed up on two nights, listed, restored and verified. Everything happens in a temporary folder.
+# backed up on two nights, compared, restored and verified, drilled, and what a policy keeps is shown. Everything
+# happens in a temporary folder.
 set -euo pipefail
 
 nightjar=${NIGHTJAR:-$PWD/build/nightjar}
@@ -17,7 +18,8 @@ finish() {
 trap finish EXIT
 
 export NIGHTJAR_REPOSITORY=$work/repo NIGHTJAR_CACHE_DIR=$work/cache NIGHTJAR_STATE_DIR=$work/state
-unset NIGHTJAR_PASSWORD_FILE NIGHTJAR_PASSWORD_COMMAND NIGHTJAR_KEY_FILE
+export XDG_CONFIG_HOME=$work/config # nothing of a configuration, and none of its hooks
+unset NIGHTJAR_CONFIG NIGHTJAR_PASSWORD_FILE NIGHTJAR_PASSWORD_COMMAND NIGHTJAR_KEY_FILE
 
 step() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 run() {
@@ -72,13 +74,15 @@ export NIGHTJAR_KEY_FILE=$work/key
 night() {
 	local before=0 after plain
 	[ ! -d "$NIGHTJAR_REPOSITORY/data" ] || before=$(bytes_of "$NIGHTJAR_REPOSITORY")
-	run backup --host demo --tag "night-$1" "$app"
+	run backup --host demo --tag "night-$1" --refs "$refs" "$app"
 	after=$(bytes_of "$NIGHTJAR_REPOSITORY")
 	plain=$(bytes_of "$app")
 	report+=$(printf 'night %d: plain copy %10s   repository grew by %10s' "$1" "$(human "$plain")" \
 		"$(human $((after - before)))")$'\n'
 }
 report=
+# Every attachment that the database names must be in the backup.
+refs="app.db: SELECT 'attachments/' || file FROM attachments"
 
 step "The first night, while the application writes"
 kill -0 "$writer" || fail "the application stopped"
@@ -97,10 +101,12 @@ kill -0 "$writer" || fail "the application stopped"
 
 step "What is there"
 run manifests
-run ls latest | head -12
+first=$("$nightjar" manifests --json | jq -r '.[0].short_id')
+
+step "What changed between the nights: files, and rows of the database"
+run diff "$first" latest | grep -v '^ *[A-Z].* Blobs:'
 
 step "Restore both nights and verify them"
-first=$("$nightjar" manifests --json | jq -r '.[0].id')
 run restore "$first" --target "$work/restored-1" --verify
 run restore latest --target "$work/restored-2" --verify
 for night in 1 2; do
@@ -125,6 +131,12 @@ echo "attachments: identical, byte for byte"
 
 step "Check every byte of the repository"
 run check --read-data
+
+step "A drill: a restore for practice, of which nothing readable reaches a disk"
+run drill --assert 'app.db: SELECT count(*) >= 20000 FROM notes'
+
+step "What a policy would keep, and why"
+run forget --keep-last 1 --dry-run
 
 step "What it cost"
 printf '%s' "$report"

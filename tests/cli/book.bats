@@ -1,29 +1,30 @@
-# BACKUP.md, run as it is printed: its scripts are installed in a sandbox, its command sequences run there in
+# BACKUP.md, run as it is printed: its files are installed in a sandbox, its command sequences run there in
 # order. A block is marked in its first line: "sh test" is run, "sh test NAME" is run by a test of its own,
-# "… file=/path" is a file that an operator copies.
+# "… file=/path" is a file that an operator copies. The book's paths are those of a real machine: below $WORK here.
 load helpers
 
 BOOK=$BATS_TEST_DIRNAME/../../BACKUP.md
 
 setup() {
 	common_setup
-	bin=$WORK/usr/local/bin
-	export APP=$WORK/srv/app REPO=$WORK/srv/backup/nightjar KEY=$WORK/etc/nightjar/key
-	export OFFSITE=$WORK/mnt/offsite/nightjar NIGHTJAR_ENV=$WORK/etc/nightjar/env
-	export NIGHTJAR_REPOSITORY=$REPO NIGHTJAR_KEY_FILE=$KEY TMPDIR=$WORK/tmp
+	bin=$WORK/usr/local/bin APP=$WORK/srv/app REPO=$WORK/srv/backup/nightjar INI=$WORK/etc/nightjar/nightjar.ini
+	export KEY=$WORK/etc/nightjar/key OFFSITE=$WORK/mnt/offsite/nightjar READER=$BATS_TEST_DIRNAME/../reader
+	export NIGHTJAR_CONFIG=$INI TMPDIR=$WORK/tmp
 	mkdir -p "$bin" "$APP/attachments" "$TMPDIR" "$WORK/etc/nightjar" "$WORK/srv/backup"
 	ln -s "$(readlink -f "$NIGHTJAR")" "$bin/nightjar"
 	PATH=$bin:$PATH
 	install_files
-	sqlite3 "$APP/app.db" 'PRAGMA journal_mode = WAL; CREATE TABLE notes (body TEXT);
-		INSERT INTO notes VALUES (1), (2), (3)' >/dev/null
+	sqlite3 "$APP/app.db" "PRAGMA journal_mode = WAL; CREATE TABLE notes (body TEXT); CREATE TABLE attachments (path TEXT);
+		INSERT INTO notes VALUES (1), (2), (3);
+		INSERT INTO attachments VALUES ('attachments/1.bin'), ('attachments/2.bin')" >/dev/null
 	head -c 300000 /dev/urandom >"$APP/attachments/1.bin"
 	head -c 400000 /dev/urandom >"$APP/attachments/2.bin"
 }
 
-# block N: the text of the fenced block that begins on line N.
+# block N: the text of the fenced block that begins on line N, with the sandbox's paths.
 block() {
-	awk -v first="$1" 'NR > first && /^```$/ {exit} NR > first' "$BOOK"
+	awk -v first="$1" 'NR > first && /^```$/ {exit} NR > first' "$BOOK" |
+		sed -E "s,(^|[^A-Za-z0-9\$])/(srv|mnt|etc/nightjar|usr/local/bin|var/lib|var/log)(/|\$),\1$WORK/\2\3,g"
 }
 
 # blocks MARK: the lines on which blocks with exactly this mark begin.
@@ -31,27 +32,21 @@ blocks() {
 	grep -nxF "\`\`\`$1" "$BOOK" | cut -d: -f1
 }
 
-# Each file= block at its path below $WORK. The settings are the only file whose paths are not the book's.
 install_files() {
 	local line path
 	while IFS=: read -r line path; do
-		case $path in
-		/usr/local/bin/*)
-			block "$line" >"$WORK$path"
-			chmod 755 "$WORK$path"
-			;;
-		/etc/nightjar/env) block "$line" | sed "s|=/|=$WORK/|" >"$WORK$path" ;;
-		/*)
-			mkdir -p "$WORK${path%/*}"
-			block "$line" >"$WORK$path"
-			;;
-		esac
+		case $path in /*) ;; *) path=/build/$path ;; esac
+		mkdir -p "$WORK${path%/*}"
+		block "$line" >"$WORK$path"
+		case $path in /usr/local/bin/*) chmod 755 "$WORK$path" ;; esac
 	done < <(sed -n '/^```.* file=/{=;s/.* file=//p}' "$BOOK" | paste -d: - -)
+	chmod 600 "$INI"
 }
 
 # run_blocks MARK: each block in a shell of its own, as an operator pastes it; the first that fails is named.
 run_blocks() {
 	local line count=0
+	: >"$WORK/all-said"
 	for line in $(blocks "$1"); do
 		block "$line" >"$WORK/block"
 		if ! sh -eu "$WORK/block" >"$WORK/said" 2>&1 </dev/null; then
@@ -59,6 +54,7 @@ run_blocks() {
 			cat "$WORK/block" "$WORK/said"
 			return 1
 		fi
+		cat "$WORK/said" >>"$WORK/all-said"
 		count=$((count + 1))
 	done
 	[ "$count" -gt 0 ]
@@ -68,20 +64,13 @@ needs() {
 	command -v "$1" >/dev/null || skip "no $1 here"
 }
 
-# What ALERT gets, a line a call, in $WORK/alerts.
-catch_alerts() {
-	printf '#!/bin/sh\necho "$1: $2" >>%s/alerts\n' "$WORK" >"$bin/catch-alert"
-	chmod 755 "$bin/catch-alert"
-	set_env ALERT "$bin/catch-alert"
-}
-
-set_env() { # NAME VALUE
-	sed -i "s|^$1=.*|$1=$2|" "$NIGHTJAR_ENV"
-}
-
 a_repository() {
 	nightjar init >/dev/null
 	nightjar backup --host myapp "$APP" >/dev/null
+}
+
+mirror() {
+	nightjar-offsite "$REPO" "$OFFSITE"
 }
 
 break_database() {
@@ -94,8 +83,21 @@ largest_pack() {
 	(cd "$REPO" && find data -type f -printf '%s %p\n' | sort -rn | head -1 | cut -d' ' -f2)
 }
 
+# damage FILE: one byte of it
+damage() {
+	chmod u+w "$1"
+	printf X | dd of="$1" bs=1 seek=5000 conv=notrunc status=none
+}
+
+notes() {
+	sqlite3 "${1:-$APP/app.db}" 'SELECT group_concat(body) FROM notes'
+}
+
 @test "every command sequence of the book works, in order" {
 	run_blocks "sh test"
+	grep -q 'nightly: all is well' all-said
+	grep -q 'references of app.db: 2 files named, 0 missing' all-said
+	grep -q 'drill of .*: good' all-said
 }
 
 @test "every link within the book leads somewhere" {
@@ -115,18 +117,45 @@ largest_pack() {
 		dash -n "$script"
 	done
 	command -v shellcheck >/dev/null || return 0
-	shellcheck -s sh -e SC1090,SC1091,SC2153,SC2154 "$bin"/nightjar-*
+	shellcheck -s sh "$bin"/nightjar-*
 }
 
-# says CODE TEXT ARG…: the program ends with CODE and says TEXT, and the troubleshooting tables have both.
+@test "every exit code has its row, and no other" {
+	run sh -c "sed -n '/^| exit code/,/^\$/s/^| \([0-9]*\) .*/\1/p' '$BOOK' | tr '\n' ' '"
+	assert_output "0 1 2 3 10 11 12 20 21 22 23 24 130 "
+}
+
+# What stands in the table of messages: what is in `` of a row's first column, without the parts that … stands for.
+fragments() {
+	sed -n '/^| message/,/^$/p' "$BOOK" | sed 1,2d | cut -d'|' -f2 | grep -o '`[^`]*`' | tr -d '`' | sed 's/…/\n/g' |
+		sed -e 's/^[: ]*//' -e 's/[; ]*$//' | awk 'length > 7'
+}
+
+@test "every message of the troubleshooting table is one that the program has" {
+	local bad=0 fragment count=0
+	while IFS= read -r fragment; do
+		count=$((count + 1))
+		case $fragment in
+		"Permission denied" | "No space left on device" | "Operation not permitted" | "database disk image is malformed") continue ;;
+		esac
+		# What is put together from parts is provoked by the test below.
+		grep -qaF -- "$fragment" "$NIGHTJAR" || grep -E '^	[A-Z_a-z$=/"]* ?says ' "$BATS_TEST_FILENAME" | grep -qF -- "$fragment" || {
+			echo "the program never says: $fragment"
+			bad=1
+		}
+	done < <(fragments | sed -e 's/^warning: //' -e "s/'$//")
+	[ "$count" -gt 50 ] && [ "$bad" -eq 0 ]
+}
+
+# says CODE TEXT ARG…: the program ends with CODE and says TEXT (… stands for anything), and the troubleshooting tables have both.
 says() {
-	local code=$1 text=$2
+	local code=$1 text=$2 pattern=${2//\[/\\[}
 	shift 2
 	run nightjar "$@"
 	assert_status "$code"
-	assert_output "*$text*"
+	assert_output "*${pattern//…/*}*"
 	grep -q "^| $code |" "$BOOK"
-	grep -F "$text" "$BOOK" | grep -q '^| `' || {
+	grep -F -- "$text" "$BOOK" | grep -q '^| `' || {
 		echo "no line for: $text"
 		return 1
 	}
@@ -134,7 +163,8 @@ says() {
 
 @test "what the program says stands in the troubleshooting tables" {
 	says 10 "there is no nightjar repository here; 'nightjar init' makes one" manifests
-	env -u NIGHTJAR_REPOSITORY "$NIGHTJAR" manifests 2>&1 | grep -F "no repository given: use -r REPO or NIGHTJAR_REPOSITORY"
+	says 1 "no backup into it was ever made from this host" status
+	NIGHTJAR_CONFIG='' XDG_CONFIG_HOME=$WORK/none says 2 "no repository given: use -r REPO or NIGHTJAR_REPOSITORY" manifests
 	nightjar init
 	says 1 "there is no backup in this repository yet" ls latest
 	says 1 "there is a repository already; nothing was changed" init
@@ -145,239 +175,336 @@ says() {
 	says 1 "there is no backup whose id begins with" ls 00000000
 	says 1 "no such path in this backup" dump latest:/nowhere
 	says 1 "nothing in it matches what was asked for" restore latest --target out --include nowhere
-	says 2 "'restore' needs --target DIR;" restore latest
-	nightjar restore latest --target out
-	touch "out$APP/app.db-wal"
-	says 0 "a stale -wal, -shm or -journal beside it was moved aside" restore latest --target out
-	says 1 "exists already; it was not touched" db copy "$APP/app.db" "out$APP/app.db"
+	says 2 "'restore' needs --target DIR; --target / puts everything" restore latest
+	says 2 "no policy was given, so nothing is removed:" forget
+	says 2 "is the newest backup of its host and paths, which is never removed" forget latest
+	says 2 "hours at least, or a running backup could lose what it rests on" prune --grace 1h
+	says 1 "exists already; it was not touched" db copy "$APP/app.db" "$APP/app.db"
 	says 1 "not an SQLite database" db verify "$APP/attachments/1.bin"
+	says 2 "--refs '…': none of the … databases of this backup ends so; nothing was stored" backup --refs 'no.db: SELECT 1' "$APP"
+	says 22 "the query of --refs failed:" backup --refs 'app.db: SELECT no FROM attachments' "$APP"
+	rm "$APP/attachments/1.bin"
+	nightjar restore latest:"$APP/attachments" --target / --overwrite never # as the disasters have it
+	[ -s "$APP/attachments/1.bin" ]
+	sqlite3 "$APP/app.db" "INSERT INTO attachments VALUES ('attachments/3.bin')"
+	says 22 "is not in this backup" backup --refs 'app.db: SELECT path FROM attachments' "$APP"
+	says 23 "is not in this backup" drill
 	break_database
 	says 21 "FAILED its integrity check and was kept as it is:" backup "$APP"
 	says 21 "was copied page by page:" backup "$APP"
 	chmod 644 "$KEY"
-	says 0 "can be read by others; 'chmod 600' it" manifests
+	says 0 "key file … can be read by others; 'chmod 600' it" manifests
 	chmod 600 "$KEY"
 	echo wrong >wrong
-	says 12 "wrong password, or the key slot in keys/ is damaged or missing" --password-file wrong manifests
+	says 12 "wrong password, or the key slot in keys/ is damaged or missing" -r "$REPO" --password-file wrong manifests
+	mv "$KEY" key.away
+	says 12 "key file …: cannot be opened: No such file or directory" manifests
+	mv key.away "$KEY"
+	damage "$REPO/$(largest_pack)"
+	says 20 "the record is damaged or was changed" check --read-data
+	chmod 666 "$INI"
+	says 2 "others can write to it: 'chmod go-w' it" nightly
+	chmod 600 "$INI"
+	printf '[ping]\nurl = https://127.0.0.1:1/x\n[hooks]\nbefore = false\n' >>"$INI"
+	says 1 "hook '…': exit status …" nightly
+	says 1 "no night has backed up every source yet; the last ended with exit code …" status
+	chmod 644 "$INI"
+	says 2 "can be read by others: 'chmod 600' it" nightly
+	chmod 600 "$INI"
+	sed -i 's/^prune = /pruned = /' "$INI"
+	says 2 "unknown key '…' in […]" nightly
 }
 
-@test "nightly: 0 and silence when all is well" {
-	catch_alerts
-	set_env OFFSITE ''
+@test "the configuration: what it comments out works, too, and the night is what the book shows" {
+	sed -i -E 's,^# (refs|immutable|\[metrics\]|textfile) ?,\1 ,; s,^\[metrics\] ,[metrics],' "$INI"
+	sed -i "s,^textfile.*,textfile = $WORK/m.prom," "$INI"
 	nightjar init
-	run --separate-stderr nightjar-nightly
+	run --separate-stderr nightjar nightly
 	assert_status 0
 	[ -z "$stderr" ]
-	[ ! -e alerts ]
+	assert_output "*--- backup app*references of app.db: 2 files named, 0 missing, 0 orphans*--- forget*--- prune*--- check*--- drill*good*--- summary*nightly: all is well*"
 	[ "$(nightjar manifests --json | jq -r '.[0] | .hostname + " " + .tags[0]')" = "myapp nightly" ]
+	run nightjar nightly
+	assert_output "*drill * not done: not due*nightly: all is well*"
+	echo changed >"$APP/attachments/1.bin"
+	run nightjar nightly
+	assert_status 0 # as the book says
+	assert_output "*ALARM: *1.bin *though files in its folder never change; manifest * has the old one*"
+	# Every metric that the alert rules ask for is there.
+	for metric in $(grep -o 'nightjar_[a-z_]*' "$WORK/etc/prometheus/rules/nightjar.yml" | sort -u); do
+		grep -q "^$metric[ {]" m.prom || {
+			echo "no metric $metric"
+			return 1
+		}
+	done
 }
 
-@test "nightly: 21 warns, and the backup is there" {
-	catch_alerts
-	set_env OFFSITE ''
+@test "a night that fails: its summary, its mail, and what a monitor sees" {
 	nightjar init
 	break_database
-	run nightjar-nightly
+	run nightjar nightly
 	assert_status 21
-	[[ $(cat alerts) == "warning: saved, but a database FAILED"*21* ]]
+	assert_output "*backup app * exit code 21: *nightly: NOT all is well*"
 	[ "$(nightjar manifests --json | jq length)" -eq 1 ]
+	run nightjar status --max-age 26h
+	assert_status 0
+	assert_output "*it ended with exit code 21*"
+	printf '#!/bin/sh\necho "the log of $2"\n' >"$bin/journalctl"
+	printf '#!/bin/sh\n{ echo "$@"; cat; } >%s/mail\n' "$WORK" >"$bin/mail"
+	chmod 755 "$bin/journalctl" "$bin/mail"
+	nightjar-alert nightjar-nightly.service
+	grep -q "nightjar-nightly.service failed root" mail
+	grep -q "the log of nightjar-nightly.service" mail
 }
 
-@test "nightly: 3 warns, and the backup is there" {
-	catch_alerts
-	set_env OFFSITE ''
-	nightjar init
-	sqlite3 "$APP/locked.db" 'CREATE TABLE t (x)'
-	{ echo 'BEGIN EXCLUSIVE;' && sleep 15; } | sqlite3 "$APP/locked.db" 3>&- &
+@test "in place: refused while the database is open; what was there is aside, and comes back" {
+	a_repository
+	good=$(notes)
+	sqlite3 "$APP/app.db" "UPDATE notes SET body = 'spoilt'"
+	rm "$APP/attachments/1.bin"
+	mkfifo hold
+	sqlite3 "$APP/app.db" <hold >/dev/null 3>&- &
+	exec 9>hold
+	echo 'SELECT 1 FROM notes;' >&9
 	sleep 0.5
-	run nightjar-nightly
-	kill "$!" 2>/dev/null || true
-	assert_status 3
-	[[ $(cat alerts) == "warning: saved, but a source"*3* ]]
-	[ "$(nightjar manifests --json | jq length)" -eq 1 ]
-}
-
-@test "nightly: no repository is a failure with its code" {
-	catch_alerts
-	run nightjar-nightly
-	assert_status 10
-	[[ $(cat alerts) == "failed: NO backup"*10* ]]
-}
-
-@test "nightly: an offsite copy that fails is a failure, the backup stays" {
-	needs rsync
-	catch_alerts
-	nightjar init
-	mkdir -p "$WORK/mnt"
-	echo "not a folder" >"$WORK/mnt/offsite"
-	run nightjar-nightly
-	assert_status 1
-	[[ $(cat alerts) == "failed: the backup is here"* ]]
-	[ "$(nightjar manifests --json | jq length)" -eq 1 ]
-}
-
-@test "nightly with its offsite copy: the copy is whole and restores elsewhere" {
-	needs rsync
-	nightjar init
-	nightjar-nightly
-	echo more >"$APP/more"
-	nightjar-nightly
-	rm -rf "$REPO"
-	run_blocks "sh test offsite"
-	nightjar -r "$OFFSITE" restore latest --target "$WORK/out"
-	diff -r "$APP/attachments" "$WORK/out$APP/attachments"
-}
-
-@test "offsite: a backup that runs between its steps does not tear the copy" {
-	needs rsync
-	a_repository
-	real=$(command -v rsync)
-	# After the first folder was copied, the application's night goes on.
-	cat >"$bin/rsync" <<-END
-		#!/bin/sh
-		"$real" "\$@" || exit
-		if [ ! -e "$WORK/ran" ]; then
-			touch "$WORK/ran"
-			head -c 500000 /dev/urandom >"$APP/attachments/3.bin"
-			nightjar backup "$APP" >/dev/null
-		fi
+	run nightjar restore latest --target /
+	assert_status 11
+	assert_output "*has this database open: stop it and restore again, or use --force*"
+	[ ! -e "$APP/attachments/1.bin" ]
+	exec 9>&-
+	wait
+	# One that died: its -wal is there still.
+	cp "$APP/app.db" "$WORK/dead.db"
+	sqlite3 "$APP/app.db" >/dev/null <<-END
+		PRAGMA wal_autocheckpoint = 0;
+		INSERT INTO notes VALUES ('only in the wal');
+		.shell cp "$APP/app.db-wal" "$WORK/dead.db-wal"
 	END
-	chmod 755 "$bin/rsync"
-	nightjar-offsite
-	[ "$(nightjar manifests --json | jq length)" -eq 2 ]
-	[ "$(nightjar -r "$OFFSITE" manifests --json | jq length)" -eq 1 ]
-	nightjar -r "$OFFSITE" check --read-data
-	nightjar-offsite
-	[ "$(nightjar -r "$OFFSITE" manifests --json | jq length)" -eq 2 ]
-	nightjar -r "$OFFSITE" check --read-data
+	cp "$WORK/dead.db" "$APP/app.db" && cp "$WORK/dead.db-wal" "$APP/app.db-wal"
+	run nightjar restore latest --target / --verify
+	assert_status 0
+	assert_output "*app.db: what was there is kept beside it as app.db.before-restore-*verified 3 files*"
+	[ "$(notes)" = "$good" ]
+	[ -s "$APP/attachments/1.bin" ]
+	[ ! -e "$APP/app.db-wal" ]
+	run_blocks "sh test in-place"
+	[ "$(notes)" = "spoilt,spoilt,spoilt,only in the wal" ]
+	[ "$(notes "$APP/app.db.restored")" = "$good" ]
 }
 
-@test "offsite: the checksums find a changed object without a key" {
+@test "another machine: from the mirror alone, with and without the program" {
 	needs rsync
 	a_repository
-	nightjar-offsite
-	object=$OFFSITE/$(largest_pack)
-	chmod u+w "$object"
-	printf X | dd of="$object" bs=1 seek=5000 conv=notrunc status=none
+	mirror
+	echo more >"$APP/more"
+	nightjar backup --host myapp "$APP"
+	mirror
+	rm -rf "$REPO" "$NIGHTJAR_STATE_DIR" "$NIGHTJAR_CACHE_DIR" "$INI"
+	unset NIGHTJAR_CONFIG
+	run_blocks "sh test offsite"
+	nightjar -r "$OFFSITE" --key-file "$KEY" restore latest --target "$WORK/back"
+	diff -r "$APP/attachments" "$WORK/back$APP/attachments"
+	needs python3
+	run_blocks "sh test reader"
+	grep -q '^whole: 2 manifests' all-said
+	diff -r "$APP/attachments" "$WORK/out$APP/attachments"
+	[ "$(notes "$WORK/out$APP/app.db")" = "$(notes)" ]
+}
+
+@test "the mirror by the night's hook; one that fails is a failed night with a backup" {
+	needs rsync
+	nightjar init
+	block "$(blocks "ini test hooks")" >>"$INI"
+	nightjar nightly
+	nightjar -r "$OFFSITE" --key-file "$KEY" check --read-data
+	rm -r "$OFFSITE" && echo "not a folder" >"$OFFSITE"
+	run nightjar nightly
+	assert_status 1
+	assert_output "*hook:after * exit code 1*"
+	[ "$(nightjar manifests --json | jq length)" -eq 2 ]
+}
+
+# between_steps COMMAND…: after the first folder was sent, this happens once.
+between_steps() {
+	local real
+	real=$(command -v rsync)
+	printf '#!/bin/sh\n"%s" "$@" || exit\nif [ ! -e %s/ran ]; then\ntouch %s/ran\n(%s) >/dev/null\nfi\n' \
+		"$real" "$WORK" "$WORK" "$*" >"$bin/rsync"
+	chmod 755 "$bin/rsync"
+}
+
+@test "mirror: a backup that runs between its steps does not tear it" {
+	needs rsync
+	a_repository
+	between_steps "head -c 500000 /dev/urandom >$APP/attachments/3.bin; nightjar backup $APP"
+	mirror
+	[ "$(nightjar manifests --json | jq length)" -eq 2 ]
+	[ "$(nightjar -r "$OFFSITE" --key-file "$KEY" manifests --json | jq length)" -eq 1 ]
+	nightjar -r "$OFFSITE" --key-file "$KEY" check --read-data
+	mirror
+	[ "$(nightjar -r "$OFFSITE" --key-file "$KEY" manifests --json | jq length)" -eq 2 ]
+	nightjar -r "$OFFSITE" --key-file "$KEY" check --read-data
+}
+
+# Two backups, of which the first is forgotten; what only it needs is condemned. No test waits 72 hours: --no-writers deletes it.
+a_prune_that_is_due() {
+	a_repository
+	rm "$APP/attachments/2.bin"
+	head -c 500000 /dev/urandom >"$APP/attachments/3.bin"
+	nightjar backup --host myapp "$APP"
+	[ -z "${1:-}" ] || "$1"
+	nightjar forget --host myapp --keep-last 1
+	nightjar prune --max-unused 0
+}
+
+@test "mirror: what was forgotten and pruned here is still whole there" {
+	needs rsync
+	a_prune_that_is_due mirror
+	nightjar prune --no-writers | grep -q '^deleted, as condemned earlier'
+	mirror
+	[ "$(nightjar manifests --json | jq length)" -eq 1 ]
+	[ "$(nightjar -r "$OFFSITE" --key-file "$KEY" manifests --json | jq length)" -eq 2 ]
+	nightjar -r "$OFFSITE" --key-file "$KEY" check --read-data
+	nightjar -r "$OFFSITE" --key-file "$KEY" restore latest --target "$WORK/back" --verify
+}
+
+@test "mirror: a prune that deletes between its steps makes it fail, never a torn one; again, and it is whole" {
+	needs rsync
+	a_prune_that_is_due
+	between_steps "nightjar prune --no-writers --max-unused 0"
+	run mirror
+	[ "$status" -eq 23 ] || [ "$status" -eq 24 ]
+	[ ! -d "$OFFSITE/snapshots" ]
+	mirror
+	nightjar -r "$OFFSITE" --key-file "$KEY" check --read-data
+}
+
+@test "mirror: the checksums find a changed object without a key" {
+	needs rsync
+	a_repository
+	mirror
+	damage "$OFFSITE/$(largest_pack)"
 	run run_blocks "sh test offsite"
 	assert_status 1
+	[[ $output == *"sha256sum"*FAILED* || $output == *"check --read-data"*damaged* ]]
+	cd "$OFFSITE"
+	run sh -c "find data -type f | sed 's|.*/\([0-9a-f]*\)\$|\1  &|' | sha256sum --check --quiet"
 	[[ $output == *FAILED* ]]
 }
 
-@test "offsite with rclone" {
+@test "mirror with rclone; not when a prune took a segment meanwhile" {
 	needs rclone
-	a_repository
 	export REMOTE=$WORK/remote
+	a_prune_that_is_due
 	run_blocks "sh test rclone"
-	nightjar -r "$REMOTE" check --read-data
+	nightjar -r "$REMOTE" --key-file "$KEY" check --read-data
+	rm -r "$REMOTE"
+	real=$(command -v rclone)
+	printf '#!/bin/sh\n"%s" "$@" || exit\n[ -e %s/ran ] || nightjar prune --no-writers --max-unused 0 >%s/ran\n' "$real" "$WORK" "$WORK" >"$bin/rclone"
+	chmod 755 "$bin/rclone"
+	run run_blocks "sh test rclone"
+	assert_status 1
+	[ ! -d "$REMOTE/snapshots" ]
 }
 
-@test "a damaged object comes back from the offsite copy" {
+@test "a damaged object comes back from the mirror" {
 	needs rsync
 	a_repository
-	nightjar-offsite
+	mirror
 	export OBJECT=$(largest_pack)
-	chmod u+w "$REPO/$OBJECT"
-	printf X | dd of="$REPO/$OBJECT" bs=1 seek=5000 conv=notrunc status=none
+	damage "$REPO/$OBJECT"
 	run nightjar --json check --read-data
 	assert_status 20
 	[[ $(jq -r 'select(.item) | .item' <<<"$output") == *"$OBJECT"* ]]
 	run_blocks "sh test damage"
 }
 
-@test "weekly: 0 when whole, 20 and an alert when not" {
-	catch_alerts
+@test "repair without a mirror, step by step" {
 	a_repository
-	nightjar-weekly
-	[ ! -e alerts ]
-	object=$REPO/$(largest_pack)
-	chmod u+w "$object"
-	printf X | dd of="$object" bs=1 seek=5000 conv=notrunc status=none
-	run nightjar-weekly
-	assert_status 20
-	[[ $(cat alerts) == "failed: "*20* ]]
+	run_blocks "sh test repair"
+	grep -q 'packs added: 1,' all-said
 }
 
-@test "age: young, old, none, broken, unreadable repository" {
-	run nightjar-age
-	assert_status 1
-	[[ $output == *"FAILED: the repository cannot be read (exit code 10)" ]]
-	nightjar init
-	run nightjar-age
-	assert_status 1
-	assert_output "FAILED: no backup of myapp"
-	nightjar backup --host myapp "$APP"
-	run nightjar-age
-	assert_status 0
-	assert_output "OK: *, 0 hours old, 3 files"
-	set_env MAX_AGE_HOURS 0
-	run nightjar-age
-	assert_status 1
-	assert_output "FAILED: the newest backup is 0 hours old"
-	set_env MAX_AGE_HOURS 26
-	break_database
-	run nightjar backup --host myapp "$APP"
-	assert_status 21
-	run nightjar-age
-	assert_status 1
-	assert_output "FAILED: broken in the newest backup: $APP/bad.db"
-}
-
-@test "restore script: whole, a part, a full target, a broken database, usage" {
+@test "a second repository by copy" {
 	a_repository
-	nightjar-restore latest "$WORK/whole"
-	diff -r "$APP/attachments" "$WORK/whole$APP/attachments"
-	[ "$(sqlite3 "$WORK/whole$APP/app.db" 'SELECT count(*) FROM notes')" -eq 3 ]
-	id=$(nightjar manifests --json | jq -r '.[0].short_id')
-	nightjar-restore "$id:$APP/attachments" "$WORK/part"
-	[ ! -e "$WORK/part$APP/app.db" ]
-	run nightjar-restore latest "$WORK/whole"
-	assert_status 1
-	run nightjar-restore latest
-	assert_status 2
-	break_database
-	run nightjar backup --host myapp "$APP"
-	run nightjar-restore latest "$WORK/broken"
-	[ "$status" -ne 0 ]
+	export SECOND=$WORK/second SECOND_KEY=$WORK/second.key
+	run_blocks "sh test copy"
+	grep -q 'manifests copied: 1, there already: 0' all-said
 }
 
 @test "sidecar: sleeps until the hour, then runs; goes on after a failure" {
 	printf '#!/bin/sh\nif [ -e %s/slept ]; then kill "$PPID"; exit; fi\necho "$1" >%s/slept\n' "$WORK" "$WORK" >"$bin/sleep"
-	printf '#!/bin/sh\ntouch %s/ran\nexit 3\n' "$WORK" >"$bin/nightjar-nightly"
-	printf '#!/bin/sh\n' >"$bin/nightjar-weekly"
+	rm "$bin/nightjar"
+	printf '#!/bin/sh\necho "$1" >%s/ran\nexit 3\n' "$WORK" >"$bin/nightjar"
 	chmod 755 "$bin"/*
 	run env AT="$(date -d '+2 hours' +%H:%M)" nightjar-sidecar
-	[ -e ran ]
+	[ "$(cat ran)" = nightly ]
 	[ "$(cat slept)" -gt 7000 ] && [ "$(cat slept)" -le 7200 ]
-	[[ $output == *"nightjar-nightly: exit code 3"* ]]
+	[[ $output == *"exit code 3"* ]]
+}
+
+@test "container: its healthcheck is what the book says, its packages are those that the program needs" {
+	compose=$WORK/build/compose.yaml dockerfile=$WORK/build/Dockerfile
+	for package in $(sed -n "s/^demo='//;/build-essential/,/'/p" "$BATS_TEST_DIRNAME/../tools/deps.sh" | grep -o 'lib[a-z0-9-]*-dev' | sort -u); do
+		grep -q -- "$package" "$dockerfile" || {
+			echo "Dockerfile: no $package"
+			return 1
+		}
+	done
+	python3 -c 'import yaml' 2>/dev/null || skip "no python3-yaml here"
+	python3 - "$compose" "$WORK/etc/prometheus/rules/nightjar.yml" >parsed <<-END
+		import sys, yaml
+		compose, rules = (yaml.safe_load(open(path)) for path in sys.argv[1:])
+		backup = compose["services"]["backup"]
+		assert all(v.split(":")[0].startswith("/") or v.split(":")[0] in compose["volumes"] for v in backup["volumes"])
+		assert all(set(r) >= {"alert", "expr"} for g in rules["groups"] for r in g["rules"])
+		print(*backup["healthcheck"]["test"][1:])
+	END
+	nightjar init && nightjar nightly
+	sh -c "$(cat parsed)"
 }
 
 @test "systemd takes the units" {
 	needs systemd-analyze
 	units=$WORK/etc/systemd/system
-	sed -i "s|ExecStart=/|ExecStart=$WORK/|" "$units"/*.service
-	run systemd-analyze verify "$units"/nightjar-*.timer "$units"/nightjar-*.service
+	run systemd-analyze verify "$units"/nightjar-nightly.timer "$units"/nightjar-nightly.service "$units"/nightjar-alert@.service
 	[[ $output != *nightjar-* ]] || {
 		echo "$output"
 		return 1
 	}
-	grep -qx 'SuccessExitStatus=3 21' "$units/nightjar-nightly.service"
-	for timer in "$units"/*.timer; do
-		systemd-analyze calendar "$(sed -n 's/^OnCalendar=//p' "$timer")" >/dev/null
-	done
+	systemd-analyze calendar "$(sed -n 's/^OnCalendar=//p' "$units/nightjar-nightly.timer")" >/dev/null
+	grep -qx 'OnFailure=nightjar-alert@%n.service' "$units/nightjar-nightly.service"
 }
 
-@test "cron and container call scripts that the book has" {
-	for script in $(grep -ho 'nightjar-[a-z]*' "$WORK/etc/cron.d/nightjar" | grep -v '^nightjar-cache' | sort -u) \
-		nightjar-sidecar; do
-		[ -x "$bin/$script" ]
-	done
-	[ "$(grep -c '^[0-9* ]* root ' "$WORK/etc/cron.d/nightjar")" -eq 2 ]
+@test "what the units and cron start works as it stands there" {
+	nightjar init
+	start=$(sed -n 's/^ExecStart=//p' "$WORK/etc/systemd/system/nightjar-nightly.service")
+	sh -c "$start"
+	[ -x "$(sed -n 's/^ExecStart=\([^ ]*\) %i$/\1/p' "$WORK/etc/systemd/system/nightjar-alert@.service")" ]
+	mkdir -p "$WORK/var/log"
+	line=$(grep ' root ' "$WORK/etc/cron.d/nightjar")
+	[[ $line == "17 3 * * * root "* ]]
+	run --separate-stderr sh -c "${line#* root }"
+	assert_status 0
+	[ -z "$output$stderr" ]
+	grep -q 'nightly: all is well' "$WORK/var/log/nightjar.log"
 }
 
 @test "the README's quickstart works" {
 	BOOK=$BATS_TEST_DIRNAME/../../README.md
 	cd "$WORK/srv"
-	unset NIGHTJAR_REPOSITORY NIGHTJAR_KEY_FILE
+	unset NIGHTJAR_CONFIG
 	run_blocks "sh test"
+}
+
+@test "the README's night works, and its list of commands is that of help" {
+	BOOK=$BATS_TEST_DIRNAME/../../README.md
+	block "$(blocks ini)" >"$INI"
+	nightjar init
+	run nightjar nightly
+	assert_status 0
+	assert_output "*references of app.db: 2 files named, 0 missing*nightly: all is well*"
+	sed -n '/^| for | commands/,/^$/p' "$BOOK" | sed 1,2d | grep -o '`[^`]*`' | tr -d '`' | sort >listed
+	nightjar help | sed -n '/^Commands:/,/^$/s/^  \([a-z ]*[a-z]\)  .*/\1/p' | sed 's/  .*//' | sort >there
+	diff listed there
 }

@@ -126,8 +126,9 @@ facts() {
 @test "which backups: named ones, or those that host, tag and path leave" {
 	nightjar -q backup --host other --tag one,two src/sub
 	nightjar -q backup --host other --tag two src/sub
-	run copy --host nobody
+	run --separate-stderr copy --host nobody
 	assert_output "manifests copied: 0, there already: 0; 0 B stored"
+	says "nightjar: warning: no backup is of *--host*"
 	copy -q --host other --tag one,two
 	[ "$(dest manifests --json | jq length)" -eq 1 ]
 	copy -q --tag two --path "$WORK/src/sub"

@@ -115,6 +115,18 @@ id_of() { # TIME, such as 01-14T18
 	[ -z "$(id_of 01-03T18)" ]
 }
 
+@test "a host, path or tag that no backup has is told: a policy for nothing is a typo" {
+	run --separate-stderr nightjar forget --keep-last 1 --host nobody
+	assert_status 0
+	[[ $stderr == "nightjar: warning: no backup is of "*--host* ]]
+	run --separate-stderr nightjar forget --keep-last 1 --tag nosuch --dry-run
+	assert_status 0
+	[[ $stderr == "nightjar: warning: no backup is of "*--tag* ]]
+	run --separate-stderr nightjar forget --keep-last 40 --host app1
+	assert_status 0
+	[ -z "$stderr" ]
+}
+
 @test "hosts and paths are groups; --host, --path and --tag narrow; --min-age holds" {
 	mkdir other
 	for n in 1 2 3; do
@@ -217,4 +229,16 @@ id_of() { # TIME, such as 01-14T18
 		done
 	done
 	reader
+}
+
+@test "--prune: what was freed is condemned in the same run; not in a dry run" {
+	run --separate-stderr nightjar forget --keep-last 1 --prune --dry-run
+	assert_status 0
+	[ -z "$(ls repo/locks)" ]
+	run --separate-stderr nightjar forget --keep-last 1 --prune
+	assert_status 0
+	[[ $output == *"removed 27 manifests, kept 1"*"condemned now"* ]]
+	[[ $output != *"frees their space"* ]]
+	[ -n "$(ls repo/locks)" ]
+	nightjar -q check
 }

@@ -110,7 +110,7 @@ note_count() {
 	assert_status 20
 	[[ $output$stderr == *"could not be noted in the repository"* ]]
 	[ "$(note_count)" -eq 0 ]
-	state=$(find nobody/s -type f)
+	state=$(find nobody/s -type f -name damage)
 	[ "$(stat -c %a "$state")" = 600 ]
 	[ "$(grep -c . "$state")" -eq 1 ]
 	run ! grep -q photo "$state"
@@ -124,7 +124,7 @@ note_count() {
 @test "what this host remembers is damaged: a warning, and the backup goes on" {
 	flip "$BIG" 150000
 	run nightjar check --read-data
-	file=$(find state -type f)
+	file=$(find state -type f -name damage)
 	echo nonsense >"$file"
 	run --separate-stderr nightjar -q backup "$SRC"
 	assert_status 0

@@ -102,7 +102,7 @@ all_restore() {
 	flip "repo/snapshots/$id" 600
 	run --separate-stderr nightjar prune --no-writers
 	assert_status 20
-	says "nightjar: snapshots/$id *nothing is deleted*"
+	says "nightjar: snapshots/$id *nothing is deleted*from a copy of the repository*or remove it*"
 	[ "$(find repo -type f | sort)" = "$before" ]
 }
 
@@ -114,6 +114,31 @@ all_restore() {
 	assert_status 20
 	says "nightjar: manifest ????????: *'nightjar check' names what is lost, and nothing is deleted*"
 	[ "$(find repo -type f | sort)" = "$before" ]
+}
+
+@test "without any index nothing is repacked, and that is said" {
+	forget 2
+	rm repo/index/*
+	run --separate-stderr nightjar prune
+	assert_status 0
+	says "nightjar: warning: data/*'nightjar repair index'*"
+	nightjar -q repair index >/dev/null
+	run --separate-stderr nightjar prune
+	assert_status 0
+	[ -z "$stderr" ]
+	all_restore
+}
+
+@test "a damaged record of what is condemned: it may be removed, and that is said" {
+	forget 2
+	nightjar -q prune >/dev/null
+	for f in repo/locks/*; do flip "$f" 60; done
+	run --separate-stderr nightjar prune
+	assert_status 0
+	says "nightjar: warning: locks/*it binds nobody*may be removed*"
+	run --separate-stderr nightjar check
+	assert_status 20
+	says "nightjar: *locks/*it binds nobody*may be removed*"
 }
 
 @test "limits that cannot be meant are refused" {

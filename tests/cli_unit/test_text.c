@@ -211,9 +211,94 @@ static void times_as_typed(void **state)
 	}
 }
 
+static void spans(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t seconds; /* -1 = refused */
+	} table[] = {
+	    {"0s", 0},
+	    {"90s", 90},
+	    {"15m", 900},
+	    {"36h", 129600},
+	    {"2d", 172800},
+	    {"1w", 604800},
+	    {"36525d", INT64_C(3155760000)},
+	    {"36526d", -1},
+	    {"9999999999w", -1},
+	    {"10000000000s", -1},
+	    {"", -1},
+	    {"5", -1},
+	    {"h", -1},
+	    {"-1h", -1},
+	    {"+1h", -1},
+	    {" 1h", -1},
+	    {"1h ", -1},
+	    {"1 h", -1},
+	    {"1h30m", -1},
+	    {"1H", -1},
+	    {"1.5h", -1},
+	    {"1y", -1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		int64_t got = -2;
+		bool ok = text_span_parse(table[i].text, &got);
+
+		assert_int_equal(ok, table[i].seconds >= 0);
+		if (ok)
+			assert_true(got == table[i].seconds);
+	}
+}
+
+static void ages(void **state)
+{
+	static const struct {
+		int64_t seconds;
+		const char *text;
+	} table[] = {{0, "0 s"},         {119, "119 s"},        {120, "2 min"},
+		     {7199, "119 min"},  {7200, "2 h"},         {172799, "47 h"},
+		     {172800, "2 days"}, {8640000, "100 days"}, {-5, "-5 s"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		char got[TEXT_TIME_CHARS];
+
+		text_age(table[i].seconds, got);
+		assert_string_equal(got, table[i].text);
+	}
+}
+
+static void locations(void **state)
+{
+	static const char *const table[][2] = {
+	    {"/srv/a@b:c", "/srv/a@b:c"},
+	    {"sftp:user@host:/p", "sftp:user@host:/p"},
+	    {"rest:https://host:8000/x@y/", "rest:https://host:8000/x@y/"},
+	    {"rest:https://me:pass@host/x", "rest:https://host/x"},
+	    {"rest:https://me:p@ss@host/x", "rest:https://host/x"},
+	    {"rest:https://me@host", "rest:https://host"},
+	    {"s3:https://host/b?token=1#2", "s3:https://host/b"},
+	    {"https://", "https://"},
+	};
+	char got[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		text_location(table[i][0], got, sizeof(got));
+		assert_string_equal(got, table[i][1]);
+	}
+	text_location("rest:https://me:pass@host/x", got, 8);
+	assert_string_equal(got, "rest:ht");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(spans),
+	    cmocka_unit_test(ages),
+	    cmocka_unit_test(locations),
 	    cmocka_unit_test(times_as_typed),
 	    cmocka_unit_test(sizes),
 	    cmocka_unit_test(counts),

@@ -304,6 +304,21 @@ static void large_cells_are_cut_by_content(void **state)
 		assert_true(f->after.chunks[CELLS_DATA][i].len <= CHUNK_MAX_BYTES);
 }
 
+/* The first chunk begins with the first row of sqlite_schema, whatever the tree is called that it ends in. */
+static void a_key_is_of_its_own_tree(void **state)
+{
+	struct fixture *f = *state;
+
+	kit_exec(f->db, TABLE ROWS);
+	(void)encode(f, &f->cutter, &f->before);
+	kit_exec(f->db, "ALTER TABLE t RENAME TO u");
+	(void)encode(f, &f->cutter, &f->after);
+	assert_true(f->before.chunks[CELLS_DATA][0].key_hash ==
+		    f->after.chunks[CELLS_DATA][0].key_hash);
+	assert_false(f->before.chunks[CELLS_DATA][1].key_hash ==
+		     f->after.chunks[CELLS_DATA][1].key_hash);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -318,6 +333,7 @@ int main(void)
 	    TEST(update_moves_no_boundary),
 	    TEST(longer_rows_move_few_boundaries),
 	    TEST(large_cells_are_cut_by_content),
+	    TEST(a_key_is_of_its_own_tree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

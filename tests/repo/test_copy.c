@@ -449,11 +449,13 @@ static void test_condemned_meanwhile(void **state)
 
 /* --- databases --- */
 
-static struct id back_up(struct fixture *f, const struct kit *kit, int64_t now_ns)
+/* The database, and what lies beside it, or NULL. */
+static struct id back_up_both(struct fixture *f, const struct kit *kit, const char *beside,
+			      int64_t now_ns)
 {
-	const char *const paths[] = {kit->db};
+	const char *const paths[] = {kit->db, beside};
 	const struct backup_options options = {.paths = paths,
-					       .path_count = 1,
+					       .path_count = beside ? 2 : 1,
 					       .host = REPO_CASE_HOST,
 					       .cache_dir = kit->cache,
 					       .workers = 1,
@@ -463,6 +465,11 @@ static struct id back_up(struct fixture *f, const struct kit *kit, int64_t now_n
 	MUST(backup_run(f->from->repo, &options, &result, f->err), f->err);
 	assert_int_equal(result.databases, 1);
 	return result.manifest;
+}
+
+static struct id back_up(struct fixture *f, const struct kit *kit, int64_t now_ns)
+{
+	return back_up_both(f, kit, NULL, now_ns);
 }
 
 /* Nights of a database: in the copy each is a delta of the copied one before, and the facts are those of the copy. */
@@ -513,6 +520,40 @@ static void test_wrong_image(void **state)
 	kit_free(&kit);
 }
 
+/* A full disk is told as such, also where it shows only in what is kept of a backup that the source has damaged. */
+static void test_full_and_damaged(void **state)
+{
+	bool fired = true;
+
+	(void)state;
+	for (uint64_t k = 1; fired; k++) {
+		struct copy_result result;
+		struct fixture *f;
+		struct kit kit;
+		char beside[400];
+		void *own;
+		int r;
+
+		assert_int_equal(setup(&own), 0);
+		f = own;
+		kit_new(&kit);
+		kit_make(kit.db, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+		kit_spew(kit_path(&kit, "a", beside), "comes first", 11);
+		(void)back_up_both(f, &kit, beside, 1000);
+		load(f);
+		f->list.items[BACKUPS].m.dbs[0].image_sha256[7] ^= 1;
+		store_fault_arm(f->to->fault, &(struct store_fault_plan){.kind = FAULT_BEFORE,
+									 .at = k,
+									 .ops = FAULT_OP(FAULT_PUT),
+									 .code = ERR_FULL});
+		r = copy(f, &result);
+		fired = store_fault_fired(f->to->fault);
+		assert_int_equal(r, fired ? -ERR_FULL : 0);
+		kit_free(&kit);
+		assert_int_equal(teardown(&own), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -529,6 +570,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_condemned_meanwhile, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_database, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_wrong_image, setup, teardown),
+	    cmocka_unit_test(test_full_and_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,11 +61,10 @@ static void same_as_model(struct pageimage *p, const uint8_t *model, size_t size
 	free(all);
 }
 
-/* Random writes, cuts and growth against a plain array, with two blocks of RAM for twenty. */
-static void behaves_like_a_file(void **state)
+/* Random writes, cuts and growth against a plain array of twenty blocks. */
+static void behave_with(const char *cache, size_t budget)
 {
-	struct kit *k = *state;
-	struct pageimage *p = new_image(k->cache, 1);
+	struct pageimage *p = new_image(cache, budget);
 	uint8_t *model = calloc(1, MODEL_BYTES), piece[9000];
 	struct err err = {0};
 	uint32_t seed = 7;
@@ -97,6 +96,14 @@ static void behaves_like_a_file(void **state)
 	assert_true(pageimage_spills(p) > 20);
 	pageimage_free(p);
 	free(model);
+}
+
+static void behaves_like_a_file(void **state)
+{
+	struct kit *k = *state;
+
+	behave_with(k->cache, 1); /* two blocks */
+	behave_with(k->cache, 9 * BLOCK);
 }
 
 /* Descriptor of the unnamed file in dir, found as a stranger would. */
@@ -181,6 +188,25 @@ static void changed_spill_is_damage(void **state)
 }
 
 /* An older spilled copy put back in place of the newer one must not pass. */
+/* An image is read over and over: what came first must not make room for what comes last. */
+static void the_beginning_stays_in_memory(void **state)
+{
+	struct kit *k = *state;
+	struct pageimage *p = new_image(k->cache, 32 * BLOCK);
+	struct err err = {0};
+	uint8_t byte;
+	unsigned i;
+
+	fill_with_markers(p, 48);
+	for (i = 0; i < 48; i++)
+		assert_int_equal(pageimage_read(p, i * BLOCK, &byte, 1, &err), 0);
+	assert_int_equal(ftruncate(find_spill(k->cache), 0), 0);
+	for (i = 0; i < 28; i++)
+		assert_int_equal(pageimage_read(p, i * BLOCK, &byte, 1, &err), 0);
+	assert_int_equal(pageimage_read(p, 28 * BLOCK, &byte, 1, &err), -ERR_DAMAGED);
+	pageimage_free(p);
+}
+
 static void replayed_spill_is_damage(void **state)
 {
 	struct kit *k = *state;
@@ -329,6 +355,7 @@ int main(void)
 	    TEST(behaves_like_a_file),
 	    TEST(spill_is_unnamed_and_unreadable),
 	    TEST(changed_spill_is_damage),
+	    TEST(the_beginning_stays_in_memory),
 	    TEST(replayed_spill_is_damage),
 	    TEST(reads_outside_are_refused),
 	    TEST(full_disk_is_full_and_loses_nothing),

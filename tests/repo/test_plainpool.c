@@ -100,12 +100,61 @@ static void depth_counts(void **state)
 	plainpool_free(pool);
 }
 
+/* Bytes go in without a copy, and what they push out comes back as memory. */
+static void memory_goes_round(void **state)
+{
+	struct plainpool *pool = NULL;
+	struct err err = {0};
+	struct buf plain = {0}, large = {0};
+	struct id id = number(1);
+	const uint8_t *first = NULL, *second = NULL;
+	struct span got;
+
+	(void)state;
+	MUST(plainpool_new(2048, &pool, &err), &err);
+	for (unsigned n = 1; n <= 4; n++) {
+		id = number(n);
+		buf_put_zeros(&plain, 500);
+		first = n == 1 ? plain.data : first;
+		second = n == 2 ? plain.data : second;
+		assert_true(plainpool_give(pool, 1, &id, 3, &plain));
+		assert_int_equal(plain.len, 0);
+		assert_null(plain.data);
+		assert_int_equal(plainpool_bytes(pool), n * 512);
+	}
+	buf_put_zeros(&plain, 10);
+	assert_false(plainpool_give(pool, 1, &id, 3, &plain)); /* is there */
+	assert_int_equal(plain.len, 10);
+	buf_free(&plain);
+	buf_put_zeros(&plain, 500);
+	assert_true(plainpool_give(pool, 1, &id, 2, &plain)); /* is better, but takes its place */
+	assert_null(plain.data);
+	id = number(5);
+	buf_put_zeros(&plain, 400);
+	assert_true(plainpool_give(pool, 1, &id, 3, &plain));
+	assert_ptr_equal(plain.data, first);
+	assert_int_equal(plain.len, 0);
+	assert_false(has(pool, 1, 256));
+	assert_true(plainpool_get(pool, 1, &id, 256, &got) && got.len == 400);
+	buf_put_zeros(&large, 513);
+	assert_false(plainpool_give(pool, 1, &id, 1, &large)); /* not worth it */
+	assert_true(plainpool_get(pool, 1, &id, 256, &got) && got.len == 400);
+	id = number(6);
+	buf_put_zeros(&plain, 500);
+	assert_true(plainpool_give(pool, 1, &id, 3, &plain));
+	assert_ptr_equal(plain.data, second);
+	buf_free(&plain);
+	buf_free(&large);
+	plainpool_free(pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_least_used_goes),
 	    cmocka_unit_test(many_small_ones_are_bounded_too),
 	    cmocka_unit_test(depth_counts),
+	    cmocka_unit_test(memory_goes_round),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -352,6 +352,44 @@ static void test_record_is_lost(void **state)
 	prunebox_assert_clean(b, b->c->repo, true);
 }
 
+/* --- a backup ends while a prune is at work --- */
+
+static int backup_meanwhile(void *arg, const char *phase, uint64_t done, uint64_t total)
+{
+	struct prunebox *b = arg;
+
+	(void)total;
+	if (strcmp(phase, "repack") == 0 && done == 0)
+		prunebox_night(b);
+	return 0;
+}
+
+/* Its segment is small and newer than the survey: what it names must not fall out of the index (R8). */
+static void test_backup_meanwhile(void **state)
+{
+	struct prunebox *b = *state;
+	struct buf key = repo_case_keyfile(b->c, ROLE_FULL);
+	struct repo *repo = NULL;
+
+	prunebox_nights(b, 4);
+	prunebox_forget(b, 1);
+	prunebox_forget(b, 0);
+	prunebox_attach(b, "late", 900, 40000);
+	b->options.unused = PRUNE_UNUSED_PERCENT;
+	b->options.progress = backup_meanwhile;
+	MUST(repo_case_open_with(b->c, &key, &repo, b->err), b->err);
+	MUST(prunebox_try_prune(b, repo), b->err);
+	assert_true(b->result.repacked.packs > 0);
+	assert_true(b->result.segments_removed > 0);
+	repo_close(repo);
+	buf_wipe(&key);
+	b->options.progress = NULL;
+	repo_case_reopen(b->c);
+	assert_index_follows(b);
+	prunebox_assert_clean(b, b->c->repo, true);
+	prunebox_assert_restores(b);
+}
+
 /* --- killed anywhere --- */
 
 /* One store call after the other is the last of a run; the run after it ends what it began. */
@@ -422,10 +460,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, prunebox_setup, prunebox_teardown)
 	const struct CMUnitTest tests[] = {
-	    T(test_repack),      T(test_maintainer),  T(test_writer_reads_them),
-	    T(test_heir_rots),   T(test_an_hour),     T(test_record_is_lost),
-	    T(test_small_packs), T(test_two_writers), T(test_planted_copy),
-	    T(test_killed),
+	    T(test_repack),      T(test_maintainer),       T(test_writer_reads_them),
+	    T(test_heir_rots),   T(test_an_hour),          T(test_record_is_lost),
+	    T(test_small_packs), T(test_two_writers),      T(test_planted_copy),
+	    T(test_killed),      T(test_backup_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

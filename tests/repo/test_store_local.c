@@ -322,6 +322,48 @@ static void a_path_that_is_too_long_is_refused(void **state)
 	MUST_FAIL(store_local_open("", &s, &err), ERR_USAGE, &err);
 }
 
+static struct id numbered(unsigned n)
+{
+	struct id id = {{0}};
+
+	memcpy(id.b, &n, sizeof(n));
+	return id;
+}
+
+/* Packs are kept open, but not all of them, and what is done to them shows. */
+static void parts_of_many_packs_are_read_again_and_again(void **state)
+{
+	struct local_case *f = *state;
+	const unsigned packs = 150;
+	char *path;
+	struct id id;
+
+	for (unsigned n = 0; n < packs; n++) {
+		id = numbered(n);
+		MUST(store_put(f->store, STORE_DATA, &id, &n, sizeof(n), &f->err), &f->err);
+	}
+	for (unsigned n = 0; n < 3 * packs; n++) {
+		unsigned which = n * 7 % packs;
+
+		id = numbered(which);
+		buf_reset(&f->buf);
+		MUST(store_get_range(f->store, STORE_DATA, &id, 0, sizeof(n), &f->buf, &f->err),
+		     &f->err);
+		assert_memory_equal(f->buf.data, &which, sizeof(which));
+	}
+	path = path_of(f, STORE_DATA, &id);
+	assert_int_equal(truncate(path, 2), 0);
+	MUST_FAIL(store_get_range(f->store, STORE_DATA, &id, 0, 4, &f->buf, &f->err), ERR_DAMAGED,
+		  &f->err);
+	free(path);
+	id = numbered(0);
+	MUST(store_get_range(f->store, STORE_DATA, &id, 0, 1, &f->buf, &f->err), &f->err);
+	MUST(store_remove(f->store, STORE_DATA, &id, &f->err), &f->err);
+	MUST_FAIL(store_get_range(f->store, STORE_DATA, &id, 0, 1, &f->buf, &f->err), ERR_MISSING,
+		  &f->err);
+	assert_true(local_case_entries("/proc/self/fd", "") < 100);
+}
+
 static void a_file_size_limit_is_full(void **state)
 {
 	struct local_case *f = *state;
@@ -365,6 +407,7 @@ int main(void)
 	    BARE(create_accepts_what_a_killed_one_left),
 	    BARE(create_needs_a_parent_and_folders),
 	    cmocka_unit_test(a_path_that_is_too_long_is_refused),
+	    WITH(parts_of_many_packs_are_read_again_and_again),
 	    WITH(a_file_size_limit_is_full),
 	};
 

@@ -6,7 +6,7 @@
 set -eu
 
 demo='build-essential pkg-config libsqlite3-dev libsodium-dev libzstd-dev libxxhash-dev libssl-dev
-sqlite3 jq'
+libinih-dev libcurl4-openssl-dev sqlite3 jq'
 test="$demo libcmocka-dev bats perl attr acl python3 rsync rclone clang libclang-rt-dev
 clang-format"
 bench='restic borgbackup'
@@ -24,7 +24,7 @@ esac
 if ! command -v dpkg-query >/dev/null 2>&1; then
 	# Not Debian. When the tools and libraries are there under whatever name, that is enough.
 	if command -v cc >/dev/null 2>&1 && command -v sqlite3 >/dev/null 2>&1 &&
-		pkg-config --exists sqlite3 libsodium libzstd libxxhash 2>/dev/null &&
+		pkg-config --exists sqlite3 libsodium libzstd libxxhash inih 2>/dev/null &&
 		{ [ "$1" = demo ] || { command -v bats && command -v jq; } >/dev/null 2>&1; }; then
 		exit 0
 	fi

@@ -1,0 +1,273 @@
+#include "cli/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/paths.h"
+#include "cli/text.h"
+
+#define MAX_AGE "26h"
+
+struct status_words {
+	const char *max_age;
+};
+
+const struct option_spec cmd_status_options[] = {
+    {"max-age", 0, OPTION_STRING, offsetof(struct status_words, max_age), "TIME",
+     "how old the last backup may be: 90m, 26h, 2d [" MAX_AGE "]"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
+};
+const size_t cmd_status_options_bytes = sizeof(struct status_words);
+
+/* One repository as this host remembers it. */
+struct line {
+	struct runstate state;
+	bool fresh;
+	char trouble[1024]; /* "" = none; why it is not fresh */
+};
+
+struct status {
+	struct line *lines;
+	size_t count;
+	int64_t now_s, max_age_s;
+};
+
+/* Of a night only one that backed up every source counts. */
+static int64_t good_at(const struct runstate *s)
+{
+	return s->nightly_at_s ? s->nightly_good_at_s : s->backup_at_s;
+}
+
+static void judge(const struct status *st, struct line *line)
+{
+	const struct runstate *s = &line->state;
+	int64_t age = st->now_s - good_at(s);
+	char shown[TEXT_TIME_CHARS], most[TEXT_TIME_CHARS];
+
+	if (line->trouble[0])
+		return;
+	line->fresh = good_at(s) && age <= st->max_age_s;
+	if (line->fresh)
+		return;
+	text_age(age, shown);
+	text_age(st->max_age_s, most);
+	if (!good_at(s))
+		(void)snprintf(line->trouble, sizeof(line->trouble),
+			       "no night has backed up every source yet; the last ended with exit "
+			       "code %d (%s)",
+			       (int)s->nightly_exit, exit_text((enum exit_code)s->nightly_exit));
+	else if (s->nightly_at_s && s->nightly_at_s != s->nightly_good_at_s)
+		(void)snprintf(
+		    line->trouble, sizeof(line->trouble),
+		    "the last whole backup is %s old, more than %s; the last night ended with "
+		    "exit code %d (%s)",
+		    shown, most, (int)s->nightly_exit, exit_text((enum exit_code)s->nightly_exit));
+	else
+		(void)snprintf(line->trouble, sizeof(line->trouble),
+			       "the last backup is %s old, more than %s", shown, most);
+}
+
+/* --- which repositories --- */
+
+static struct line *new_line(struct status *st, struct err *err)
+{
+	struct line *grown = realloc(st->lines, (st->count + 1) * sizeof(*grown));
+
+	if (!grown) {
+		(void)err_nomem(err);
+		return NULL;
+	}
+	st->lines = grown;
+	grown += st->count++;
+	*grown = (struct line){0};
+	return grown;
+}
+
+static int add_kept(struct status *st, const char *dir, const char *id, const char *location,
+		    struct err *err)
+{
+	struct err why = {0};
+	struct runstate state;
+	struct line *line;
+	int r = runstate_load(dir, id, &state, &why);
+
+	if (r == -ERR_NOMEM)
+		return err_nomem(err);
+	/* One that does not read may be the one that is asked for. */
+	if (r > 0 && location && strcmp(state.location, location) != 0)
+		return 0;
+	line = new_line(st, err);
+	if (!line)
+		return -err->code;
+	line->state = state;
+	if (r < 0)
+		(void)snprintf(line->trouble, sizeof(line->trouble), "%s", why.text);
+	return 0;
+}
+
+static int add_all(struct status *st, const char *dir, const char *location, struct err *err)
+{
+	char(*ids)[RUNSTATE_ID_CHARS + 1];
+	size_t count;
+	int r = runstate_list(dir, &ids, &count, err);
+
+	for (size_t i = 0; !r && i < count; i++)
+		r = add_kept(st, dir, ids[i], location, err);
+	free(ids);
+	return r;
+}
+
+/* A repository that is asked for and was never backed up into. */
+static int add_wanted(struct status *st, const char *dir, const char *location, struct err *err)
+{
+	char shown[RUNSTATE_LOCATION_CHARS];
+	size_t before = st->count;
+	struct line *line;
+	int r;
+
+	facts_location(location, shown, sizeof(shown));
+	r = add_all(st, dir, shown, err);
+	if (r || st->count > before)
+		return r;
+	line = new_line(st, err);
+	if (!line)
+		return -err->code;
+	memcpy(line->state.location, shown, sizeof(shown));
+	(void)snprintf(line->trouble, sizeof(line->trouble),
+		       "no backup into it was ever made from this host");
+	return 0;
+}
+
+/* The one that is named, else those of the configuration file, else all that this host knows. */
+static int gather(struct cli *cli, struct status *st, struct err *err)
+{
+	const struct config *c = &cli->file.config;
+	char *dir = NULL;
+	int r = cli->global.repo ? 0 : command_config(cli, err);
+
+	if (!r)
+		r = paths_state(&cli->global, &dir, err);
+	if (!r && cli->global.repo)
+		r = add_wanted(st, dir, cli->global.repo, err);
+	for (size_t i = 0; !r && !cli->global.repo && i < c->repository_count; i++)
+		r = add_wanted(st, dir, c->repositories[i].location, err);
+	if (!r && !cli->global.repo && !c->repository_count)
+		r = add_all(st, dir, NULL, err);
+	free(dir);
+	return r;
+}
+
+/* --- telling --- */
+
+static void json_time(struct json *j, const char *key, int64_t seconds)
+{
+	char text[TEXT_TIME_CHARS];
+
+	text_time_json(seconds, 0, text);
+	json_str(j, key, seconds ? text : NULL);
+}
+
+static void json_line(struct json *j, const struct line *line)
+{
+	const struct runstate *s = &line->state;
+
+	json_object(j, NULL);
+	json_str(j, "repository_id", s->repo[0] ? s->repo : NULL);
+	json_str(j, "location", s->location[0] ? s->location : NULL);
+	json_bool(j, "fresh", line->fresh);
+	json_str(j, "trouble", line->fresh ? NULL : line->trouble);
+	json_time(j, "last_success", good_at(s));
+	json_time(j, "last_backup", s->backup_at_s);
+	json_i64(j, "backup_exit_code", s->backup_exit);
+	json_str(j, "manifest_id", s->manifest[0] ? s->manifest : NULL);
+	json_time(j, "last_nightly", s->nightly_at_s);
+	json_i64(j, "nightly_exit_code", s->nightly_exit);
+	json_time(j, "last_check", s->check_at_s);
+	json_i64(j, "check_exit_code", s->check_exit);
+	json_time(j, "last_good_drill", s->drill_good_at_s);
+	json_close(j);
+}
+
+static void print_json(struct cli *cli, const struct status *st, bool fresh)
+{
+	struct json j = {0};
+
+	json_object(&j, NULL);
+	json_str(&j, "message_type", "status_summary");
+	json_bool(&j, "fresh", fresh);
+	json_i64(&j, "max_age_seconds", st->max_age_s);
+	json_array(&j, "repositories");
+	for (size_t i = 0; i < st->count; i++)
+		json_line(&j, &st->lines[i]);
+	json_close(&j);
+	json_close(&j);
+	out_json(&cli->out, &j);
+	json_free(&j);
+}
+
+static const char *where(const struct line *line)
+{
+	return line->state.location[0] ? line->state.location : line->state.repo;
+}
+
+static void print_people(struct cli *cli, const struct status *st)
+{
+	for (size_t i = 0; i < st->count; i++) {
+		const struct line *line = &st->lines[i];
+		const struct runstate *s = &line->state;
+		char age[TEXT_TIME_CHARS], code[64] = "";
+		int64_t exit = s->nightly_at_s ? s->nightly_exit : s->backup_exit;
+
+		if (!line->fresh)
+			continue;
+		text_age(st->now_s - good_at(s), age);
+		if (exit)
+			(void)snprintf(code, sizeof(code), "; it ended with exit code %d (%s)",
+				       (int)exit, exit_text((enum exit_code)exit));
+		out_line(&cli->out, "%s: last backup %s ago, manifest %.*s%s", where(line), age,
+			 ID_SHORT_CHARS, s->manifest, code);
+	}
+}
+
+static enum exit_code conclude(struct cli *cli, struct status *st)
+{
+	bool fresh = st->count > 0;
+
+	for (size_t i = 0; i < st->count; i++) {
+		judge(st, &st->lines[i]);
+		fresh = fresh && st->lines[i].fresh;
+	}
+	if (cli->out.json)
+		print_json(cli, st, fresh);
+	else
+		print_people(cli, st);
+	for (size_t i = 0; i < st->count; i++) {
+		if (!st->lines[i].fresh)
+			out_error(&cli->out, "status", where(&st->lines[i]), st->lines[i].trouble);
+	}
+	if (st->count == 0)
+		out_exit_error(&cli->out, EXIT_FAILED, "no backup was ever made from this host");
+	return fresh ? EXIT_OK : EXIT_FAILED;
+}
+
+enum exit_code cmd_status(struct cli *cli, const void *options, int count, char **operands)
+{
+	const struct status_words *w = options;
+	struct status st = {.now_s = (int64_t)time(NULL)};
+	struct err err = {0};
+	enum exit_code code;
+	int r = 0;
+
+	(void)count;
+	(void)operands;
+	if (!text_span_parse(w->max_age ? w->max_age : MAX_AGE, &st.max_age_s))
+		r = err_set(&err, ERR_USAGE, "--max-age takes a time as 90m, 26h or 2d, not '%s'",
+			    w->max_age);
+	if (!r)
+		r = gather(cli, &st, &err);
+	code = r ? command_fail(cli, &err) : conclude(cli, &st);
+	free(st.lines);
+	return code;
+}

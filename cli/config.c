@@ -1,0 +1,478 @@
+#include "cli/config.h"
+
+#include <ini.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/config_keys.h"
+
+/* Of a section's name: inih keeps 50 bytes of what stands in the brackets. */
+#define NAME_BYTES 32u
+
+struct parser {
+	const char *from, *text;
+	size_t len, at;
+	unsigned line; /* under way, from 1 */
+	bool indented; /* it begins with white space */
+	bool in_section;
+	enum config_section section;
+	void *members;                         /* of the section that is open */
+	uint64_t seen;                         /* keys of config_keys that it has, a bit each */
+	unsigned opened[CONFIG_SECTION_KINDS]; /* the line of the last of each kind, 0 = none */
+	const struct config_key *key;          /* the last one; what is indented goes on with it */
+	unsigned key_line;
+	bool key_has_value;
+	struct config *config;
+	struct err *err;
+};
+
+static int __attribute__((format(printf, 2, 3))) refuse(struct parser *p, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	/* The first is what went wrong. */
+	if (p->err->code)
+		return -p->err->code;
+	return err_set(p->err, ERR_USAGE, "%s:%u: %s", p->from, p->line, text);
+}
+
+/* --- sections --- */
+
+/* Copies of a section's name are what all strings of a config are: malloc'd. */
+static int new_repository(struct parser *p, const char *name)
+{
+	struct config *c = p->config;
+	struct config_repository *grown;
+
+	for (size_t i = 0; i < c->repository_count; i++) {
+		if (strcmp(c->repositories[i].name, name) == 0)
+			return refuse(p,
+				      "the repository '%s' is in line %u already; name each: "
+				      "[repository \"NAME\"]",
+				      name, c->repositories[i].line);
+	}
+	if (c->repository_count == CONFIG_SECTIONS)
+		return refuse(p, "more than %u repositories", CONFIG_SECTIONS);
+	grown = realloc(c->repositories, (c->repository_count + 1) * sizeof(*grown));
+	if (!grown)
+		return err_nomem(p->err);
+	c->repositories = grown;
+	grown += c->repository_count++;
+	*grown = (struct config_repository){.name = strdup(name), .line = p->line};
+	p->members = grown;
+	return grown->name ? 0 : err_nomem(p->err);
+}
+
+static int new_source(struct parser *p, const char *name)
+{
+	struct config *c = p->config;
+	struct config_source *grown;
+
+	for (size_t i = 0; i < c->source_count; i++) {
+		if (strcmp(c->sources[i].name, name) == 0)
+			return refuse(p,
+				      "the source '%s' is in line %u already; name each: "
+				      "[source \"NAME\"]",
+				      name, c->sources[i].line);
+	}
+	if (c->source_count == CONFIG_SECTIONS)
+		return refuse(p, "more than %u sources", CONFIG_SECTIONS);
+	grown = realloc(c->sources, (c->source_count + 1) * sizeof(*grown));
+	if (!grown)
+		return err_nomem(p->err);
+	c->sources = grown;
+	grown += c->source_count++;
+	*grown = (struct config_source){.name = strdup(name), .line = p->line};
+	p->members = grown;
+	return grown->name ? 0 : err_nomem(p->err);
+}
+
+static int open_single(struct parser *p, enum config_section kind, const char *name, void *members)
+{
+	if (name)
+		return refuse(p, "[%s] takes no name", config_section_names[kind]);
+	if (p->opened[kind])
+		return refuse(p, "[%s] is in line %u already", config_section_names[kind],
+			      p->opened[kind]);
+	p->opened[kind] = p->line;
+	p->members = members;
+	return 0;
+}
+
+/* [hooks] are those of the night, [hooks "restore"] those of restore. */
+static int open_hooks(struct parser *p, const char *name)
+{
+	bool restore = name && strcmp(name, "restore") == 0;
+	unsigned *opened = &p->opened[SECTION_HOOKS];
+	const unsigned mark = restore ? 2 : 1;
+
+	if (name && !restore)
+		return refuse(p, "there is [hooks] and [hooks \"restore\"], not \"%s\"", name);
+	if (*opened & mark)
+		return refuse(p, "[hooks%s] comes twice", restore ? " \"restore\"" : "");
+	*opened |= mark;
+	p->members = restore ? &p->config->restore_hooks : &p->config->hooks;
+	return 0;
+}
+
+static int open_kind(struct parser *p, enum config_section kind, const char *name)
+{
+	struct config *c = p->config;
+
+	switch (kind) {
+	case SECTION_REPOSITORY:
+		return new_repository(p, name ? name : "repository");
+	case SECTION_SOURCE:
+		return new_source(p, name ? name : "source");
+	case SECTION_RETENTION:
+		return open_single(p, kind, name, &c->retention);
+	case SECTION_CHECKS:
+		return open_single(p, kind, name, &c->checks);
+	case SECTION_HOOKS:
+		return open_hooks(p, name);
+	case SECTION_METRICS:
+		return open_single(p, kind, name, &c->metrics_textfile);
+	case SECTION_PING:
+		break;
+	}
+	return open_single(p, kind, name, &c->ping);
+}
+
+static bool name_ok(const char *name, size_t len)
+{
+	static const char letters[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+	return len > 0 && len <= NAME_BYTES && strspn(name, letters) == len;
+}
+
+/* line: "[source "app"]", white space around it cut. */
+static int open_section(struct parser *p, char *line)
+{
+	size_t len = strlen(line), word = strcspn(line + 1, " \t\"]");
+	char *name = line + 1 + word + strspn(line + 1 + word, " \t");
+
+	if (len < 3 || line[len - 1] != ']')
+		return refuse(p, "a section is a line as [retention] or [source \"app\"]");
+	line[--len] = '\0';
+	if (name < line + len && (*name != '"' || line[len - 1] != '"' ||
+				  (line[len - 1] = '\0', !name_ok(name + 1, strlen(name + 1)))))
+		return refuse(p,
+			      "the name of a section is one of letters, digits and ._- in "
+			      "double quotes, %u at most",
+			      NAME_BYTES);
+	name = name < line + len ? name + 1 : NULL;
+	line[1 + word] = '\0';
+	p->in_section = true;
+	p->seen = 0;
+	p->key = NULL;
+	for (unsigned i = 0; i < CONFIG_SECTION_KINDS; i++) {
+		if (strcmp(line + 1, config_section_names[i]) == 0) {
+			p->section = (enum config_section)i;
+			return open_kind(p, p->section, name);
+		}
+	}
+	return refuse(p, "unknown section [%s]", line + 1);
+}
+
+/* --- keys --- */
+
+/* "path =" must be followed by what it is. */
+static int close_key(struct parser *p)
+{
+	unsigned line = p->line;
+
+	if (!p->key || p->key_has_value)
+		return 0;
+	p->line = p->key_line;
+	(void)refuse(p, "'%s' has no value", p->key->name);
+	p->line = line;
+	return -p->err->code;
+}
+
+static int find_key(struct parser *p, const char *name)
+{
+	for (size_t i = 0; i < config_key_count; i++) {
+		const struct config_key *key = &config_keys[i];
+
+		if (key->section != p->section || strcmp(key->name, name) != 0)
+			continue;
+		if (p->seen >> i & 1 && !config_kind_repeats(key->kind))
+			return refuse(p, "'%s' comes twice in this section", name);
+		p->seen |= UINT64_C(1) << i;
+		p->key = key;
+		p->key_line = p->line;
+		p->key_has_value = false;
+		return 0;
+	}
+	p->key = NULL;
+	return refuse(p, "unknown key '%s' in [%s]", name, config_section_names[p->section]);
+}
+
+static int take_pair(struct parser *p, const char *name, const char *value)
+{
+	struct err why = {0};
+	int r = 0;
+
+	if (!p->in_section)
+		return refuse(p, "'%s' stands before the first section", name);
+	if (p->indented && !p->key)
+		return refuse(p, "an indented line goes on with the one above, and there is none");
+	if (p->indented && !config_kind_goes_on(p->key->kind))
+		return refuse(p, "'%s' takes one line; this one is indented", p->key->name);
+	if (!p->indented)
+		r = close_key(p);
+	if (!r && !p->indented)
+		r = find_key(p, name);
+	if (r || (!*value && config_kind_goes_on(p->key->kind)))
+		return r;
+	if (!*value)
+		return refuse(p, "'%s' has no value", name);
+	r = config_key_set(p->key, p->members, value, p->indented && p->key_has_value, &why);
+	p->key_has_value = true;
+	if (r == -ERR_NOMEM)
+		return err_nomem(p->err);
+	return r ? refuse(p, "'%s' %s", name, why.text) : 0;
+}
+
+/* inih's idea of success is 1. */
+static int on_pair(void *user, const char *section, const char *name, const char *value)
+{
+	(void)section; /* cut at 50 bytes; take_line has seen all of it */
+	return take_pair(user, name, value) == 0;
+}
+
+/* --- lines --- */
+
+static const char white[] = " \t\r\v\f";
+
+/*
+ * What inih would take without a word and not as it was meant. It ends a value at a ';' behind white space, which cuts a shell
+ * script short.
+ */
+static int judge_line(struct parser *p, char *line, size_t room)
+{
+	size_t len = strlen(line);
+	char *start = line + strspn(line, white);
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)line[i];
+
+		if ((c < 0x20 && !strchr(white, c)) || c == 0x7f)
+			return refuse(p, "holds a control character");
+	}
+	if (len > room)
+		return refuse(p, "longer than %zu bytes; an indented line goes on with a value",
+			      room);
+	p->indented = start > line;
+	while (len && strchr(white, line[len - 1]))
+		line[--len] = '\0';
+	if (!*start || *start == '#' || *start == ';')
+		return 0;
+	for (char *c = start; *c; c++) {
+		if (*c == ';' && strchr(white, c[-1]))
+			return refuse(p,
+				      "';' behind a blank would begin a comment: comments stand "
+				      "on lines of their own, and a script has a line a command");
+	}
+	if (p->indented && *start == '[')
+		return refuse(p, "a section begins at the beginning of a line");
+	if (*start != '[' && !p->indented && !strpbrk(start, "=:"))
+		return refuse(p, "is neither a section, nor 'key = value', nor a comment");
+	if (*start != '[')
+		return 0;
+	return close_key(p) ? -p->err->code : open_section(p, line);
+}
+
+/* Copies the next line without its end. False when there is none, or it has a zero byte. */
+static bool next_line(struct parser *p, char **out_line)
+{
+	const char *start, *end;
+	size_t len;
+
+	*out_line = NULL;
+	if (p->at >= p->len)
+		return false;
+	start = p->text + p->at;
+	end = memchr(start, '\n', p->len - p->at);
+	len = end ? (size_t)(end - start) : p->len - p->at;
+	p->at += len + 1;
+	p->line++;
+	if (p->line == 1 && len >= 3 && memcmp(start, "\xef\xbb\xbf", 3) == 0) {
+		start += 3;
+		len -= 3;
+	}
+	if (memchr(start, '\0', len)) {
+		(void)refuse(p, "holds a zero byte");
+		return false;
+	}
+	*out_line = strndup(start, len);
+	if (!*out_line)
+		(void)err_nomem(p->err);
+	return *out_line != NULL;
+}
+
+/* An ini_reader: a line a call, so that ours and inih's lines are the same. Ends at the first error. */
+static char *read_line(char *str, int num, void *stream)
+{
+	struct parser *p = stream;
+	size_t room = num > 2 ? (size_t)num - 2 : 0;
+	char *line, *given = NULL;
+
+	if (p->err->code || !next_line(p, &line))
+		return NULL;
+	given = strdup(line); /* a section's line is taken apart */
+	if (!given)
+		(void)err_nomem(p->err);
+	else if (judge_line(p, line, room) == 0) {
+		size_t len = strlen(given);
+
+		/* Sections are ours, and inih would cut their names. */
+		if (given[0] == '[')
+			len = 0;
+		memcpy(str, given, len);
+		memcpy(str + len, "\n", 2);
+	}
+	free(line);
+	free(given);
+	return p->err->code ? NULL : str;
+}
+
+/* --- the whole --- */
+
+static int check_repository(const char *from, const struct config_repository *r, struct err *err)
+{
+	if (!r->location)
+		return err_set(err, ERR_USAGE, "%s:%u: the repository '%s' has no location", from,
+			       r->line, r->name);
+	if ((r->password_file != NULL) + (r->password_command != NULL) + (r->key_file != NULL) > 1)
+		return err_set(err, ERR_USAGE,
+			       "%s:%u: give the repository '%s' one of password-file, "
+			       "password-command and key-file, not several",
+			       from, r->line, r->name);
+	return 0;
+}
+
+static int check_whole(const struct parser *p, struct err *err)
+{
+	const struct config *c = p->config;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < c->repository_count; i++)
+		r = check_repository(p->from, &c->repositories[i], err);
+	for (size_t i = 0; !r && i < c->source_count; i++) {
+		if (c->sources[i].paths.count == 0)
+			r = err_set(err, ERR_USAGE, "%s:%u: the source '%s' has no path", p->from,
+				    c->sources[i].line, c->sources[i].name);
+	}
+	if (!r && c->ping.url && c->ping.url_file)
+		r = err_set(err, ERR_USAGE, "%s:%u: give [ping] one of url and url-file, not both",
+			    p->from, p->opened[SECTION_PING]);
+	if (!r && p->opened[SECTION_PING] && !c->ping.url && !c->ping.url_file)
+		r = err_set(err, ERR_USAGE, "%s:%u: [ping] has no url", p->from,
+			    p->opened[SECTION_PING]);
+	if (!r && c->checks.off && (c->checks.read_data_days || c->checks.drill_days))
+		r = err_set(err, ERR_USAGE, "%s:%u: 'off' goes with no other check", p->from,
+			    p->opened[SECTION_CHECKS]);
+	if (!r && c->retention.prune.count && !c->retention.run_prune)
+		r = err_set(err, ERR_USAGE, "%s:%u: what prune does is said, but not 'prune = yes'",
+			    p->from, p->opened[SECTION_RETENTION]);
+	return r;
+}
+
+int config_parse(const char *text, size_t len, const char *from, struct config *out_config,
+		 struct err *err)
+{
+	struct err why = {0};
+	struct parser p = {
+	    .from = from, .text = text, .len = len, .config = out_config, .err = &why};
+	int at;
+
+	*out_config = (struct config){0};
+	if (len > CONFIG_BYTES)
+		return err_set(err, ERR_LIMIT, "%s: too long, this is no configuration file", from);
+	at = ini_parse_stream(read_line, &p, on_pair, &p);
+	if (at > 0 && !why.code) { /* what inih refuses of itself */
+		p.line = (unsigned)at;
+		(void)refuse(&p, "does not read as 'key = value'");
+	} else if (at < 0 && !why.code) {
+		(void)err_nomem(&why);
+	}
+	if (!why.code)
+		(void)close_key(&p);
+	if (!why.code)
+		(void)check_whole(&p, &why);
+	if (!why.code)
+		return 0;
+	config_free(out_config);
+	*err = why;
+	return -why.code;
+}
+
+static void hooks_free(struct config_hooks *h)
+{
+	free(h->before);
+	free(h->after);
+	free(h->failed);
+}
+
+void config_free(struct config *config)
+{
+	for (size_t i = 0; i < config->repository_count; i++) {
+		struct config_repository *r = &config->repositories[i];
+
+		free(r->name);
+		free(r->location);
+		free(r->password_file);
+		free(r->password_command);
+		free(r->key_file);
+	}
+	for (size_t i = 0; i < config->source_count; i++) {
+		struct config_source *s = &config->sources[i];
+
+		free(s->name);
+		lines_free(&s->paths);
+		lines_free(&s->words);
+		hooks_free(&s->hooks);
+	}
+	free(config->repositories);
+	free(config->sources);
+	lines_free(&config->retention.forget);
+	lines_free(&config->retention.prune);
+	hooks_free(&config->hooks);
+	hooks_free(&config->restore_hooks);
+	free(config->metrics_textfile);
+	free(config->ping.url);
+	free(config->ping.url_file);
+	*config = (struct config){0};
+}
+
+/* "https://user:password@host": a user alone is no secret. */
+static bool has_password(const char *location)
+{
+	const char *host = strstr(location, "://"), *at, *colon;
+
+	if (!host)
+		return false;
+	host += 3;
+	at = memchr(host, '@', strcspn(host, "/?#"));
+	colon = at ? memchr(host, ':', (size_t)(at - host)) : NULL;
+	return colon != NULL;
+}
+
+const char *config_secret(const struct config *config)
+{
+	if (config->ping.url)
+		return "the ping's url";
+	for (size_t i = 0; i < config->repository_count; i++) {
+		if (has_password(config->repositories[i].location))
+			return "a password in a location";
+	}
+	return NULL;
+}

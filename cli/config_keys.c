@@ -1,0 +1,259 @@
+#include "cli/config_keys.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/text.h"
+#include "core/retention.h"
+
+#define MOST_NUMBER 36500u
+
+const char *const config_section_names[CONFIG_SECTION_KINDS] = {
+    [SECTION_REPOSITORY] = "repository",
+    [SECTION_SOURCE] = "source",
+    [SECTION_RETENTION] = "retention",
+    [SECTION_CHECKS] = "checks",
+    [SECTION_HOOKS] = "hooks",
+    [SECTION_METRICS] = "metrics",
+    [SECTION_PING] = "ping",
+};
+
+#define REPOSITORY(member) offsetof(struct config_repository, member)
+#define SOURCE(member) offsetof(struct config_source, member)
+#define RETENTION(member) offsetof(struct config_retention, member)
+#define CHECKS(member) offsetof(struct config_checks, member)
+#define HOOKS(member) offsetof(struct config_hooks, member)
+#define PING(member) offsetof(struct config_ping, member)
+
+const struct config_key config_keys[] = {
+    {SECTION_REPOSITORY, "location", CONFIG_TEXT, REPOSITORY(location)},
+    {SECTION_REPOSITORY, "password-file", CONFIG_PATH, REPOSITORY(password_file)},
+    {SECTION_REPOSITORY, "password-command", CONFIG_TEXT, REPOSITORY(password_command)},
+    {SECTION_REPOSITORY, "key-file", CONFIG_PATH, REPOSITORY(key_file)},
+
+    {SECTION_SOURCE, "path", CONFIG_PATHS, SOURCE(paths)},
+    {SECTION_SOURCE, "exclude", CONFIG_WORDS, SOURCE(words)},
+    {SECTION_SOURCE, "exclude-file", CONFIG_WORD_PATHS, SOURCE(words)},
+    {SECTION_SOURCE, "exclude-if-present", CONFIG_WORDS, SOURCE(words)},
+    {SECTION_SOURCE, "exclude-larger-than", CONFIG_WORD_SIZE, SOURCE(words)},
+    {SECTION_SOURCE, "one-file-system", CONFIG_WORD_FLAG, SOURCE(words)},
+    {SECTION_SOURCE, "tag", CONFIG_WORDS, SOURCE(words)},
+    {SECTION_SOURCE, "host", CONFIG_WORD, SOURCE(words)},
+    {SECTION_SOURCE, "refs", CONFIG_WORD_SQL, SOURCE(words)},
+    {SECTION_SOURCE, "immutable", CONFIG_WORD_PATHS, SOURCE(words)},
+    {SECTION_SOURCE, "before", CONFIG_SCRIPT, SOURCE(hooks.before)},
+    {SECTION_SOURCE, "after", CONFIG_SCRIPT, SOURCE(hooks.after)},
+    {SECTION_SOURCE, "failed", CONFIG_SCRIPT, SOURCE(hooks.failed)},
+    {SECTION_SOURCE, "time-limit", CONFIG_SPAN, SOURCE(hooks.time_limit_s)},
+
+    {SECTION_RETENTION, "keep-last", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-hourly", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-daily", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-weekly", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-monthly", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-yearly", CONFIG_WORD_COUNT, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-hourly", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-daily", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-weekly", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-monthly", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-yearly", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-tag", CONFIG_WORDS, RETENTION(forget)},
+    {SECTION_RETENTION, "group-by", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "min-age", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "prune", CONFIG_BOOL, RETENTION(run_prune)},
+    {SECTION_RETENTION, "max-unused", CONFIG_WORD, RETENTION(prune)},
+    {SECTION_RETENTION, "max-repack-size", CONFIG_WORD_SIZE, RETENTION(prune)},
+    {SECTION_RETENTION, "grace", CONFIG_WORD_GRACE, RETENTION(prune)},
+
+    {SECTION_CHECKS, "read-data-days", CONFIG_NUMBER, CHECKS(read_data_days)},
+    {SECTION_CHECKS, "drill-days", CONFIG_NUMBER, CHECKS(drill_days)},
+    {SECTION_CHECKS, "integrity", CONFIG_FULL, CHECKS(integrity_full)},
+    {SECTION_CHECKS, "off", CONFIG_BOOL, CHECKS(off)},
+
+    {SECTION_HOOKS, "before", CONFIG_SCRIPT, HOOKS(before)},
+    {SECTION_HOOKS, "after", CONFIG_SCRIPT, HOOKS(after)},
+    {SECTION_HOOKS, "failed", CONFIG_SCRIPT, HOOKS(failed)},
+    {SECTION_HOOKS, "time-limit", CONFIG_SPAN, HOOKS(time_limit_s)},
+
+    {SECTION_METRICS, "textfile", CONFIG_PATH, 0},
+
+    {SECTION_PING, "url", CONFIG_TEXT, PING(url)},
+    {SECTION_PING, "url-file", CONFIG_PATH, PING(url_file)},
+    {SECTION_PING, "timeout", CONFIG_SPAN, PING(timeout_s)},
+};
+const size_t config_key_count = sizeof(config_keys) / sizeof(config_keys[0]);
+
+bool config_kind_repeats(enum config_kind kind)
+{
+	return kind == CONFIG_PATHS || kind == CONFIG_WORDS || kind == CONFIG_WORD_PATHS ||
+	       kind == CONFIG_WORD_SQL;
+}
+
+bool config_kind_goes_on(enum config_kind kind)
+{
+	return kind == CONFIG_SCRIPT || config_kind_repeats(kind);
+}
+
+/* --- what a value must be --- */
+
+static int need_path(const char *value, struct err *err)
+{
+	return value[0] == '/'
+		   ? 0
+		   : err_set(err, ERR_USAGE, "needs a path that begins with '/', not '%s'", value);
+}
+
+static int need_bool(const char *value, const char *yes, const char *no, bool *out, struct err *err)
+{
+	*out = strcmp(value, yes) == 0;
+	if (*out || strcmp(value, no) == 0)
+		return 0;
+	return err_set(err, ERR_USAGE, "is %s or %s, not '%s'", yes, no, value);
+}
+
+static int need_number(const char *value, uint64_t *out, struct err *err)
+{
+	char *end = NULL;
+
+	errno = 0;
+	*out = strtoull(value, &end, 10);
+	if (value[0] >= '0' && value[0] <= '9' && !*end && !errno && *out >= 1 &&
+	    *out <= MOST_NUMBER)
+		return 0;
+	return err_set(err, ERR_USAGE, "needs a number from 1 to %u, not '%s'", MOST_NUMBER, value);
+}
+
+static int need_span(const char *value, int64_t *out, struct err *err)
+{
+	if (text_span_parse(value, out) && *out > 0)
+		return 0;
+	return err_set(err, ERR_USAGE, "needs a time as 90s, 15m, 36h or 2d, not '%s'", value);
+}
+
+/* As prune has it. */
+static int need_grace(const char *value, struct err *err)
+{
+	size_t digits = strspn(value, "0123456789");
+
+	if (digits && digits < 6 && (value[digits] == 'h' || value[digits] == 'd') &&
+	    !value[digits + 1])
+		return 0;
+	return err_set(err, ERR_USAGE, "needs a time as 72h or 3d, not '%s'", value);
+}
+
+static int need_size(const char *value, struct err *err)
+{
+	size_t digits = strspn(value, "0123456789");
+
+	if (digits && digits < 16 &&
+	    (!value[digits] || (strchr("kKmMgGtT", value[digits]) && !value[digits + 1])))
+		return 0;
+	return err_set(err, ERR_USAGE, "needs a size as 500, 10k or 2g, not '%s'", value);
+}
+
+/* --- where it goes --- */
+
+static int put_text(char **member, const char *value, const char *between, struct err *err)
+{
+	char *joined;
+
+	if (asprintf(&joined, "%s%s%s", *member ? *member : "", *member ? between : "", value) < 0)
+		return err_nomem(err);
+	free(*member);
+	*member = joined;
+	return 0;
+}
+
+static int put_word(struct lines *words, const char *name, const char *value, struct err *err)
+{
+	char *word;
+	int r;
+
+	if (asprintf(&word, "--%s%s%s", name, value ? "=" : "", value ? value : "") < 0)
+		return err_nomem(err);
+	r = lines_add(words, word, err);
+	free(word);
+	return r;
+}
+
+/* To the word that came last, which is this key's. */
+static int put_more(struct lines *words, const char *value, struct err *err)
+{
+	char *joined;
+	int r;
+
+	if (asprintf(&joined, "%s %s", words->items[words->count - 1], value) < 0)
+		return err_nomem(err);
+	words->count--; /* its text stays in the lines until they are freed */
+	r = lines_add(words, joined, err);
+	free(joined);
+	return r;
+}
+
+static int set_word(const struct config_key *key, struct lines *words, const char *value, bool more,
+		    struct err *err)
+{
+	struct retention_span age;
+	int64_t count;
+	bool yes = true;
+	int r = 0;
+
+	if (key->kind == CONFIG_WORD_COUNT)
+		r = retention_parse_count("it", value, &count, err);
+	else if (key->kind == CONFIG_WORD_AGE)
+		r = retention_parse_span("it", value, &age, err);
+	else if (key->kind == CONFIG_WORD_GRACE)
+		r = need_grace(value, err);
+	else if (key->kind == CONFIG_WORD_SIZE)
+		r = need_size(value, err);
+	else if (key->kind == CONFIG_WORD_PATHS)
+		r = need_path(value, err);
+	else if (key->kind == CONFIG_WORD_FLAG)
+		r = need_bool(value, "yes", "no", &yes, err);
+	if (r || !yes)
+		return r;
+	if (key->kind == CONFIG_WORD_SQL && more && words->count)
+		return put_more(words, value, err);
+	return put_word(words, key->name, key->kind == CONFIG_WORD_FLAG ? NULL : value, err);
+}
+
+int config_key_set(const struct config_key *key, void *section, const char *value, bool more,
+		   struct err *err)
+{
+	void *member = (char *)section + key->offset;
+	int r;
+
+	switch (key->kind) {
+	case CONFIG_TEXT:
+	case CONFIG_SCRIPT:
+		return put_text(member, value, "\n", err);
+	case CONFIG_PATH:
+		r = need_path(value, err);
+		return r ? r : put_text(member, value, "", err);
+	case CONFIG_PATHS:
+		r = need_path(value, err);
+		return r ? r : lines_add(member, value, err);
+	case CONFIG_BOOL:
+		return need_bool(value, "yes", "no", member, err);
+	case CONFIG_FULL:
+		return need_bool(value, "full", "due", member, err);
+	case CONFIG_NUMBER:
+		return need_number(value, member, err);
+	case CONFIG_SPAN:
+		return need_span(value, member, err);
+	case CONFIG_WORD:
+	case CONFIG_WORDS:
+	case CONFIG_WORD_PATHS:
+	case CONFIG_WORD_SQL:
+	case CONFIG_WORD_COUNT:
+	case CONFIG_WORD_AGE:
+	case CONFIG_WORD_SIZE:
+	case CONFIG_WORD_GRACE:
+	case CONFIG_WORD_FLAG:
+		break;
+	}
+	return set_word(key, member, value, more, err);
+}
