@@ -36,7 +36,7 @@ void backup_old_load(struct backup_run *run, const char *path, const struct id *
 void backup_old_free(struct backup_old *f);
 /* Names are asked for in strictly ascending order; what is at f->at was not asked for yet. */
 const struct backup_old_entry *backup_old_find(struct backup_old *f, const char *name);
-/* A hash of the ids in their order: equal for equal contents only. */
+/* The one id; of several a hash in their order: equal for equal contents only. */
 struct id backup_fold_ids(const struct chunk_ref *children, size_t count);
 
 #endif

@@ -6,7 +6,7 @@
 #define STEPS_PER_TICK 20000u /* as dbconn.c asks */
 #define MOST_STEPS UINT64_C(4000000000)
 #define MOST_VALUE_BYTES (16 << 20) /* one value or row that is put together */
-#define MOST_PATTERN_BYTES 1000	    /* of LIKE and GLOB */
+#define MOST_PATTERN_BYTES 1000     /* of LIKE and GLOB */
 #define MOST_HEAP_BYTES (256 << 20) /* of SQLite, above what it held before: sorting, recursion */
 
 struct running {

@@ -91,7 +91,8 @@ aside() { # the one name that the database was moved to
 	rm "$B/docs/mid"
 	ln -s gone "$B/docs/mid"
 	restore --overwrite if-newer
-	[ "$(sum files_restored) $(sum files_skipped) $(sum bytes_written)" = "1 2 4096" ]
+	[ "$(sum files_restored) $(sum files_skipped)" = "1 2" ]
+	[ "$(sum bytes_written)" -gt 4096 ] # as a whole: half a file would look newer
 	grep -q OTHER "$B/docs/small"
 	[ "$(readlink "$B/docs/mid")" = gone ]
 	rm "$B/big"

@@ -211,8 +211,7 @@ static void without_end(void **state)
 		"SELECT x FROM d ORDER BY x",
 		"too much memory");
 	/* Within one step of SQLite's machine nobody asks for the time. */
-	refuses(f,
-		"SELECT 1 WHERE hex(zeroblob(1000000)) LIKE '%' || hex(zeroblob(10000)) || 'x'",
+	refuses(f, "SELECT 1 WHERE hex(zeroblob(1000000)) LIKE '%' || hex(zeroblob(10000)) || 'x'",
 		"too complex");
 	gives(f, "SELECT 'still fine'", "still fine|-1|0;");
 }
