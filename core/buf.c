@@ -194,39 +194,44 @@ void rd_copy(struct rd *r, void *out, size_t len)
 		memset(out, 0, len);
 }
 
-static uint64_t get_le(struct rd *r, size_t len)
+/* Spelt out, so that the compiler makes one load of it. */
+static uint32_t le32(const uint8_t *at)
 {
-	const uint8_t *at = rd_bytes(r, len);
-	uint64_t v = 0;
-
-	for (size_t i = 0; at && i < len; i++)
-		v |= (uint64_t)at[i] << (8 * i);
-	return v;
+	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
+	       (uint32_t)at[3] << 24;
 }
 
 uint8_t rd_u8(struct rd *r)
 {
-	return (uint8_t)get_le(r, 1);
+	const uint8_t *at = rd_bytes(r, 1);
+
+	return at ? *at : 0;
 }
 
 uint16_t rd_u16(struct rd *r)
 {
-	return (uint16_t)get_le(r, 2);
+	const uint8_t *at = rd_bytes(r, 2);
+
+	return (uint16_t)(at ? at[0] | at[1] << 8 : 0);
 }
 
 uint32_t rd_u32(struct rd *r)
 {
-	return (uint32_t)get_le(r, 4);
+	const uint8_t *at = rd_bytes(r, 4);
+
+	return at ? le32(at) : 0;
 }
 
 uint64_t rd_u64(struct rd *r)
 {
-	return get_le(r, 8);
+	const uint8_t *at = rd_bytes(r, 8);
+
+	return at ? le32(at) | (uint64_t)le32(at + 4) << 32 : 0;
 }
 
 int64_t rd_i64(struct rd *r)
 {
-	return (int64_t)get_le(r, 8);
+	return (int64_t)rd_u64(r);
 }
 
 uint64_t rd_varint(struct rd *r)

@@ -41,11 +41,11 @@ int backup_tick(struct backup_run *run, enum backup_phase phase, const char *pat
 	return 0;
 }
 
-bool backup_wants(struct backup_run *run, int dirfd, const char *name, const char *path)
+bool backup_wants(struct backup_run *run, int dirfd, const char *name, const char *path,
+		  struct stat *out_st)
 {
 	const char *own;
-	struct stat st;
-	bool wanted = backup_filter_wants(run->filter, dirfd, name, path, &st, &own);
+	bool wanted = backup_filter_wants(run->filter, dirfd, name, path, out_st, &own);
 
 	if (own)
 		backup_warning(run, path, own);
@@ -59,10 +59,14 @@ bool backup_fatal(int r)
 
 char *backup_join(const char *folder, const char *name)
 {
-	char *path;
+	size_t above = strcmp(folder, "/") == 0 ? 0 : strlen(folder), len = strlen(name);
+	char *path = malloc(above + 1 + len + 1);
 
-	if (asprintf(&path, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, name) < 0)
+	if (!path)
 		return NULL;
+	memcpy(path, folder, above);
+	path[above] = '/';
+	memcpy(path + above + 1, name, len + 1);
 	return path;
 }
 
@@ -110,8 +114,8 @@ static void complete(struct backup_run *run, const struct backup_db *db, struct 
 {
 	struct backup_result *res = run->result;
 
-	f->cells_changed = db->tally.cells_new;
-	f->bytes_stored = db->tally.bytes_packed;
+	f->cells_changed = db->tally->cells_new;
+	f->bytes_stored = db->tally->bytes_packed;
 	res->image_bytes += f->image_bytes;
 	res->cells += f->cells;
 	res->cells_changed += f->cells_changed;

@@ -1,4 +1,4 @@
-/* The first walk of a backup: databases, before any attachment is read (DESIGN: snapshot, then files). */
+/* The databases of a backup, which are copied before any attachment is read (DESIGN: snapshot, then files). */
 #include "repo/backup_run.h"
 
 #include <errno.h>
@@ -11,61 +11,13 @@
 #include "repo/former.h"
 #include "repo/image_write.h"
 
-#define HEAD_BYTES 16
 #define INTEGRITY_EVERY 7 /* nights */
 #define RAM_BUDGET_BYTES ((size_t)96 << 20)
 #define RAM_LEAST_BYTES ((size_t)1 << 20)
 
-/* A walk's place: the name in the backup and the place it is opened at differ below a followed operand. */
-struct spot {
-	char *path, *real;
-};
-
-static void spot_free(struct spot *s)
-{
-	free(s->path);
-	free(s->real);
-}
-
-static int spot_below(const struct spot *folder, const char *name, struct spot *out,
-		      struct err *err)
-{
-	*out = (struct spot){backup_join(folder->path, name), backup_join(folder->real, name)};
-	if (out->path && out->real)
-		return 0;
-	spot_free(out);
-	return err_nomem(err);
-}
-
-static int folder_add(struct backup_run *run, const char *path, const struct stat *st,
-		      struct err *err)
-{
-	struct backup_folder *f;
-
-	if (run->folder_count && strcmp(run->folders[run->folder_count - 1].path, path) == 0)
-		return 0;
-	if (run->folder_count == run->folder_cap) {
-		size_t cap = run->folder_cap ? run->folder_cap * 2 : 8;
-
-		f = realloc(run->folders, cap * sizeof(*f));
-		if (!f)
-			return err_nomem(err);
-		run->folders = f;
-		run->folder_cap = cap;
-	}
-	f = &run->folders[run->folder_count];
-	*f = (struct backup_folder){.path = strdup(path), .mtime = st->st_mtim};
-	if (!f->path)
-		return err_nomem(err);
-	run->folder_count++;
-	return 0;
-}
-
-static int db_add(struct backup_run *run, int dirfd, const char *name, const struct spot *at,
-		  struct err *err)
+int backup_db_add(struct backup_run *run, const char *path, struct fs_meta *meta, struct err *err)
 {
 	struct backup_db *db;
-	int r;
 
 	if (run->db_count == run->db_cap) {
 		size_t cap = run->db_cap ? run->db_cap * 2 : 8;
@@ -78,116 +30,15 @@ static int db_add(struct backup_run *run, int dirfd, const char *name, const str
 		run->dbs = db;
 		run->db_cap = cap;
 	}
-	db = &run->dbs[run->db_count];
-	*db = (struct backup_db){0};
-	r = fs_meta_read(dirfd, name, at->path, &db->meta, err);
-	if (r)
-		return r;
-	db->path = strdup(at->path);
-	db->real = strdup(at->real);
-	run->db_count++;
-	return db->path && db->real ? 0 : err_nomem(err);
-}
-
-/* True when the file begins as a database does. What cannot be read is told by the second walk. */
-static bool looks_like_database(int dirfd, const char *name, const char *path)
-{
-	uint8_t head[HEAD_BYTES];
-	struct err ignored = {0};
-	ssize_t got;
-	int fd;
-
-	if (fs_open(dirfd, name, 0, path, &fd, &ignored) != 0)
-		return false;
-	got = pread(fd, head, sizeof(head), 0);
-	(void)close(fd);
-	return got > 0 && snapshot_is_database(head, (size_t)got);
-}
-
-static const char *const sidecar_tails[] = {"-wal", "-shm", "-journal"};
-
-/* During the walk: names ascend, so what lies beside a database comes soon after it. Only counts depend on this. */
-static bool beside_last(const struct backup_run *run, const char *path)
-{
-	const char *db = run->db_count ? run->dbs[run->db_count - 1].path : NULL;
-	size_t len = db ? strlen(db) : 0;
-
-	for (size_t i = 0; db && i < 3; i++) {
-		if (strncmp(path, db, len) == 0 && strcmp(path + len, sidecar_tails[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-static int scan_folder(struct backup_run *run, int dirfd, const struct spot *at, unsigned depth,
-		       struct err *err);
-
-/* dir_st: the folder's state before anything in it was opened; NULL for an operand's own parent. */
-static int scan_entry(struct backup_run *run, int dirfd, const char *name, const struct spot *at,
-		      const char *folder, const struct stat *dir_st, unsigned depth,
-		      struct err *err)
-{
-	struct err ignored = {0};
-	const char *own; /* told by the second walk */
-	struct stat st;
-	int fd, r;
-
-	if (!backup_filter_wants(run->filter, dirfd, name, at->path, &st, &own))
-		return 0;
-	r = S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ? backup_carry_note(run, at->path, err) : 0;
-	if (r)
-		return r;
-	if (S_ISDIR(st.st_mode)) {
-		if (fs_open(dirfd, name, O_DIRECTORY, at->path, &fd, &ignored) != 0)
-			return 0;
-		r = scan_folder(run, fd, at, depth + 1, err);
-		(void)close(fd);
-		return r;
-	}
-	if (S_ISREG(st.st_mode) && !beside_last(run, at->path)) {
-		run->files_total++;
-		run->bytes_total += (uint64_t)st.st_size;
-	}
-	if (!S_ISREG(st.st_mode) || st.st_size < HEAD_BYTES ||
-	    filescache_knows(run->cache, at->path, &st))
-		return 0;
-	r = backup_immutable_scan(run, folder, name, &st, err);
-	if (r || !looks_like_database(dirfd, name, at->path))
-		return r < 0 ? r : 0;
-	r = dir_st ? folder_add(run, folder, dir_st, err) : 0;
-	return r ? r : db_add(run, dirfd, name, at, err);
-}
-
-static int scan_folder(struct backup_run *run, int dirfd, const struct spot *at, unsigned depth,
-		       struct err *err)
-{
-	struct err ignored = {0};
-	char **names = NULL;
-	size_t count = 0;
-	struct stat st;
-	int r = backup_tick(run, BACKUP_SCAN, at->path, err);
-
-	if (r || depth > LIMIT_TREE_DEPTH || fstat(dirfd, &st) != 0 ||
-	    backup_filter_list(run->filter, dirfd, at->path, &names, &count, &ignored) != 0)
-		return r;
-	for (size_t i = 0; !r && i < count; i++) {
-		struct spot below;
-
-		r = spot_below(at, names[i], &below, err);
-		if (!r) {
-			r = scan_entry(run, dirfd, names[i], &below, at->path, &st, depth, err);
-			spot_free(&below);
-		}
-	}
-	free(names);
-	return r;
-}
-
-static int scan_source(struct backup_run *run, const struct source *source, struct err *err)
-{
-	const struct spot at = {source->path, source->real};
-
-	return scan_entry(run, AT_FDCWD, source->real, &at, "", NULL, 0, err);
+	db = &run->dbs[run->db_count++];
+	*db = (struct backup_db){
+	    .path = strdup(path),
+	    .real = sources_real(&run->sources, path),
+	    .meta = *meta,
+	    .tally = calloc(1, sizeof(*db->tally)),
+	};
+	*meta = (struct fs_meta){0};
+	return db->path && db->real && db->tally ? 0 : err_nomem(err);
 }
 
 /* --- finding again --- */
@@ -203,7 +54,7 @@ static int compare_folders(const void *a, const void *b)
 		      ((const struct backup_folder *)b)->path);
 }
 
-const struct backup_db *backup_db_find(const struct backup_run *run, const char *path)
+struct backup_db *backup_db_find(const struct backup_run *run, const char *path)
 {
 	size_t low = 0, high = run->db_count;
 
@@ -237,6 +88,19 @@ const struct backup_folder *backup_folder_find(const struct backup_run *run, con
 			low = mid + 1;
 	}
 	return NULL;
+}
+
+static const char *const sidecar_tails[] = {"-wal", "-shm", "-journal"};
+
+bool backup_lies_beside(const char *path, const char *db)
+{
+	size_t len = strlen(db);
+
+	for (size_t i = 0; i < 3; i++) {
+		if (strncmp(path, db, len) == 0 && strcmp(path + len, sidecar_tails[i]) == 0)
+			return true;
+	}
+	return false;
 }
 
 bool backup_is_sidecar(const struct backup_run *run, const char *path)
@@ -406,7 +270,7 @@ static int store_image(struct backup_run *run, struct backup_db *db, struct err 
 	uint64_t size = snapshot_info(db->snapshot)->image_bytes;
 	struct before before = {.reader = run->reader};
 	struct image_write_options options = {.source = {&source, size, read_image},
-					      .tally = &db->tally};
+					      .tally = db->tally};
 	struct cells_stats stats = {0};
 	struct err ignored = {0};
 	int r;
@@ -524,15 +388,12 @@ static int recognise_one(struct backup_run *run, struct backup_db *db, struct er
 
 int backup_databases(struct backup_run *run, struct err *err)
 {
-	int r = 0;
+	int r = backup_scan(run, err);
 
-	for (size_t i = 0; !r && i < run->sources.count; i++)
-		r = scan_source(run, &run->sources.items[i], err);
 	if (run->db_count)
 		qsort(run->dbs, run->db_count, sizeof(*run->dbs), compare_dbs);
 	if (run->folder_count)
 		qsort(run->folders, run->folder_count, sizeof(*run->folders), compare_folders);
-	backup_immutable_close_folder(run);
 	if (!r)
 		r = backup_refs_match(run, err);
 	for (size_t i = 0; !r && i < run->db_count; i++)
@@ -544,6 +405,24 @@ int backup_databases(struct backup_run *run, struct err *err)
 	return r;
 }
 
+int backup_db_late(struct backup_run *run, const char *path, struct fs_meta *meta, struct err *err)
+{
+	const struct backup_callbacks *cb = &run->options->cb;
+	struct backup_db *db;
+	int r = backup_db_add(run, path, meta, err);
+
+	if (r)
+		return r;
+	qsort(run->dbs, run->db_count, sizeof(*run->dbs), compare_dbs);
+	db = backup_db_find(run, path);
+	if (cb->detail)
+		cb->detail(cb->arg, path, "was no database before; copied after the others");
+	r = recognise_one(run, db, err);
+	if (!r && !db->known)
+		r = take_one(run, db, err);
+	return !r && db->snapshot ? keep_one(run, db, err) : r;
+}
+
 void backup_databases_free(struct backup_run *run)
 {
 	for (size_t i = 0; i < run->db_count; i++) {
@@ -553,6 +432,7 @@ void backup_databases_free(struct backup_run *run)
 		fs_meta_wipe(&db->meta);
 		content_free(&db->content);
 		manifest_db_wipe(&db->facts);
+		free(db->tally);
 		free(db->path);
 		free(db->real);
 	}

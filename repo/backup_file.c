@@ -155,9 +155,7 @@ int backup_file_read(struct backup_run *run, int dirfd, const char *name, const 
 	else if (!S_ISREG(before.st_mode))
 		r = err_set(err, ERR_SOURCE, "%s: was replaced while it was looked at", path);
 	else if (is_new_database(fd))
-		r = err_set(err, ERR_SOURCE,
-			    "%s: became a database while the backup ran; the next backup takes it",
-			    path);
+		r = 1;
 	if (!r)
 		r = read_open_file(run, fd, &before, path, out_file, err);
 	if (!r)

@@ -146,7 +146,7 @@ static bool is_mount(int dirfd, const char *name)
 
 /* --- deciding --- */
 
-static bool excluded(const struct backup_filter *f, const char *path)
+bool backup_filter_excludes(const struct backup_filter *f, const char *path)
 {
 	for (size_t i = 0; i < f->o->exclude_count; i++) {
 		if (glob_match(f->o->excludes[i], path))
@@ -169,7 +169,7 @@ bool backup_filter_wants(const struct backup_filter *f, int dirfd, const char *n
 {
 	*out_own = NULL;
 	memset(out_st, 0, sizeof(*out_st));
-	if (excluded(f, path))
+	if (backup_filter_excludes(f, path))
 		return false;
 	if (fstatat(dirfd, name, out_st, AT_SYMLINK_NOFOLLOW) != 0) {
 		memset(out_st, 0, sizeof(*out_st));

@@ -50,6 +50,9 @@ void backup_filter_free(struct backup_filter *f); /* NULL is fine */
 bool backup_filter_wants(const struct backup_filter *f, int dirfd, const char *name,
 			 const char *path, struct stat *out_st, const char **out_own);
 
+/* The half of it that needs no look: is it left out because of its name? */
+bool backup_filter_excludes(const struct backup_filter *f, const char *path);
+
 /*
  * fs_list without what an --exclude-if-present file or a file system of its own keeps out. What is in there and is still
  * wanted must be asked for with backup_filter_wants.

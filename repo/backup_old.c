@@ -5,6 +5,8 @@
 
 #include <sodium.h>
 
+#define AHEAD 64 /* names that the index is told to expect */
+
 struct id backup_fold_ids(const struct chunk_ref *children, size_t count)
 {
 	crypto_generichash_state state;
@@ -99,6 +101,7 @@ void backup_old_load(struct backup_run *run, const char *path, const struct id *
 {
 	struct err ignored = {0};
 
+	out_old->index = run->index;
 	out_old->list = list;
 	out_old->keeps = backup_is_immutable(run, path);
 	if (list && tree_each_node(run->reader, list, old_node, old_add, out_old, &ignored) != 0)
@@ -115,11 +118,26 @@ void backup_old_free(struct backup_old *f)
 	former_free(&f->nodes);
 }
 
+/* Most files are as they were, and their chunk (if it is one) is looked up next. */
+static void expect(struct backup_old *f)
+{
+	size_t end = f->count - f->at > AHEAD ? f->at + AHEAD : f->count;
+
+	if (f->at < f->expected)
+		return;
+	for (size_t i = f->at; i < end; i++)
+		index_expect(f->index, &f->entries[i].content);
+	for (size_t i = f->at; i < end; i++)
+		index_expect_place(f->index, &f->entries[i].content);
+	f->expected = end;
+}
+
 const struct backup_old_entry *backup_old_find(struct backup_old *f, const char *name)
 {
 	while (f->at < f->count) {
 		int order = strcmp(f->entries[f->at].name, name);
 
+		expect(f);
 		if (order == 0)
 			return &f->entries[f->at++];
 		if (order > 0)

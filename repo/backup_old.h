@@ -22,7 +22,9 @@ struct backup_old_entry {
 struct backup_old {
 	struct backup_old_entry *entries; /* ascending by name, as the tree has them */
 	size_t count, cap, at;
+	size_t expected; /* up to here the index knows what will be asked of it */
 	struct former nodes;
+	const struct index *index;
 	const struct id *list; /* of the folder; borrowed, NULL: there was none */
 	bool keeps;            /* what files became, too */
 };

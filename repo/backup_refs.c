@@ -83,6 +83,15 @@ int backup_refs_match(struct backup_run *run, struct err *err)
 	return r;
 }
 
+bool backup_refs_mean(const struct backup_run *run, const char *path)
+{
+	for (size_t i = 0; run->refs && i < refs_query_count(run->refs); i++) {
+		if (reference_matches(refs_database(run->refs, i), path))
+			return true;
+	}
+	return false;
+}
+
 /* --- asking --- */
 
 static int read_snapshot(void *arg, uint64_t offset, void *out, size_t len, struct err *err)

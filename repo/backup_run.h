@@ -29,8 +29,9 @@ struct backup_db {
 	bool placed; /* in the tree */
 	bool asked;  /* --refs has a query for it */
 	struct content content;
-	struct packer_tally tally; /* complete after packer_finish */
-	struct manifest_db facts;  /* moved into the manifest at the end */
+	struct packer_tally
+	    *tally;               /* complete after packer_finish; stays in place when dbs moves */
+	struct manifest_db facts; /* moved into the manifest at the end */
 };
 
 /* A folder that holds databases, as it was before one was opened. */
@@ -110,15 +111,29 @@ void backup_warning(struct backup_run *run, const char *path, const char *text);
 int backup_tick(struct backup_run *run, enum backup_phase phase, const char *path,
 		struct err *err) ERR_UNUSED_WARN;
 /* backup_filter_wants, and says so when something of ours is left out: for the second walk. */
-bool backup_wants(struct backup_run *run, int dirfd, const char *name, const char *path);
+bool backup_wants(struct backup_run *run, int dirfd, const char *name, const char *path,
+		  struct stat *out_st);
 /* True for failures that end the run instead of leaving out one entry. */
 bool backup_fatal(int r);
 /* "/a" + "b" → "/a/b", malloc'd; "/" + "b" → "/b". */
 char *backup_join(const char *folder, const char *name);
 
-/* First walk: finds databases, takes all snapshots close together, checks and stores them. */
+/* First walk: finds databases, and counts the files. */
+int backup_scan(struct backup_run *run, struct err *err) ERR_UNUSED_WARN;
+/* At the end of dbs. Takes the meta, which is {0} after. */
+int backup_db_add(struct backup_run *run, const char *path, struct fs_meta *meta,
+		  struct err *err) ERR_UNUSED_WARN;
+/* Scans, takes all snapshots close together, checks and stores them. */
 int backup_databases(struct backup_run *run, struct err *err) ERR_UNUSED_WARN;
-const struct backup_db *backup_db_find(const struct backup_run *run, const char *path);
+/*
+ * Second walk: the same for one that the scan took for another file, or that has become a database since. When it could not be
+ * copied, that is told and it is `failed`. Moves what backup_db_find has given before.
+ */
+int backup_db_late(struct backup_run *run, const char *path, struct fs_meta *meta,
+		   struct err *err) ERR_UNUSED_WARN;
+struct backup_db *backup_db_find(const struct backup_run *run, const char *path);
+/* Is path "x-wal", "x-shm" or "x-journal" of the database x? */
+bool backup_lies_beside(const char *path, const char *db);
 /* True for "x-wal", "x-shm", "x-journal" beside a database x that was found. */
 bool backup_is_sidecar(const struct backup_run *run, const char *path);
 const struct backup_folder *backup_folder_find(const struct backup_run *run, const char *path);
@@ -143,7 +158,7 @@ int backup_file_there(struct backup_run *run, const struct filescache_file *file
 /* 1 and *out_file when the file is as the last backup saw it and everything it became is still stored; 0 when not. */
 int backup_file_cached(struct backup_run *run, const char *path, const struct stat *st,
 		       struct filescache_file *out_file, struct err *err) ERR_UNUSED_WARN;
-/* Reads a regular file, whose meta the caller has just read, into the packer. */
+/* Reads a regular file, whose meta the caller has just read, into the packer. 1: it is a database, and was not read. */
 int backup_file_read(struct backup_run *run, int dirfd, const char *name, const char *path,
 		     const struct fs_meta *meta, struct filescache_file *out_file,
 		     struct err *err) ERR_UNUSED_WARN;
@@ -171,6 +186,8 @@ void backup_carry_free(struct backup_run *run);
 int backup_refs_open(struct backup_run *run, struct err *err) ERR_UNUSED_WARN;
 /* Once all databases are found: marks those that are asked. ERR_USAGE unless each query means exactly one. */
 int backup_refs_match(struct backup_run *run, struct err *err) ERR_UNUSED_WARN;
+/* Could a query mean a database of this path? */
+bool backup_refs_mean(const struct backup_run *run, const char *path);
 /* Asks a database that has its snapshot. */
 int backup_refs_ask(struct backup_run *run, const struct backup_db *db,
 		    struct err *err) ERR_UNUSED_WARN;

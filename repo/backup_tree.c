@@ -12,13 +12,14 @@
 #include "repo/tree_write.h"
 
 #define XATTRS_BYTES (1u << 20) /* of one entry; more is left out and said */
+#define LEFT_OUT 1
 
 /* --- one entry --- */
 
 /* What goes into the tree for one name; its spans point into meta and names. */
 struct piece {
 	struct entry e;
-	struct fs_meta meta;
+	struct fs_meta meta; /* its st is there before the rest, where the filter needed it */
 	struct filescache_file file;
 	struct chunk_ref list;     /* a folder's child */
 	const struct content *use; /* the file's, or a database's */
@@ -186,19 +187,25 @@ static void use_file(struct piece *p)
 	p->e.extent_count = p->file.extent_count;
 }
 
-static struct backup_db *own_db(struct backup_run *run, const char *path)
+static void use_database(struct piece *p, struct backup_db *db)
 {
-	const struct backup_db *db = backup_db_find(run, path);
-
-	return db ? &run->dbs[db - run->dbs] : NULL;
-}
-
-static void use_database(struct piece *p, const struct backup_db *db)
-{
+	db->placed = true;
 	p->use = &db->content;
 	p->e.encoding = ENCODING_CELLS;
 	p->e.data_bytes = db->content.data_bytes;
 	p->e.size = db->facts.image_bytes;
+}
+
+/* What has just turned out to be a database. */
+static int take_late(struct backup_run *run, const char *path, struct piece *p, struct err *err)
+{
+	int r = backup_db_late(run, path, &p->meta, err);
+	struct backup_db *db = backup_db_find(run, path);
+
+	if (r || db->failed)
+		return r ? r : LEFT_OUT;
+	use_database(p, db);
+	return 0;
 }
 
 /* In an immutable folder a file is known by name, size and time; the cache learns its new inode and ctime. */
@@ -218,7 +225,9 @@ static int look_back(struct backup_run *run, const char *path, const struct back
 static int look_at(struct backup_run *run, int dirfd, const char *name, const char *path,
 		   bool is_db, const struct backup_old_entry *old, struct piece *p, struct err *err)
 {
-	int cached = 0, r = fs_meta_stat(dirfd, name, path, &p->meta, err);
+	const struct stat st = p->meta.st;
+	int cached = 0;
+	int r = fs_meta_stat(dirfd, name, path, st.st_mode ? &st : NULL, &p->meta, err);
 	bool plain = !r && !is_db && S_ISREG(p->meta.st.st_mode);
 
 	if (plain)
@@ -229,11 +238,12 @@ static int look_at(struct backup_run *run, int dirfd, const char *name, const ch
 	return r || cached || !plain ? (r ? r : cached) : look_back(run, path, old, p, err);
 }
 
+/* LEFT_OUT when there is nothing to store, which has been told. */
 static int fill_piece(struct backup_run *run, int dirfd, const char *name, const char *path,
 		      const struct backup_old_entry *old, unsigned depth, struct piece *p,
 		      struct err *err)
 {
-	struct backup_db *db = own_db(run, path);
+	struct backup_db *db = backup_db_find(run, path);
 	int cached = look_at(run, dirfd, name, path, db != NULL, old, p, err);
 	int r = cached < 0 ? cached : 0;
 
@@ -245,10 +255,11 @@ static int fill_piece(struct backup_run *run, int dirfd, const char *name, const
 		return r;
 	if (db) {
 		use_database(p, db);
-		db->placed = true;
 	} else if (p->e.type == ENTRY_FILE) {
 		if (!cached)
 			r = read_file(run, dirfd, name, path, old, p, err);
+		if (r == 1)
+			return take_late(run, path, p, err);
 		use_file(p);
 	} else if (p->e.type == ENTRY_DIR) {
 		r = read_folder(run, dirfd, name, p, path, old, depth, err);
@@ -304,19 +315,20 @@ static int add_piece(struct dir_writer *w, struct piece *p, struct err *err)
 	return dir_writer_add(w, &p->e, p->use->children, p->use->child_count, err);
 }
 
-/* A database that the first walk wanted stays wanted: its size may have changed since. */
-static bool left_out(struct backup_run *run, int dirfd, const char *name, const char *path)
+/* A database that the first walk wanted stays wanted: its size may have changed since. *out_st: all zeros if not looked at. */
+static bool left_out(struct backup_run *run, int dirfd, const char *name, const char *path,
+		     struct stat *out_st)
 {
 	const struct backup_db *db = backup_db_find(run, path);
 
 	if (db)
 		return db->failed;
-	return backup_is_sidecar(run, path) || !backup_wants(run, dirfd, name, path);
+	return backup_is_sidecar(run, path) || !backup_wants(run, dirfd, name, path, out_st);
 }
 
 static void left_out_now(struct backup_run *run, const char *path, const char *text)
 {
-	struct backup_db *db = own_db(run, path);
+	struct backup_db *db = backup_db_find(run, path);
 
 	if (db)
 		db->failed = true;
@@ -331,7 +343,7 @@ static int gone_or_bad(struct backup_run *run, const char *name, const char *pat
 	const struct err first = *err;
 	int r = 0;
 
-	if (why == -ERR_MISSING && before && !own_db(run, path))
+	if (why == -ERR_MISSING && before && !backup_db_find(run, path))
 		r = backup_carry(run, path, name, old, depth, w, err);
 	if (r == 0)
 		left_out_now(run, path, first.text);
@@ -347,7 +359,7 @@ static int store_entry(struct backup_run *run, int dirfd, const char *open_at, c
 	struct piece p = {0};
 	int r = backup_tick(run, BACKUP_FILES, path, err);
 
-	if (r || left_out(run, dirfd, open_at, path))
+	if (r || left_out(run, dirfd, open_at, path, &p.meta.st))
 		return r;
 	r = fill_piece(run, dirfd, open_at, path, before, depth, &p, err);
 	p.e.name = span_of(name);
@@ -357,6 +369,8 @@ static int store_entry(struct backup_run *run, int dirfd, const char *open_at, c
 		r = refs_saw(run->refs, path, &p.e, err);
 		if (!r)
 			r = add_piece(w, &p, err);
+	} else if (r == LEFT_OUT) {
+		r = 0;
 	} else if (!backup_fatal(r)) {
 		r = gone_or_bad(run, name, path, r, old, before, depth, w, err);
 	}

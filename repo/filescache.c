@@ -9,30 +9,37 @@
 
 #include <sodium.h>
 
-#include "core/seal.h"
 #include "core/sha256.h"
+#include "repo/bigalloc.h"
 #include "repo/bucketdb.h"
 #include "repo/filescache_entry.h"
+#include "repo/filescache_seal.h"
 #include "repo/fsread.h"
 
-#define SALT_BYTES 32
 #define BUCKET_BYTES (64u << 10) /* a bucket is closed when it is this full */
 #define MEMORY_BYTES                                                                               \
 	((size_t)1 << 30) /* of buckets; what a larger cache holds beyond is read again */
 #define NOBODY UINT32_MAX
 
-/* As loaded, or (row 0) to be added. Entries lie one after the other in plain. */
+/*
+ * As loaded, or (row 0) to be added. Entries lie one after the other in plain; those that were found or put in this run are marked as
+ * kept there. One that another took the place of has a key of zeros.
+ */
 struct bucket {
 	int64_t row;
 	struct buf plain;
+	size_t end; /* of the entries; damage may follow */
 	bool dirty; /* its row goes; what is kept of it moves to new buckets */
 };
 
-/* Where the entry of a path is. */
+/*
+ * Where the entry of a path is. 32 bits of the path's hash stand here, too, so that other entries are not looked at on the way
+ * and the table grows without them: each would be a miss of the processor's caches.
+ */
 struct cell {
 	uint32_t bucket; /* NOBODY = free */
 	uint32_t at;
-	bool kept; /* found or put in this run */
+	uint32_t tag;
 };
 
 struct filescache {
@@ -46,7 +53,10 @@ struct filescache {
 	size_t cell_count, used;
 	size_t bytes;
 	uint32_t filling; /* the bucket that takes new entries, or NOBODY */
-	bool anew;        /* the file is replaced */
+	/* Behind the entry that was found last: paths are mostly asked for in the order in which the backup before did, too. */
+	uint32_t next_bucket;
+	size_t next_at;
+	bool anew; /* the file is replaced */
 	struct err note;
 };
 
@@ -83,20 +93,33 @@ static void key_of(const struct filescache *c, const char *path,
 
 /* --- the table --- */
 
-static const uint8_t *entry_at(const struct filescache *c, const struct cell *cell)
+static uint8_t *entry_at(const struct filescache *c, const struct cell *cell)
 {
 	return c->buckets[cell->bucket].plain.data + cell->at;
+}
+
+static struct rd rest_at(const struct bucket *b, size_t at)
+{
+	return rd_of(b->plain.data + at, b->end - at);
+}
+
+static uint32_t tag_of(const uint8_t key[FILESCACHE_KEY_BYTES])
+{
+	uint32_t tag;
+
+	memcpy(&tag, key, sizeof(tag));
+	return tag;
 }
 
 /* The cell of a key: where it is, or the free one where it would go. */
 static struct cell *cell_of(const struct filescache *c, const uint8_t key[FILESCACHE_KEY_BYTES])
 {
 	size_t mask = c->cell_count - 1, at;
-	uint64_t h;
+	uint32_t tag = tag_of(key);
 
-	memcpy(&h, key, sizeof(h));
-	for (at = (size_t)h & mask; c->cells[at].bucket != NOBODY; at = (at + 1) & mask) {
-		if (memcmp(entry_at(c, &c->cells[at]), key, FILESCACHE_KEY_BYTES) == 0)
+	for (at = tag & mask; c->cells[at].bucket != NOBODY; at = (at + 1) & mask) {
+		if (c->cells[at].tag == tag &&
+		    memcmp(entry_at(c, &c->cells[at]), key, FILESCACHE_KEY_BYTES) == 0)
 			break;
 	}
 	return &c->cells[at];
@@ -105,7 +128,7 @@ static struct cell *cell_of(const struct filescache *c, const uint8_t key[FILESC
 static int cells_grow(struct filescache *c, struct err *err)
 {
 	size_t old_count = c->cell_count, count = old_count ? old_count * 2 : 1024;
-	struct cell *old = c->cells, *cells = malloc(count * sizeof(*cells));
+	struct cell *old = c->cells, *cells = bigalloc(count * sizeof(*cells));
 
 	if (!cells)
 		return err_nomem(err);
@@ -114,31 +137,60 @@ static int cells_grow(struct filescache *c, struct err *err)
 	c->cells = cells;
 	c->cell_count = count;
 	for (size_t i = 0; i < old_count; i++) {
-		if (old[i].bucket != NOBODY)
-			*cell_of(c, entry_at(c, &old[i])) = old[i];
+		size_t at = old[i].tag & (count - 1);
+
+		if (old[i].bucket == NOBODY)
+			continue;
+		while (cells[at].bucket != NOBODY)
+			at = (at + 1) & (count - 1);
+		cells[at] = old[i];
 	}
 	free(old);
 	return 0;
 }
 
 /* Points the cell of the entry's key to it; what it pointed to is forgotten. */
-static int cell_set(struct filescache *c, uint32_t bucket, size_t at, bool kept, struct err *err)
+static int cell_set(struct filescache *c, uint32_t bucket, size_t at, struct err *err)
 {
+	const uint8_t *key = c->buckets[bucket].plain.data + at;
 	struct cell *cell;
 
-	if (c->used * 2 >= c->cell_count) {
+	if (c->used * 3 >= c->cell_count * 2) {
 		int r = cells_grow(c, err);
 
 		if (r)
 			return r;
 	}
-	cell = cell_of(c, c->buckets[bucket].plain.data + at);
-	if (cell->bucket == NOBODY)
+	cell = cell_of(c, key);
+	if (cell->bucket == NOBODY) {
 		c->used++;
-	else
+	} else {
 		c->buckets[cell->bucket].dirty = true;
-	*cell = (struct cell){bucket, (uint32_t)at, kept};
+		filescache_entry_keep(entry_at(c, cell), false);
+		memset(entry_at(c, cell), 0, FILESCACHE_KEY_BYTES);
+	}
+	*cell = (struct cell){bucket, (uint32_t)at, tag_of(key)};
 	return 0;
+}
+
+/* The entry of a key, or NULL; *out_rest is what begins with it. */
+static uint8_t *entry_of(struct filescache *c, const uint8_t key[FILESCACHE_KEY_BYTES],
+			 struct rd *out_rest)
+{
+	struct cell at = {.bucket = c->next_bucket, .at = (uint32_t)c->next_at};
+	struct rd after;
+
+	if (at.bucket < c->bucket_count && at.at == c->buckets[at.bucket].end)
+		at = (struct cell){.bucket = at.bucket + 1};
+	if (at.bucket >= c->bucket_count || at.at == c->buckets[at.bucket].end ||
+	    memcmp(entry_at(c, &at), key, FILESCACHE_KEY_BYTES) != 0)
+		at = *cell_of(c, key);
+	if (at.bucket == NOBODY)
+		return NULL;
+	*out_rest = after = rest_at(&c->buckets[at.bucket], at.at);
+	c->next_bucket = at.bucket;
+	c->next_at = at.at + filescache_entry_bytes(&after);
+	return entry_at(c, &at);
 }
 
 static int bucket_new(struct filescache *c, int64_t row, uint32_t *out, struct err *err)
@@ -169,50 +221,18 @@ static bool look_fits(const struct filescache_look *look, const struct stat *st)
 	       ctime_at <= look->looked_ns - FILESCACHE_RACY_NS;
 }
 
-/* --- sealing --- */
-
-static int bucket_key(const struct filescache *c, const uint8_t *salt, struct id *out_key,
-		      struct err *err)
-{
-	const struct hmac_part parts[] = {{"bucket", 6}, {salt, SALT_BYTES}};
-
-	return hmac256_of(c->seal_key, parts, 2, out_key, err);
-}
-
-static int bucket_seal(const struct filescache *c, const struct bucket *b, struct buf *out,
-		       struct err *err)
-{
-	uint8_t salt[SALT_BYTES];
-	struct id key;
-	int r;
-
-	randombytes_buf(salt, sizeof(salt));
-	r = bucket_key(c, salt, &key, err);
-	buf_put(out, salt, sizeof(salt));
-	if (!r)
-		r = seal_put(key.b, 0, c->repo, REPO_ID_BYTES, b->plain.data, b->plain.len, out,
-			     err);
-	sodium_memzero(&key, sizeof(key));
-	return r ? r : buf_check(out, err);
-}
-
-static int bucket_unseal(const struct filescache *c, struct bucket *b, const uint8_t *row,
-			 size_t len, struct err *err)
-{
-	struct id key;
-	int r;
-
-	if (len < SALT_BYTES)
-		return err_set(err, ERR_DAMAGED, "a bucket of the files cache is cut short");
-	r = bucket_key(c, row, &key, err);
-	if (!r)
-		r = seal_get(key.b, 0, c->repo, REPO_ID_BYTES, row + SALT_BYTES, len - SALT_BYTES,
-			     "a bucket of the files cache", &b->plain, err);
-	sodium_memzero(&key, sizeof(key));
-	return r;
-}
-
 /* --- loading --- */
+
+/* The cells of all entries, far apart, are fetched at once. */
+static void want_cells(const struct filescache *c, const struct bucket *b)
+{
+	for (struct rd r = rest_at(b, 0); r.left;) {
+		const uint8_t *key = b->plain.data + (b->end - r.left);
+
+		__builtin_prefetch(&c->cells[tag_of(key) & (c->cell_count - 1)]);
+		(void)filescache_entry_bytes(&r);
+	}
+}
 
 static int load_entries(struct filescache *c, uint32_t bucket, struct err *err)
 {
@@ -220,14 +240,17 @@ static int load_entries(struct filescache *c, uint32_t bucket, struct err *err)
 	struct rd r = rd_of(b->plain.data, b->plain.len);
 	int status = 0;
 
-	while (!status && r.left) {
-		size_t at = b->plain.len - r.left;
+	while (r.left && filescache_entry_bytes(&r))
+		b->end = b->plain.len - r.left;
+	if (b->end < b->plain.len)
+		b->dirty = true;
+	want_cells(c, b);
+	for (r = rest_at(b, 0); !status && r.left;) {
+		size_t at = b->end - r.left;
 
-		if (!filescache_entry_bytes(&r)) {
-			b->dirty = true;
-			break;
-		}
-		status = cell_set(c, bucket, at, false, err);
+		(void)filescache_entry_bytes(&r);
+		filescache_entry_keep(b->plain.data + at, false);
+		status = cell_set(c, bucket, at, err);
 	}
 	return status;
 }
@@ -236,7 +259,7 @@ static int load_row(void *arg, int64_t row, const void *bytes, size_t len, struc
 {
 	struct filescache *c = arg;
 	struct err why = {0};
-	uint32_t bucket;
+	uint32_t bucket = NOBODY;
 	int r;
 
 	r = bucket_new(c, row, &bucket, err);
@@ -246,7 +269,7 @@ static int load_row(void *arg, int64_t row, const void *bytes, size_t len, struc
 		c->buckets[bucket].dirty = true;
 		return 0;
 	}
-	r = bucket_unseal(c, &c->buckets[bucket], bytes, len, &why);
+	r = filescache_unseal(c->seal_key, c->repo, bytes, len, &c->buckets[bucket].plain, &why);
 	c->bytes += c->buckets[bucket].plain.len;
 	if (!r)
 		return load_entries(c, bucket, err);
@@ -314,40 +337,55 @@ void filescache_close(struct filescache *c)
 
 /* --- asking and telling --- */
 
-static struct cell *find(const struct filescache *c, const char *path, const struct stat *st)
+static uint8_t *find(struct filescache *c, const char *path, struct rd *out_rest)
 {
 	uint8_t key[FILESCACHE_KEY_BYTES];
-	struct cell *cell;
-	struct filescache_look look;
 
-	key_of(c, path, key);
-	cell = cell_of(c, key);
-	if (cell->bucket == NOBODY)
+	if (!c)
 		return NULL;
-	look = filescache_entry_look(entry_at(c, cell));
-	return look_fits(&look, st) ? cell : NULL;
+	key_of(c, path, key);
+	return entry_of(c, key, out_rest);
 }
 
-bool filescache_knows(const struct filescache *c, const char *path, const struct stat *st)
+bool filescache_remembers(struct filescache *c, const char *path, uint64_t *out_bytes)
 {
-	return c && find(c, path, st);
+	struct rd rest;
+	const uint8_t *entry = find(c, path, &rest);
+
+	if (entry)
+		*out_bytes = filescache_entry_look(entry).size;
+	return entry;
+}
+
+bool filescache_knows(struct filescache *c, const char *path, const struct stat *st)
+{
+	struct filescache_look look;
+	struct rd rest;
+	const uint8_t *entry = find(c, path, &rest);
+
+	if (!entry)
+		return false;
+	look = filescache_entry_look(entry);
+	return look_fits(&look, st);
 }
 
 int filescache_get(struct filescache *c, const char *path, const struct stat *st,
 		   struct filescache_file *out_file, struct err *err)
 {
-	struct cell *cell = c ? find(c, path, st) : NULL;
-	const struct buf *plain;
+	struct filescache_look look;
+	struct rd rest;
+	uint8_t *entry = find(c, path, &rest);
 	int r;
 
-	if (!cell)
+	if (!entry)
 		return 0;
-	plain = &c->buckets[cell->bucket].plain;
+	look = filescache_entry_look(entry);
+	if (!look_fits(&look, st))
+		return 0;
 	*out_file = (struct filescache_file){0};
-	r = filescache_entry_get(rd_of(plain->data + cell->at, plain->len - cell->at), out_file,
-				 err);
+	r = filescache_entry_get(rest, out_file, err);
 	if (!r) {
-		cell->kept = true;
+		filescache_entry_keep(entry, true);
 		return 1;
 	}
 	filescache_file_wipe(out_file);
@@ -380,7 +418,11 @@ static int put(struct filescache *c, const uint8_t key[FILESCACHE_KEY_BYTES],
 	filescache_entry_put(b, key, look, file);
 	c->bytes += b->len - at;
 	r = buf_check(b, err);
-	return r ? r : cell_set(c, c->filling, at, true, err);
+	if (r)
+		return r;
+	filescache_entry_keep(b->data + at, true);
+	c->buckets[c->filling].end = b->len;
+	return cell_set(c, c->filling, at, err);
 }
 
 int filescache_put(struct filescache *c, const char *path, const struct stat *st,
@@ -410,26 +452,21 @@ static void mark_key_of(const struct filescache *c, const char *path,
 /* An entry of a file that was never looked at, whose only chunk is the mark. */
 bool filescache_get_mark(struct filescache *c, const char *path, struct id *out_mark)
 {
-	uint8_t key[FILESCACHE_KEY_BYTES];
+	uint8_t key[FILESCACHE_KEY_BYTES], *entry;
 	struct filescache_file file = {0};
 	struct err ignored = {0};
-	const struct buf *plain;
-	struct cell *cell;
+	struct rd rest;
 	bool found;
 
 	if (!c)
 		return false;
 	mark_key_of(c, path, key);
-	cell = cell_of(c, key);
-	if (cell->bucket == NOBODY)
-		return false;
-	plain = &c->buckets[cell->bucket].plain;
-	found = filescache_entry_get(rd_of(plain->data + cell->at, plain->len - cell->at), &file,
-				     &ignored) == 0 &&
+	entry = entry_of(c, key, &rest);
+	found = entry && filescache_entry_get(rest, &file, &ignored) == 0 &&
 		file.content.child_count == 1;
 	if (found) {
 		*out_mark = file.content.children[0].id;
-		cell->kept = true;
+		filescache_entry_keep(entry, true);
 	}
 	filescache_file_wipe(&file);
 	return found;
@@ -450,45 +487,52 @@ int filescache_put_mark(struct filescache *c, const char *path, const struct id 
 
 /* --- saving --- */
 
-/* What was not met in this run makes its bucket dirty. */
+/* What was not met in this run makes its bucket dirty. A file that is replaced needs them all again. */
 static void forget_the_rest(struct filescache *c)
 {
-	for (size_t i = 0; i < c->cell_count; i++) {
-		if (c->cells[i].bucket != NOBODY && !c->cells[i].kept)
-			c->buckets[c->cells[i].bucket].dirty = true;
+	for (size_t i = 0; i < c->bucket_count; i++) {
+		struct bucket *b = &c->buckets[i];
+
+		b->dirty = b->dirty || (b->row && c->anew);
+		for (struct rd r = rest_at(b, 0); !b->dirty && r.left;) {
+			b->dirty = !filescache_entry_kept(b->plain.data + (b->end - r.left));
+			(void)filescache_entry_bytes(&r);
+		}
 	}
 }
 
-/* Moves what is kept of dirty buckets to new ones; a replaced file needs them all. */
+/* Moves what is kept of a dirty bucket to new ones, in the order in which it will be asked for. */
+static int move_bucket(struct filescache *c, size_t from, struct err *err)
+{
+	int r = 0;
+
+	for (size_t at = 0, len; !r && at < c->buckets[from].end; at += len) {
+		struct rd rest = rest_at(&c->buckets[from], at);
+		const uint8_t *entry = c->buckets[from].plain.data + at;
+		struct buf *to;
+
+		len = filescache_entry_bytes(&rest);
+		if (!filescache_entry_kept(entry))
+			continue;
+		r = filling(c, err);
+		if (r)
+			break;
+		to = &c->buckets[c->filling].plain;
+		buf_put(to, entry, len);
+		r = buf_check(to, err);
+		c->buckets[c->filling].end = to->len;
+	}
+	return r;
+}
+
 static int move_kept(struct filescache *c, struct err *err)
 {
 	size_t old_count = c->bucket_count;
 	int r = 0;
 
 	c->filling = NOBODY;
-	for (size_t i = 0; !r && i < c->cell_count; i++) {
-		struct cell *cell = &c->cells[i];
-		const uint8_t *entry;
-		struct rd rest;
-		struct buf *b;
-		size_t at, len;
-
-		if (cell->bucket == NOBODY || !cell->kept || cell->bucket >= old_count ||
-		    !c->buckets[cell->bucket].dirty)
-			continue;
-		r = filling(c, err);
-		if (r)
-			break;
-		entry = entry_at(c, cell);
-		rest = rd_of(entry, c->buckets[cell->bucket].plain.len - cell->at);
-		len = filescache_entry_bytes(&rest);
-		b = &c->buckets[c->filling].plain;
-		at = b->len;
-		buf_put(b, entry, len);
-		r = buf_check(b, err);
-		cell->bucket = c->filling;
-		cell->at = (uint32_t)at;
-	}
+	for (size_t i = 0; !r && i < old_count; i++)
+		r = c->buckets[i].dirty ? move_bucket(c, i, err) : 0;
 	return r;
 }
 
@@ -505,7 +549,8 @@ static int write_changes(struct filescache *c, struct err *err)
 		if (b->row && b->dirty && !c->anew)
 			remove[change.remove_count++] = b->row;
 		if (!b->row && !b->dirty)
-			r = bucket_seal(c, b, &add[change.add_count++], err);
+			r = filescache_seal(c->seal_key, c->repo, &b->plain,
+					    &add[change.add_count++], err);
 	}
 	if (!r && (change.anew || change.remove_count || change.add_count))
 		r = bucketdb_save(c->path, &change, err);

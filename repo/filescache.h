@@ -46,8 +46,13 @@ int filescache_open(const struct cache_owner *owner, bool reread, struct filesca
 		    struct err *err) ERR_UNUSED_WARN;
 void filescache_close(struct filescache *c); /* NULL is fine */
 
+/*
+ * Was there a regular file, no database, at this path when it was last looked at, and of how many bytes? Says nothing of what is there
+ * now. NULL c: false.
+ */
+bool filescache_remembers(struct filescache *c, const char *path, uint64_t *out_bytes);
 /* Is this the same regular file that was looked at, not a database? NULL c: false. */
-bool filescache_knows(const struct filescache *c, const char *path, const struct stat *st);
+bool filescache_knows(struct filescache *c, const char *path, const struct stat *st);
 /*
  * 1 and *out_file, the caller's to wipe, when filescache_knows; 0 when not; ERR_NOMEM. What is found is kept by
  * the next save.

@@ -6,6 +6,8 @@
 #define ENTRY_BYTES (LOOK_BYTES + 4 + 1 + 16 + 4 + 4)
 #define FLAG_XATTRS 1u
 #define FLAG_LIST 2u
+#define FLAG_KEPT 128u /* in memory only */
+#define FLAGS_AT (LOOK_BYTES + 4)
 
 void filescache_file_wipe(struct filescache_file *file)
 {
@@ -23,7 +25,7 @@ size_t filescache_entry_bytes(struct rd *r)
 	(void)rd_bytes(r, LOOK_BYTES);
 	rest = rd_u32(r);
 	(void)rd_bytes(r, rest);
-	return r->bad ? 0 : before - r->left;
+	return r->bad || rest < ENTRY_BYTES - LOOK_BYTES - 4 ? 0 : before - r->left;
 }
 
 void filescache_entry_put(struct buf *b, const uint8_t key[FILESCACHE_KEY_BYTES],
@@ -91,6 +93,18 @@ int filescache_entry_get(struct rd r, struct filescache_file *f, struct err *err
 		f->extents[i].len = rd_u64(&rest);
 	}
 	return rest.bad ? err_set(err, ERR_DAMAGED, "a files cache entry does not fit itself") : 0;
+}
+
+void filescache_entry_keep(uint8_t *entry, bool kept)
+{
+	uint8_t flags = entry[FLAGS_AT] & (uint8_t)~FLAG_KEPT;
+
+	entry[FLAGS_AT] = kept ? flags | FLAG_KEPT : flags;
+}
+
+bool filescache_entry_kept(const uint8_t *entry)
+{
+	return entry[FLAGS_AT] & FLAG_KEPT;
 }
 
 struct filescache_look filescache_entry_look(const uint8_t *entry)

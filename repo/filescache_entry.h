@@ -17,9 +17,11 @@ struct filescache_look {
 
 void filescache_entry_put(struct buf *b, const uint8_t key[FILESCACHE_KEY_BYTES],
 			  const struct filescache_look *look, const struct filescache_file *f);
-/* How long the entry at r is, r then past it; 0 when it does not fit. */
+/* How long the entry at r is, r then past it; 0 when it does not fit, or is too short to be one. */
 size_t filescache_entry_bytes(struct rd *r);
 /* Of an entry that filescache_entry_bytes has measured. */
+void filescache_entry_keep(uint8_t *entry, bool kept);
+bool filescache_entry_kept(const uint8_t *entry);
 struct filescache_look filescache_entry_look(const uint8_t *entry);
 /* The rest of the entry at r. ERR_DAMAGED, ERR_NOMEM; f is to be wiped in any case. */
 int filescache_entry_get(struct rd r, struct filescache_file *f, struct err *err) ERR_UNUSED_WARN;

@@ -38,14 +38,37 @@ static int source_err(struct err *err, int errnum, const char *path)
 
 /* ---- names in a folder ---- */
 
+/* A name while it is sorted: most are told apart by how they begin, without looking where they are. */
+struct sorted_name {
+	uint64_t head; /* its first 8 bytes, the first of all the highest */
+	char *name;
+};
+
 static int name_order(const void *a, const void *b)
 {
-	const char *const *x = a, *const *y = b;
+	const struct sorted_name *x = a, *y = b;
 
-	return strcmp(*x, *y);
+	if (x->head != y->head)
+		return x->head < y->head ? -1 : 1;
+	return strcmp(x->name, y->name);
 }
 
-/* All names, each with its NUL, one after the other. */
+static uint64_t head_of(const char *name)
+{
+	uint64_t head = 0;
+	size_t i = 0;
+
+	for (; i < 8 && name[i]; i++)
+		head = head << 8 | (uint8_t)name[i];
+	return i ? head << (8 * (8 - i)) : 0;
+}
+
+unsigned char fs_listed_type(const char *listed)
+{
+	return (unsigned char)listed[-1];
+}
+
+/* All names, each with its type before it and its NUL, one after the other. */
 static int names_collect(DIR *dir, const char *path, struct buf *out, size_t *out_count,
 			 struct err *err)
 {
@@ -58,6 +81,7 @@ static int names_collect(DIR *dir, const char *path, struct buf *out, size_t *ou
 			break;
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
+		buf_put_u8(out, e->d_type);
 		buf_put(out, e->d_name, strlen(e->d_name) + 1);
 		(*out_count)++;
 	}
@@ -70,20 +94,27 @@ static int names_collect(DIR *dir, const char *path, struct buf *out, size_t *ou
 static char **names_pack(const struct buf *text, size_t count)
 {
 	size_t table_bytes = (count + 1) * sizeof(char *);
+	struct sorted_name *sorted = malloc((count + 1) * sizeof(*sorted));
 	char **names = malloc(table_bytes + text->len);
 	char *at;
 
-	if (!names)
+	if (!names || !sorted) {
+		free(names);
+		free(sorted);
 		return NULL;
+	}
 	at = (char *)names + table_bytes;
 	if (text->len > 0)
 		memcpy(at, text->data, text->len);
 	for (size_t i = 0; i < count; i++) {
-		names[i] = at;
-		at += strlen(at) + 1;
+		sorted[i] = (struct sorted_name){head_of(at + 1), at + 1};
+		at += 1 + strlen(at + 1) + 1;
 	}
+	qsort(sorted, count, sizeof(*sorted), name_order);
+	for (size_t i = 0; i < count; i++)
+		names[i] = sorted[i].name;
 	names[count] = NULL;
-	qsort(names, count, sizeof(char *), name_order);
+	free(sorted);
 	return names;
 }
 
@@ -326,11 +357,13 @@ out:
 	return rc;
 }
 
-int fs_meta_stat(int dirfd, const char *name, const char *path, struct fs_meta *out_meta,
-		 struct err *err)
+int fs_meta_stat(int dirfd, const char *name, const char *path, const struct stat *known,
+		 struct fs_meta *out_meta, struct err *err)
 {
 	*out_meta = (struct fs_meta){0};
-	if (fstatat(dirfd, name, &out_meta->st, AT_SYMLINK_NOFOLLOW) != 0)
+	if (known)
+		out_meta->st = *known;
+	else if (fstatat(dirfd, name, &out_meta->st, AT_SYMLINK_NOFOLLOW) != 0)
 		return source_err(err, errno, path);
 	if (!S_ISLNK(out_meta->st.st_mode))
 		return 0;
@@ -351,7 +384,7 @@ int fs_meta_read(int dirfd, const char *name, const char *path, struct fs_meta *
 		 struct err *err)
 {
 	struct fs_meta meta;
-	int rc = fs_meta_stat(dirfd, name, path, &meta, err);
+	int rc = fs_meta_stat(dirfd, name, path, NULL, &meta, err);
 
 	if (rc == 0)
 		rc = fs_meta_xattrs(dirfd, name, path, &meta, err);

@@ -46,6 +46,9 @@ struct fs_extent {
 int fs_list(int dirfd, const char *path, char ***out_names, size_t *out_count,
 	    struct err *err) ERR_UNUSED_WARN;
 
+/* DT_* of a name that fs_list gave, as it was then; DT_UNKNOWN where the file system does not say. */
+unsigned char fs_listed_type(const char *listed);
+
 /* Opens a folder or file below dirfd read-only, O_NOFOLLOW | O_NOATIME (retried without) | O_NONBLOCK | O_CLOEXEC. */
 int fs_open(int dirfd, const char *name, int extra_flags, const char *path, int *out_fd,
 	    struct err *err) ERR_UNUSED_WARN;
@@ -58,10 +61,10 @@ int fs_meta_read(int dirfd, const char *name, const char *path, struct fs_meta *
 		 struct err *err) ERR_UNUSED_WARN;
 /*
  * Its two halves, for who may know that there are no xattrs: lstat and readlink; then the xattrs. A half that fails leaves
- * nothing to wipe.
+ * nothing to wipe. known: the lstat, of who has just made it; or NULL.
  */
-int fs_meta_stat(int dirfd, const char *name, const char *path, struct fs_meta *out_meta,
-		 struct err *err) ERR_UNUSED_WARN;
+int fs_meta_stat(int dirfd, const char *name, const char *path, const struct stat *known,
+		 struct fs_meta *out_meta, struct err *err) ERR_UNUSED_WARN;
 int fs_meta_xattrs(int dirfd, const char *name, const char *path, struct fs_meta *meta,
 		   struct err *err) ERR_UNUSED_WARN;
 void fs_meta_wipe(struct fs_meta *meta);

@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ids are HMACs, so eight of their bytes are as good as any hash. */
-static size_t hash_of(const struct id *id)
-{
-	uint64_t h;
+#include "repo/bigalloc.h"
 
-	memcpy(&h, id->b, sizeof(h));
-	return (size_t)h;
+/* Ids are HMACs, so four of their bytes are as good as any hash. */
+static uint32_t tag_of(const struct id *id)
+{
+	uint32_t tag;
+
+	memcpy(&tag, id->b, sizeof(tag));
+	return tag;
 }
 
 int index_new(struct index **out_index, struct err *err)
@@ -42,40 +44,64 @@ void index_free(struct index *index)
 }
 
 /* The cell of an id: where it is, or the free one where it would go. */
-static size_t cell_of(const struct index *index, uint8_t kind, const struct id *id)
+static struct index_cell *cell_of(const struct index *index, uint8_t kind, const struct id *id)
 {
-	size_t mask = index->table_size - 1;
-	size_t at = hash_of(id) & mask;
+	size_t mask = index->table_size - 1, at;
+	uint32_t tag = tag_of(id);
 
-	while (index->table[at] != INDEX_NONE) {
-		const struct record_info *info = &index->places[index->table[at]].info;
+	for (at = tag & mask; index->table[at].at != INDEX_NONE; at = (at + 1) & mask) {
+		const struct record_info *info;
 
+		if (index->table[at].tag != tag)
+			continue;
+		info = &index->places[index->table[at].at].info;
 		if (info->kind == kind && id_eq(&info->id, id))
 			break;
-		at = (at + 1) & mask;
 	}
-	return at;
+	return &index->table[at];
 }
 
-static int table_grow(struct index *index, struct err *err)
+void index_expect(const struct index *index, const struct id *id)
 {
-	size_t size = index->table_size ? index->table_size * 2 : 1024;
-	uint32_t *old = index->table, *table;
-	size_t old_size = index->table_size;
+	if (index->table_size)
+		__builtin_prefetch(&index->table[tag_of(id) & (index->table_size - 1)]);
+}
 
-	table = malloc(size * sizeof(*table));
+void index_expect_place(const struct index *index, const struct id *id)
+{
+	size_t mask = index->table_size - 1, at;
+	uint32_t tag = tag_of(id);
+
+	if (!index->table_size)
+		return;
+	for (at = tag & mask; index->table[at].at != INDEX_NONE; at = (at + 1) & mask) {
+		if (index->table[at].tag == tag) {
+			__builtin_prefetch(&index->places[index->table[at].at]);
+			__builtin_prefetch(&index->places[index->table[at].at].info.bases);
+			break;
+		}
+	}
+}
+
+static int table_grow(struct index *index, size_t size, struct err *err)
+{
+	struct index_cell *old = index->table, *table = bigalloc(size * sizeof(*table));
+	size_t mask = size - 1;
+
 	if (!table)
 		return err_nomem(err);
 	memset(table, 0xff, size * sizeof(*table));
+	for (size_t i = 0; i < index->table_size; i++) {
+		size_t at = old[i].tag & mask;
+
+		if (old[i].at == INDEX_NONE)
+			continue;
+		while (table[at].at != INDEX_NONE)
+			at = (at + 1) & mask;
+		table[at] = old[i];
+	}
 	index->table = table;
 	index->table_size = size;
-	for (size_t i = 0; i < old_size; i++) {
-		if (old[i] != INDEX_NONE) {
-			const struct record_info *info = &index->places[old[i]].info;
-
-			table[cell_of(index, info->kind, &info->id)] = old[i];
-		}
-	}
 	free(old);
 	return 0;
 }
@@ -84,12 +110,15 @@ static int places_reserve(struct index *index, size_t extra, struct err *err)
 {
 	size_t want = index->place_count + extra;
 	size_t cap = index->place_cap ? index->place_cap : 256;
+	size_t size = index->table_size ? index->table_size : 1024;
 	struct index_place *places;
 
 	if (want >= INDEX_NONE)
 		return err_set(err, ERR_LIMIT, "the index is too large");
-	while (index->table_size < want * 2) {
-		int r = table_grow(index, err);
+	while (size * 2 < want * 3)
+		size *= 2;
+	if (size > index->table_size) {
+		int r = table_grow(index, size, err);
 
 		if (r)
 			return r;
@@ -108,20 +137,20 @@ static int places_reserve(struct index *index, size_t extra, struct err *err)
 
 static void add_place(struct index *index, uint32_t pack, const struct pack_entry *e)
 {
-	size_t cell = cell_of(index, e->info.kind, &e->info.id);
+	struct index_cell *cell = cell_of(index, e->info.kind, &e->info.id);
 	uint32_t at = (uint32_t)index->place_count++;
 
 	index->places[at] = (struct index_place){
 	    .info = e->info,
 	    .pack = pack,
-	    .next = index->table[cell],
+	    .next = cell->at,
 	    .counter = e->counter,
 	    .offset = e->offset,
 	    .stored_bytes = e->stored_bytes,
 	    .slot = e->slot,
 	    .source = e->source,
 	};
-	index->table[cell] = at;
+	*cell = (struct index_cell){at, tag_of(&e->info.id)};
 }
 
 static int packs_reserve(struct index *index, struct err *err)
@@ -149,7 +178,7 @@ uint32_t index_find_pack(const struct index *index, const struct id *name)
 
 	if (!index->table_size)
 		return INDEX_NONE;
-	at = index->table[cell_of(index, 0, name)];
+	at = cell_of(index, 0, name)->at;
 	return at == INDEX_NONE ? INDEX_NONE : index->places[at].pack;
 }
 
@@ -196,6 +225,8 @@ int index_add_pack(struct index *index, const struct id *name, uint64_t pack_byt
 	pack->place_count = (uint32_t)dir->entry_count;
 	index->additions++;
 	for (size_t i = 0; i < dir->entry_count; i++)
+		index_expect(index, &dir->entries[i].info.id);
+	for (size_t i = 0; i < dir->entry_count; i++)
 		add_place(index, number, &dir->entries[i]);
 	return 0;
 }
@@ -204,7 +235,7 @@ uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id
 {
 	if (!index->table_size)
 		return INDEX_NONE;
-	return index->table[cell_of(index, kind, id)];
+	return cell_of(index, kind, id)->at;
 }
 
 void index_mark_pack(struct index *index, uint32_t pack)

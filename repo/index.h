@@ -26,15 +26,21 @@ struct index_pack {
 	bool named;    /* by a segment; not only by its own directory */
 };
 
-/* One place of one chunk. */
+/* One place of one chunk. What a look-up reads comes first, together. */
 struct index_place {
-	struct record_info info;
 	uint32_t pack; /* position in packs */
 	uint32_t next; /* another place of the same id, or INDEX_NONE */
-	uint32_t counter, offset, stored_bytes;
-	uint16_t slot, source;
-	bool bad;      /* these bytes are known not to give the chunk; set by index_mark_place */
 	uint32_t memo; /* of index_place_whole */
+	uint16_t slot, source;
+	bool bad; /* these bytes are known not to give the chunk; set by index_mark_place */
+	struct record_info info;
+	uint32_t counter, offset, stored_bytes;
+};
+
+/* With 32 bits of the id, so that other places are not looked at on the way: each would be a miss of the processor's caches. */
+struct index_cell {
+	uint32_t at; /* in places, or INDEX_NONE = free */
+	uint32_t tag;
 };
 
 struct index {
@@ -42,7 +48,7 @@ struct index {
 	size_t pack_count, pack_cap;
 	struct index_place *places;
 	size_t place_count, place_cap;
-	uint32_t *table; /* open addressing; INDEX_NONE = free */
+	struct index_cell *table; /* open addressing */
 	size_t table_size;
 	struct idset segments;     /* that were read, or could not be used */
 	bool rescued;              /* packs that no segment names were added too */
@@ -100,6 +106,12 @@ void index_mark_place(struct index *index, uint32_t place);
 void index_condemn_pack(struct index *index, uint32_t pack);
 void index_pardon_pack(struct index *index, uint32_t pack);
 
+/*
+ * This id will be looked up, or added, soon. Where it is said of some dozens of ids before the first is looked up, the memory is fetched
+ * for all of them at once and not for one after the other. index_expect_place: once more, after index_expect, before a look-up.
+ */
+void index_expect(const struct index *index, const struct id *id);
+void index_expect_place(const struct index *index, const struct id *id);
 /* The first place of an id, or INDEX_NONE; follow .next. */
 uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id);
 /*

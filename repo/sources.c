@@ -160,6 +160,25 @@ bool sources_lies_below(const char *path, const char *above)
 	return strncmp(path, above, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
+char *sources_real(const struct sources *s, const char *path)
+{
+	char *real = NULL;
+
+	for (size_t i = 0; i < s->count; i++) {
+		const struct source *above = &s->items[i];
+
+		if (!sources_lies_below(path, above->path))
+			continue;
+		if (strcmp(above->path, above->real) == 0)
+			return strdup(path);
+		return asprintf(&real, "%s%s", strcmp(above->real, "/") == 0 ? "" : above->real,
+				path + strlen(above->path)) < 0
+			   ? NULL
+			   : real;
+	}
+	return strdup(path);
+}
+
 static void part_nested(struct sources *s)
 {
 	size_t kept = 0;

@@ -29,6 +29,9 @@ int sources_resolve(const char *const *operands, size_t count, struct sources *o
 		    struct err *err) ERR_UNUSED_WARN;
 void sources_free(struct sources *s); /* {0} is fine */
 
+/* Where a path at or below one of items is opened; malloc'd. NULL: no memory. */
+char *sources_real(const struct sources *s, const char *path);
+
 /* path lies at above or below it. */
 bool sources_lies_below(const char *path, const char *above);
 

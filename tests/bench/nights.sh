@@ -16,41 +16,13 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/../.."
 
+bench=nights
 nights=${NIGHTS:-14}
 runs=${RUNS:-3}
-dir=$(realpath -m "${BENCH_DIR:-build/bench}")
-shared=${BENCH_SHARED:-../shared/bench}
 histories=${HISTORIES:-../shared/histories}
-nightjar=${NIGHTJAR:-$PWD/build/nightjar}
-tools=${TOOLS:-$PWD/build/release/tests/bench}
-mkdir -p "$dir"
-work=$(mktemp -d "$dir/run.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+. tests/bench/run.sh
 
-export HOME=$work/home
-mkdir "$HOME"
-. tests/bench/data.sh
-unset "${!NIGHTJAR_@}"
-repo=$work/repo
-
-run() { # COMMAND...: leaves its output in $work/log and its cost as $cpu, $wall, $peak (KiB)
-	rm -f "$work/cost"
-	if ! NIGHTJAR_CACHE_DIR=${cache:-$work/cache} NIGHTJAR_STATE_DIR=$work/state "$tools/measure" "$work/cost" \
-		"$nightjar" -r "$repo" --key-file "$work/key" "$@" >"$work/log" 2>"$work/errors"; then
-		echo "nights: nightjar $* failed:" >&2
-		cat "$work/log" "$work/errors" >&2
-		exit 1
-	fi
-	read -r cpu wall peak _ <"$work/cost"
-}
-
-of_summary() { # FIELD: of what the last backup printed
-	jq -r --arg field "$1" 'select(.message_type == "summary")[$field]' "$work/log"
-}
-
-objects() { find "$repo" -type f -printf '%s\n' | awk '{sum += $1} END {printf "%d\n", sum}'; }
 most() { echo $(($1 > $2 ? $1 : $2)); }
-quotient() { awk -v a="$1" -v b="$2" 'BEGIN {if (b > 0) printf "%.2f\n", a / b; else print "-"}'; }
 
 # ---- days ----
 
@@ -138,8 +110,6 @@ restore() { # MANIFEST LABEL: without a cache; adds its cost to $LABEL_cpu, $LAB
 	restore_peak=$(most "$restore_peak" "$peak")
 	costs[$2.cpu]="${costs[$2.cpu]:-}$cpu " costs[$2.wall]="${costs[$2.wall]:-}$wall "
 }
-
-median() { tr ' ' '\n' <<<"$1" | grep . | sort -g | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 
 restores() {
 	local i what

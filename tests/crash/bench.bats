@@ -31,3 +31,10 @@ setup() {
 	assert_status 1
 	assert_output "*nightjar: check failed*"
 }
+
+@test "an unchanged backup beside a bare walk, and one changed file" {
+	DATA=tiny RUNS=1 run "$BATS_TEST_DIRNAME/../bench/unchanged.sh"
+	assert_status 0
+	assert_output "*unchanged backup, CPU seconds, median of 1: *; bare walk *; ratio *; peak *MiB*one changed file of 81: * bytes stored"
+	[ -z "$(find "$WORK/bench" -maxdepth 1 -name 'run.*')" ]
+}

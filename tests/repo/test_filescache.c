@@ -43,6 +43,58 @@ static void remembers(void **state)
 	free(path);
 }
 
+static void remembers_files_that_changed(void **state)
+{
+	struct cache_box *b = *state;
+	struct filescache *c = cache_box_open(b);
+	const struct id mark = {{1}};
+	uint64_t bytes = 1;
+
+	assert_false(filescache_remembers(NULL, "/f", &bytes));
+	assert_false(filescache_remembers(c, "/f", &bytes));
+	cache_box_put(b, c, "/f", 7, 1);
+	MUST(filescache_put_mark(c, "/db", &mark, &b->err), &b->err);
+	cache_box_save(b, c);
+	c = cache_box_open(b);
+	assert_true(filescache_remembers(c, "/f", &bytes));
+	assert_int_equal(bytes, cache_box_stat(7).st_size);
+	assert_false(filescache_remembers(c, "/db", &bytes)); /* a mark is no file */
+	cache_box_save(b, c);
+	c = cache_box_open(b);
+	assert_false(filescache_remembers(c, "/f", &bytes)); /* it was asked about, but not met */
+	filescache_close(c);
+}
+
+/* Paths are asked for in any order, and the newest that was put counts, also right behind the entry that was found last. */
+static void finds_in_any_order(void **state)
+{
+	struct cache_box *b = *state;
+	struct filescache *c = cache_box_open(b);
+	const struct stat st = cache_box_stat(6);
+
+	cache_box_put_many(b, c);
+	cache_box_get_many(b, c, 0, CACHE_BOX_MANY, 5);
+	cache_box_save(b, c);
+	c = cache_box_open(b);
+	cache_box_get_many(b, c, 4, 5, 5);
+	cache_box_put(b, c, "/many/5", 6, 9);
+	cache_box_get_many(b, c, 4, 5, 5);
+	assert_int_equal(cache_box_found(b, c, "/many/5", &st), 9);
+	cache_box_put(b, c, "/many/5", 6, 10);
+	for (unsigned i = CACHE_BOX_MANY; i-- > 6;)
+		cache_box_get_many(b, c, i, i + 1, 5);
+	assert_int_equal(cache_box_found(b, c, "/many/5", &st), 10);
+	cache_box_get_many(b, c, 0, 5, 5);
+	assert_int_equal(filescache_count(c), CACHE_BOX_MANY);
+	cache_box_save(b, c);
+	c = cache_box_open(b);
+	assert_int_equal(filescache_count(c), CACHE_BOX_MANY);
+	cache_box_get_many(b, c, 0, 5, 5);
+	assert_int_equal(cache_box_found(b, c, "/many/5", &st), 10);
+	cache_box_get_many(b, c, 6, CACHE_BOX_MANY, 5);
+	filescache_close(c);
+}
+
 static void believes_only_the_same_state(void **state)
 {
 	struct cache_box *b = *state;
@@ -399,6 +451,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(remembers, cache_box_setup, cache_box_teardown),
+	    cmocka_unit_test_setup_teardown(remembers_files_that_changed, cache_box_setup,
+					    cache_box_teardown),
+	    cmocka_unit_test_setup_teardown(finds_in_any_order, cache_box_setup,
+					    cache_box_teardown),
 	    cmocka_unit_test_setup_teardown(believes_only_the_same_state, cache_box_setup,
 					    cache_box_teardown),
 	    cmocka_unit_test_setup_teardown(distrusts_what_was_just_written, cache_box_setup,

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -91,6 +92,25 @@ static void test_list_names(void **state)
 		free(names);
 	}
 	assert_true(fcntl(b->fd, F_GETFD) >= 0);
+}
+
+static void test_list_types(void **state)
+{
+	struct box *b = *state;
+	const unsigned char want[] = {DT_DIR, DT_REG, DT_LNK};
+	struct err err = {0};
+	char **names = NULL;
+	size_t count = 0;
+
+	touch(b, "file");
+	assert_int_equal(mkdirat(b->fd, "a", 0700), 0);
+	assert_int_equal(symlinkat("file", b->fd, "link"), 0);
+	assert_int_equal(fs_list(b->fd, b->dir, &names, &count, &err), 0);
+	assert_int_equal(count, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(fs_listed_type(names[i]) == want[i] ||
+			    fs_listed_type(names[i]) == DT_UNKNOWN);
+	free(names);
 }
 
 static void test_list_many(void **state)
@@ -489,6 +509,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(test_list_names),
+	    T(test_list_types),
 	    T(test_list_many),
 	    T(test_list_errors),
 	    T(test_open),

@@ -128,6 +128,35 @@ static void test_symlink_operand(void **state)
 	is(p, 0, "link", "a/b");
 }
 
+static void opens(struct place *p, const char *name, const char *real)
+{
+	char path[PATH_MAX], want[PATH_MAX], *got;
+
+	must_path(p, name, path);
+	must_path(p, real, want);
+	got = sources_real(&p->s, path);
+	assert_non_null(got);
+	assert_string_equal(got, want);
+	free(got);
+}
+
+static void test_real(void **state)
+{
+	struct place *p = *state;
+	char ab[PATH_MAX], link[PATH_MAX];
+	const char *operands[] = {ab, link}, *root[] = {"/"};
+
+	must_path(p, "ab", ab);
+	must_path(p, "link", link);
+	resolve(p, 2, operands);
+	opens(p, "ab", "ab");
+	opens(p, "ab/x/y", "ab/x/y");
+	opens(p, "link", "a/b");
+	opens(p, "link/x/y", "a/b/x/y");
+	resolve(p, 1, root);
+	opens(p, "ab/x", "ab/x");
+}
+
 static void test_dot_and_root(void **state)
 {
 	struct place *p = *state;
@@ -237,6 +266,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    CASE(test_one_operand),        CASE(test_symlink_operand),
+	    CASE(test_one_operand),        CASE(test_real),
 	    CASE(test_dot_and_root),       CASE(test_nested_and_ordered),
 	    CASE(test_slash_sorts_lowest), CASE(test_refused),
 	    CASE(test_too_long),           CASE(test_current_folder_is_gone),
