@@ -249,6 +249,8 @@ static int check_words(const struct backup_words *w, struct err *err)
 		char *database, *query;
 
 		r = reference_split(w->refs.items[i], &database, &query, err);
+		if (r)
+			(void)err_prefix(err, "--refs");
 		free(database);
 		free(query);
 	}

@@ -43,16 +43,15 @@ int reference_split(const char *text, char **out_database, char **out_query, str
 		colon = strchr(colon + 1, ':');
 	if (!colon)
 		return err_set(err, ERR_USAGE,
-			       "--refs takes 'DATABASE: SELECT path FROM …', not '%.200s'", text);
+			       "a query is written 'DATABASE: SELECT …', not '%.200s'", text);
 	len = (size_t)(colon - name);
 	while (len > 0 && strchr(blanks, name[len - 1]))
 		len--;
 	query = colon + 1 + strspn(colon + 1, blanks);
 	if (len == 0)
-		return err_set(err, ERR_USAGE, "--refs: no database is named before ': %.100s'",
-			       query);
+		return err_set(err, ERR_USAGE, "no database is named before ': %.100s'", query);
 	if (len > LIMIT_REF_BYTES || strlen(query) > LIMIT_REF_BYTES)
-		return err_set(err, ERR_USAGE, "--refs: at most %u bytes", LIMIT_REF_BYTES);
+		return err_set(err, ERR_USAGE, "a query has at most %u bytes", LIMIT_REF_BYTES);
 	*out_database = strndup(name, len);
 	*out_query = strdup(query);
 	return *out_database && *out_query ? 0 : err_nomem(err);

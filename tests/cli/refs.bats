@@ -82,8 +82,8 @@ sql() {
 	fails 2 "*'nope.db'*" backup --refs 'nope.db: SELECT 1' src
 	fails 2 "*'pp.db'*" backup --refs 'pp.db: SELECT 1' src
 	fails 2 "*'link.db'*" backup --refs 'link.db: SELECT 1' src
-	fails 2 "*--refs takes*" backup --refs 'app.db' src
-	fails 2 "*--refs takes*" backup --refs 'app.db: DELETE FROM f' src
+	fails 2 "*--refs: a query is written*" backup --refs 'app.db' src
+	fails 2 "*--refs: a query is written*" backup --refs 'app.db: DELETE FROM f' src
 	[ "$(nightjar manifests --json)" = "[]" ]
 	run nightjar backup --refs "$PWD/src/app.db: SELECT p FROM f" --refs 'b/app.db: SELECT NULL' src
 	assert_status 0
