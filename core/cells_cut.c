@@ -93,12 +93,13 @@ static size_t payload_kept(const struct kept *c)
 /* What waits for its hash is of the tree that ends. */
 static void hash_all(struct cells_cut *cut)
 {
-	struct kept *cells = cut->cells + cut->first;
 	size_t at = cut->bytes_from;
 
 	for (size_t i = 0; i < cut->count; i++) {
-		(void)hash_at(cut, &cells[i], at);
-		at += payload_kept(&cells[i]);
+		struct kept *c = &cut->cells[cut->first + i];
+
+		(void)hash_at(cut, c, at);
+		at += payload_kept(c);
 	}
 }
 

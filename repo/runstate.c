@@ -244,7 +244,7 @@ int runstate_update(const char *state_dir, const char *repo_hex,
 	struct buf text = {0};
 	struct err why = {0};
 	uint8_t repo[REPO_ID_BYTES];
-	int fd, r = read_id(repo_hex, repo, err);
+	int fd = -1, r = read_id(repo_hex, repo, err);
 
 	if (!r)
 		r = lock_folder(state_dir, repo_hex, &fd, err);
