@@ -184,6 +184,24 @@ static int need_config(struct cli *cli, struct err *err)
 	    "'nightjar help config' prints one to begin with");
 }
 
+/*
+ * A url that is none, or is open to others, is an error of the configuration. A file that is not there tonight is no reason to
+ * make no backup: who waits for the ping will ask.
+ */
+static int find_ping(struct cli *cli, char **out_url, struct err *err)
+{
+	struct err why = {0};
+	int r = ping_url(&cli->file.config.ping, out_url, &why);
+
+	if (r == -ERR_USAGE || r == -ERR_NOMEM) {
+		*err = why;
+		return r;
+	}
+	if (r)
+		out_warning(&cli->out, "no ping is sent: %s", why.text);
+	return 0;
+}
+
 enum exit_code cmd_nightly(struct cli *cli, const void *options, int count, char **operands)
 {
 	const struct nightly_words *w = options;
@@ -198,7 +216,7 @@ enum exit_code cmd_nightly(struct cli *cli, const void *options, int count, char
 	if (!r && !w->dry_run)
 		r = lock(cli, &fd, &err);
 	if (!r)
-		r = ping_url(&cli->file.config.ping, &url, &err);
+		r = find_ping(cli, &url, &err);
 	if (!r)
 		r = log_begin(log, &cli->out, &err);
 	if (!r)

@@ -380,6 +380,15 @@ backdate() {
 	[ "$(nightjar manifests --json | jq length)" = 2 ]
 }
 
+@test "a url-file that is not there: a warning, and the night is made" {
+	has_curl || skip "built without libcurl"
+	printf '[ping]\nurl-file = %s\n' "$WORK/nowhere" | config
+	run --separate-stderr nightjar nightly
+	assert_status 0
+	says "nightjar: warning: no ping is sent: $WORK/nowhere: No such file or directory"
+	[ "$(nightjar manifests --json | jq length)" = 3 ]
+}
+
 @test "one at a time: the second ends with 11 and does nothing; a killed one leaves no lock" {
 	printf 'before =\n  echo $$ >%s/begun\n  exec sleep 100\n' "$WORK" | config
 	"$NIGHTJAR" nightly >/dev/null 2>&1 3>&- &
