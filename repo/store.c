@@ -101,11 +101,10 @@ int store_open(const char *location, struct store **out_store, struct err *err)
 		return store_local_open(location, out_store, err);
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		if (strlen(later[i]) == word && memcmp(later[i], location, word) == 0)
-			return err_set(err, ERR_USAGE,
-				       "cannot open %s: this build has no %s backend", location,
+			return err_set(err, ERR_USAGE, "this build has no %s backend yet",
 				       later[i]);
+	/* The rest of it may hold a password. */
 	return err_set(err, ERR_USAGE,
-		       "cannot open %s: no backend is called \"%.*s\"; for a folder of that name "
-		       "write ./%s",
-		       location, (int)word, location, location);
+		       "no backend is called \"%.*s\"; a folder of that name is written ./%.*s:…",
+		       (int)word, location, (int)word, location);
 }
