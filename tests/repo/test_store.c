@@ -497,7 +497,11 @@ static void open_knows_its_backends(void **state)
 	MUST_FAIL(store_open("sftp:me@host:/x", &s, &err), ERR_USAGE, &err);
 	assert_non_null(strstr(err.text, "this build has no sftp backend"));
 	MUST_FAIL(store_open("backup:2", &s, &err), ERR_USAGE, &err);
-	assert_non_null(strstr(err.text, "./backup:2"));
+	assert_non_null(strstr(err.text, "./backup:"));
+	MUST_FAIL(store_open("ftp:me:hush@host", &s, &err), ERR_USAGE, &err);
+	assert_null(strstr(err.text, "hush"));
+	MUST_FAIL(store_open("rest:http://me:hush@host/", &s, &err), ERR_USAGE, &err);
+	assert_null(strstr(err.text, "hush"));
 	assert_null(s);
 }
 
