@@ -68,6 +68,8 @@ enum exit_code exit_of_err(const struct err *err)
 	case ERR_VERSION:
 	case ERR_LIMIT:
 	case ERR_SOURCE:
+	case ERR_AGAIN:
+	case ERR_DENIED:
 		break;
 	}
 	return EXIT_FAILED;

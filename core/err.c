@@ -24,6 +24,7 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...)
 	va_end(ap);
 	err->code = (int)code;
 	err->sys_errno = 0;
+	err->wait_s = 0;
 	return -(int)code;
 }
 
@@ -56,6 +57,7 @@ int err_sys(struct err *err, int errnum, const char *fmt, ...)
 	va_end(ap);
 	err->code = (int)code_of_errno(errnum);
 	err->sys_errno = errnum;
+	err->wait_s = 0;
 	if (strerror_r(errnum, what, sizeof(what)) != 0)
 		(void)snprintf(what, sizeof(what), "error %d", errnum);
 	used = strlen(err->text);

@@ -27,12 +27,15 @@ enum err_code {
 	ERR_BUSY,      /* somebody else holds it */
 	ERR_SOURCE,    /* a source could not be read */
 	ERR_NOREPO,    /* no repository there */
-	ERR_CANCELLED  /* interrupted on request */
+	ERR_CANCELLED, /* interrupted on request */
+	ERR_AGAIN,     /* a network or a server failed in a way that may pass: see wait_s */
+	ERR_DENIED     /* a server knows us and does not allow this */
 };
 
 struct err {
 	int code;      /* an err_code, positive; 0 = nothing failed */
 	int sys_errno; /* the saved errno, or 0 */
+	int wait_s;    /* of ERR_AGAIN: for how long the server asked to wait, or 0 */
 	char text[768];
 };
 

@@ -1,0 +1,70 @@
+/*
+ * http: requests over libcurl, as the s3 and rest stores need them. One struct http is one connection that is kept
+ * open between requests; one thread uses it at a time, distinct ones are independent.
+ *
+ * What it promises: TLS certificates and host names are verified; no redirect is followed, to wherever (a 3xx is an
+ * answer as any other); only http and https are spoken; a body is never longer than the caller allows, nor a header
+ * block longer than HTTP_MAX_HEADERS; a transfer in which nothing moves for stall_s ends; paces and counts of
+ * struct net are kept; user and password are never in an error text, nor is the query of a URL.
+ * Built without libcurl, http_new says ERR_USAGE.
+ */
+#ifndef NIGHTJAR_REPO_HTTP_H
+#define NIGHTJAR_REPO_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+#include "core/err.h"
+#include "repo/net.h"
+
+#define HTTP_MAX_HEADERS (64 << 10) /* bytes of all header lines of one answer */
+
+struct http;
+
+struct http_request {
+	const char *method; /* "GET", "HEAD", "PUT", "POST", "DELETE" */
+	const char *url;    /* absolute, encoded, without user and password; sent as it is */
+	const char *const *headers;  /* "Name: value", NULL at the end; may be NULL */
+	const char *user, *password; /* basic authentication; NULL for none */
+	const void *body;            /* PUT and POST; not owned */
+	size_t body_len;
+	size_t
+	    max_bytes; /* of the answer's body; longer is ERR_LIMIT. Error bodies are cut at 4 KiB. */
+};
+
+struct http_answer {
+	long status;
+	bool has_length;
+	uint64_t length_bytes; /* Content-Length, of HEAD too */
+	int64_t date_s;        /* the Date header, seconds since 1970; -1 without a good one */
+	int wait_s;            /* Retry-After in seconds, at most an hour; 0 without */
+	bool has_range;        /* a good Content-Range of bytes was there: */
+	uint64_t range_offset, range_len, range_total;
+	char content_type[128]; /* cut */
+	char error_text
+	    [256]; /* of status >= 400: the start of the body, printable characters only */
+};
+
+/* net may be NULL and must outlive the connection. */
+int http_new(const struct net *net, struct http **out_http, struct err *err) ERR_UNUSED_WARN;
+void http_free(struct http *http); /* NULL is fine */
+
+/*
+ * Sends and waits. 0 whenever a whole answer came, whatever its status; of a 2xx the body is appended to out (NULL:
+ * dropped), of others nothing is. ERR_AGAIN for all that may pass: no connection, reset, stall, fewer bytes than
+ * Content-Length said. ERR_IO for what will not (a certificate that does not verify, an answer that is no HTTP).
+ * ERR_LIMIT, ERR_CANCELLED. A failed call leaves what out held before.
+ */
+int http_send(struct http *http, const struct http_request *request, struct http_answer *answer,
+	      struct buf *out, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * The error that a status means, when it is none that the caller knows: "<what>: the server answered 503 (…)".
+ * 404 and 410 ERR_MISSING; 401 and 403 ERR_DENIED; 408, 425, 429, 500, 502, 503, 504 ERR_AGAIN with wait_s; 507 and 413
+ * ERR_FULL; others ERR_IO.
+ */
+int http_status_error(const struct http_answer *answer, const char *what, struct err *err);
+
+#endif
