@@ -223,13 +223,14 @@ static void drop(struct cells_cut *cut, size_t count, size_t weight, size_t byte
 
 static int give_cells(struct cells_cut *cut, size_t count, size_t weight, struct err *err)
 {
-	struct kept *cells = cut->cells + cut->first;
 	size_t at = cut->bytes_from, first = 0, group;
+	struct kept *cells;
 	uint64_t hash;
 	int r;
 
 	if (!count)
 		return 0;
+	cells = cut->cells + cut->first;
 	hash = hash_at(cut, cells, at);
 	buf_reset(&cut->chunk);
 	buf_put_u8(&cut->chunk, CELLS_CHUNK_CELLS);
