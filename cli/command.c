@@ -135,6 +135,8 @@ int command_try(int count, char **words, struct err *err)
 	r = options_parse_command(count, words, &global, c->options, options, &first, err);
 	if (!r)
 		r = check_operands(c, count - first, words + first, err);
+	if (!r)
+		r = commands_judge(c, options, count - first, err);
 	options_wipe(c->options, options);
 	free(options);
 	return r;

@@ -320,3 +320,22 @@ const struct command *commands_find(int count, char **words, int *out_words, str
 			      "unknown command '%s'; 'nightjar help' lists the commands", words[0]);
 	return NULL;
 }
+
+static const struct {
+	enum exit_code (*run)(struct cli *cli, const void *options, int count, char **operands);
+	int (*judge)(const void *options, int count, struct err *err);
+} judges[] = {
+    {cmd_backup, cmd_backup_judge},
+    {cmd_drill, cmd_drill_judge},
+    {cmd_forget, cmd_forget_judge},
+    {cmd_prune, cmd_prune_judge},
+};
+
+int commands_judge(const struct command *command, const void *options, int count, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(judges) / sizeof(judges[0]); i++) {
+		if (judges[i].run == command->run)
+			return judges[i].judge(options, count, err);
+	}
+	return 0;
+}

@@ -165,13 +165,21 @@ static int url_of_file(const char *path, char **out_url, struct err *err)
 }
 
 /* libcurl would also write to a file: or gopher: URL. */
-static bool url_ok(const char *url)
+int ping_url_judge(const char *url, struct err *err)
 {
-	size_t len = strlen(url);
+	const char *host = strncmp(url, "https://", 8) == 0  ? url + 8
+			   : strncmp(url, "http://", 7) == 0 ? url + 7
+							     : NULL;
+	bool ok = host && *host && !strchr("/?#", *host) && strlen(url) < PING_URL_BYTES &&
+		  !strpbrk(url, "\"'<>");
 
-	return len < PING_URL_BYTES && !strpbrk(url, " \t\"'<>") &&
-	       ((strncmp(url, "https://", 8) == 0 && len > 8) ||
-		(strncmp(url, "http://", 7) == 0 && len > 7));
+	for (const char *c = url; ok && *c; c++)
+		ok = (unsigned char)*c > 0x20 && *c != 0x7f;
+	return ok ? 0
+		  : err_set(
+			err, ERR_USAGE,
+			"must begin with https:// or http:// and a host, and have no blank, quote "
+			"or control character in it");
 }
 
 int ping_url(const struct config_ping *ping, char **out_url, struct err *err)
@@ -190,10 +198,9 @@ int ping_url(const struct config_ping *ping, char **out_url, struct err *err)
 		*out_url = strdup(ping->url);
 		r = *out_url ? 0 : err_nomem(err);
 	}
-	if (!r && !url_ok(*out_url))
-		r = err_set(err, ERR_USAGE,
-			    "the ping's url must begin with https:// or http:// and have no blanks "
-			    "in it");
+	if (!r && ping_url_judge(*out_url, err))
+		r = err_prefix(err, "the ping's url%s%s", ping->url_file ? " in " : "",
+			       ping->url_file ? ping->url_file : "");
 	if (r) {
 		free(*out_url);
 		*out_url = NULL;

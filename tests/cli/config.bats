@@ -98,6 +98,19 @@ count() {
 		3|a number of backups|# c\n[retention]\nkeep-daily = seven\n
 		3|no duration|# c\n[retention]\nkeep-within = 36hours\n
 		2|yes or no|[retention]\nprune = 1\n
+		2|'keep-daily': 'x' is|[retention]\nkeep-daily = x\n
+		3|'grace': 2 hours at least|[retention]\nprune = yes\ngrace = 1h\n
+		3|'max-unused': '5' has no unit|[retention]\nprune = yes\nmax-unused = 5\n
+		3|'max-repack-size': *too large|[retention]\nprune = yes\nmax-repack-size = 99999999t\n
+		2|'group-by': 'names' is none|[retention]\ngroup-by = names\n
+		1|what to keep is not said|[retention]\nmin-age = 2d\n
+		3|'refs': |[source]\npath = /a\nrefs = a.db\n
+		2|'url' must begin with https://|[ping]\nurl = gopher://x/\n
+		1|has no textfile|[metrics]\n
+		2|ends with .prom|[metrics]\ntextfile = /m.txt\n
+		1|'off' goes with no other|[checks]\noff = yes\nintegrity = full\n
+		3|\[hooks\] is in line 1 already|[hooks]\n\n[hooks]\n
+		2|name of a key is missing|[hooks]\n= x\n
 	END
 }
 
@@ -107,12 +120,14 @@ count() {
 	printf '[source]\npath = /x\n' >s.ini && chmod 600 s.ini
 	fails 2 "*s.ini: names no \[repository\]*-r*" --config s.ini nightly
 	cat good.ini s.ini >b.ini && chmod 600 b.ini
-	printf 'exclude = [\n' >>b.ini
-	run nightjar --config b.ini nightly
-	assert_status 2
-	# What a command would refuse is refused before anything is done, naming the section.
+	printf 'exclude = [\n[hooks]\nbefore = touch %s/ran\n' "$WORK" >>b.ini
+	# What a command would refuse is refused before anything is done, whatever reads the file.
+	for command in nightly manifests; do
+		fails 2 "*b.ini:6: 'exclude': pattern '\['*" --config b.ini $command
+	done
 	sed -i 's/^exclude = .*/exclude-larger-than = 99999999999999t/' b.ini
-	fails 2 "*b.ini:4: source 'source': --exclude-larger-than*too large*" --config b.ini nightly
+	fails 2 "*b.ini:6: 'exclude-larger-than': *too large*" --config b.ini nightly
+	[ ! -e ran ]
 }
 
 @test "the example is printed, parses, and every section has its place in it" {
