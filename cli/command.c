@@ -27,7 +27,7 @@ int command_repo(struct cli *cli, const char **out_repo, struct err *err)
 	int r = 0;
 
 	/* With a repository and a key at hand no file has a say. */
-	if (!g->repo || !(g->password_file || g->password_command || g->key_file))
+	if (!options_complete(g))
 		r = command_config(cli, err);
 	if (!r)
 		r = config_file_fill(&cli->file, g, err);

@@ -545,7 +545,7 @@ static bool has_password(const char *location)
 	if (!host)
 		return false;
 	host += 3;
-	at = memchr(host, '@', strcspn(host, "/?#"));
+	at = memrchr(host, '@', strcspn(host, "/?#"));
 	colon = at ? memchr(host, ':', (size_t)(at - host)) : NULL;
 	return colon != NULL;
 }

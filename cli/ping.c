@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "cli/secret.h"
 
 #ifdef HAVE_LIBCURL
 #include <curl/curl.h>
@@ -125,15 +126,12 @@ static int built_for_it(struct err *err)
 
 static int read_url(int fd, const char *path, char *out, struct err *err)
 {
-	struct stat st;
+	bool tolerated;
 	ssize_t got;
+	int r = secret_judge_mode(fd, "the ping's url-file", path, &tolerated, err);
 
-	if (fstat(fd, &st) != 0)
-		return err_sys(err, errno, "%s", path);
-	if (S_ISREG(st.st_mode) && (st.st_mode & (S_IRWXG | S_IRWXO)))
-		return err_set(err, ERR_USAGE,
-			       "%s: holds the ping's url and is open to others: 'chmod 600' it",
-			       path);
+	if (r)
+		return r;
 	do {
 		got = read(fd, out, PING_URL_BYTES);
 	} while (got < 0 && errno == EINTR);

@@ -195,7 +195,7 @@ says() {
 	chmod 644 "$KEY"
 	says 0 "key file … can be read by others; 'chmod 600' it" manifests
 	chmod 600 "$KEY"
-	echo wrong >wrong
+	(umask 077 && echo wrong >wrong)
 	says 12 "wrong password, or the key slot in keys/ is damaged or missing" -r "$REPO" --password-file wrong manifests
 	mv "$KEY" key.away
 	says 12 "key file …: cannot be opened: No such file or directory" manifests

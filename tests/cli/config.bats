@@ -72,7 +72,7 @@ count() {
 	printf '[ping]\nurl = https://hc.example/uuid\n' >>good.ini
 	for mode in 644 640 604; do
 		chmod $mode good.ini
-		fails 2 "*good.ini: holds the ping's url and can be read by others: 'chmod 600' it" --config good.ini manifests
+		fails 2 "*good.ini: holds the ping's url and can be read by others: 'chmod 600 good.ini'" --config good.ini manifests
 	done
 	chmod 600 good.ini
 	[ "$(count --config good.ini)" = 2 ]
@@ -80,7 +80,43 @@ count() {
 	chmod 644 l.ini
 	fails 2 "*l.ini: holds a password in a location*" --config l.ini manifests
 	[[ $stderr != *u:p@* ]]
+	sed -i 's,u:p@,u@x:p@,' l.ini # the last @ is the one
+	fails 2 "*l.ini: holds a password in a location*" --config l.ini manifests
 	fails 2 "*: is no file" --config "$WORK" manifests
+}
+
+@test "a secret of two repositories is not in the advice to choose one; one place is no two" {
+	printf '[repository "a"]\nlocation = rest:https://me:geheim@h/\n[repository "b"]\nlocation = %s\n' "$WORK/repo" >two.ini
+	chmod 600 two.ini
+	fails 2 "*two.ini names 2 repositories: choose one with -r REPO, such as -r rest:https://h/" --config two.ini manifests
+	printf '[repository "c"]\nlocation = %s\n' "$WORK/./repo" >>two.ini
+	fails 2 "*two.ini:5: the repository 'c' is where 'b' of line 3 is" --config two.ini manifests
+}
+
+@test "a broken file stops no restore that has a repository and a key without it" {
+	mkdir -p config/nightjar
+	printf '[hooks "restore"]\nbefore = touch %s/ran\nnonsense\n' "$WORK" >config/nightjar/nightjar.ini
+	chmod 600 config/nightjar/nightjar.ini
+	fails 2 "*nightjar.ini:3: is neither*" restore latest --target back
+	fails 2 "*nightjar.ini:3: is neither*" -r repo restore latest --target back
+	run --separate-stderr nightjar -r repo --key-file key restore latest --target back
+	assert_status 0
+	says "nightjar: warning: *nightjar.ini:3: is neither*; the repository and the key were given without it*hooks*"
+	[ ! -e ran ]
+	diff -r --exclude=app.db src "back$SRC"
+	NIGHTJAR_REPOSITORY=repo NIGHTJAR_KEY_FILE=key run --separate-stderr nightjar restore latest --target again
+	assert_status 0
+	for command in manifests check "dump latest:$SRC/sub/a.txt"; do
+		# shellcheck disable=SC2086
+		run --separate-stderr nightjar -r repo --key-file key $command
+		assert_status 0
+		[[ $stderr != *neither* ]]
+	done
+	fails 2 "*nightjar.ini:3: is neither*" -r repo --key-file key nightly
+	# What it says stands when it reads.
+	sed -i '$d' config/nightjar/nightjar.ini
+	run nightjar -r repo --key-file key restore latest --target third
+	[ -e ran ]
 }
 
 @test "what is wrong is one line with file and line number, exit code 2" {
