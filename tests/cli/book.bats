@@ -193,7 +193,7 @@ says() {
 	says 21 "FAILED its integrity check and was kept as it is:" backup "$APP"
 	says 21 "was copied page by page:" backup "$APP"
 	chmod 644 "$KEY"
-	says 0 "key file … can be read by others; 'chmod 600' it" manifests
+	says 2 "key file …: is open to others: 'chmod 600 …'" manifests
 	chmod 600 "$KEY"
 	(umask 077 && echo wrong >wrong)
 	says 12 "wrong password, or the key slot in keys/ is damaged or missing" -r "$REPO" --password-file wrong manifests
