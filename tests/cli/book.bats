@@ -209,7 +209,7 @@ says() {
 	says 1 "hook '…': exit status …" nightly
 	says 1 "no night has backed up every source yet; the last ended with exit code …" status
 	chmod 644 "$INI"
-	says 2 "can be read by others: 'chmod 600' it" nightly
+	says 2 "can be read by others: 'chmod 600 …'" nightly
 	chmod 600 "$INI"
 	sed -i 's/^prune = /pruned = /' "$INI"
 	says 2 "unknown key '…' in […]" nightly
