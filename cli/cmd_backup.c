@@ -315,12 +315,16 @@ static int gather_tags(const struct backup_words *w, struct lines *tags, struct 
 
 int cmd_backup_judge(const void *options, int count, struct err *err)
 {
+	const struct backup_words *w = options;
 	struct lines tags = {0};
-	int r = check_words(options, err);
+	char host[256];
+	int r = check_words(w, err);
 
 	(void)count; /* files may name the paths */
+	if (!r && w->host)
+		r = session_host(w->host, host, err);
 	if (!r)
-		r = gather_tags(options, &tags, err);
+		r = gather_tags(w, &tags, err);
 	lines_free(&tags);
 	return r;
 }

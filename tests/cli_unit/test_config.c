@@ -312,6 +312,10 @@ static void long_lines(void **state)
 	err = (struct err){0};
 	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
 	assert_non_null(strstr(err.text, "f.ini:2: begins with no key"));
+	(void)snprintf(text, room, "[source]\npath = /a\nhost = %s\n", a);
+	err = (struct err){0};
+	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
+	assert_non_null(strstr(err.text, "f.ini:3: 'host': at most"));
 	(void)snprintf(text, room, "[source \"%s\"]\n", a);
 	err = (struct err){0};
 	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
