@@ -347,9 +347,8 @@ static bool next_line(struct parser *p, char **out_line)
  */
 static int shorten(struct parser *p, char *line, size_t room)
 {
-	size_t len = strlen(line),
-	       key = p->indented ? strspn(line, white) : strcspn(line, "=:") + 1;
-	char *value = line + key + strspn(line + key, white);
+	size_t len = strlen(line), key;
+	const char *value;
 
 	if (len <= room)
 		return 0;
@@ -357,10 +356,13 @@ static int shorten(struct parser *p, char *line, size_t room)
 		line[0] = '\0';
 		return 0;
 	}
+	/* judge_line has seen that it has one. */
+	key = p->indented ? strspn(line, white) : strcspn(line, "=:") + 1;
 	if (key + 1 > room)
 		return refuse(p, "begins with no key: 'key = value'");
 	while (strchr(white, line[len - 1]))
 		line[--len] = '\0';
+	value = line + key + strspn(line + key, white);
 	p->long_value = strdup(value);
 	if (!p->long_value)
 		return err_nomem(p->err);

@@ -308,6 +308,10 @@ static void long_lines(void **state)
 	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
 	assert_non_null(strstr(err.text, "f.ini:2: longer than"));
 	a[300] = '\0';
+	(void)snprintf(text, room, "[source]\npath = /a\n%300s\nhost =%300s\n", "", "");
+	err = (struct err){0};
+	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
+	assert_string_equal(err.text, "f.ini:4: 'host' has no value");
 	(void)snprintf(text, room, "[source]\n%s = 1\n", a);
 	err = (struct err){0};
 	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
