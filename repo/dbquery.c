@@ -110,6 +110,11 @@ static int refuse(const struct dbquery *q, const char *why, struct err *err)
 	return err_set(err, ERR_SOURCE, "%s: %s was not run: %s", q->path, q->what, why);
 }
 
+static bool is_no_database(int rc)
+{
+	return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+}
+
 static int failed(struct running *run, const struct dbconn *c, int rc, struct err *err)
 {
 	if (run->too_long)
@@ -120,7 +125,8 @@ static int failed(struct running *run, const struct dbconn *c, int rc, struct er
 	if ((rc & 0xff) == SQLITE_NOMEM)
 		return err_set(err, ERR_SOURCE, "%s: %s was stopped: it takes too much memory",
 			       run->q->path, run->q->what);
-	return err_set(err, ERR_SOURCE, "%s: %s failed: %s", run->q->path, run->q->what,
+	return err_set(err, is_no_database(rc) ? ERR_DAMAGED : ERR_SOURCE, "%s: %s failed: %s",
+		       run->q->path, run->q->what,
 		       c->db ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc));
 }
 
