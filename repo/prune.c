@@ -405,6 +405,17 @@ static int check_options(const struct prune_job *job, struct err *err)
 	return keys_allow(job->repo->keys, POWER_MAINTAIN, "prune", err);
 }
 
+/* Files of puts that were killed, in a store that has such. What does not go is no reason to fail: all else is done. */
+static void sweep(struct prune_job *job)
+{
+	struct err why = {0};
+
+	if (store_sweep(job->repo->store, job->grace_s, job->options->dry_run, &job->result->left,
+			&why) &&
+	    job->options->warning)
+		job->options->warning(job->options->arg, "what killed backups left", why.text);
+}
+
 static void sum_after(struct prune_result *res)
 {
 	res->after.packs = res->before.packs - res->deleted.packs + res->written.packs;
@@ -427,6 +438,8 @@ int prune_run(struct repo *repo, const struct prune_options *options,
 		r = one_round(&job, i == 0, &again, err);
 		survey_free(&job);
 	}
+	if (!r)
+		sweep(&job);
 	sum_after(out_result);
 	idset_free(&job.distrusted);
 	idset_free(&job.deleted);

@@ -542,6 +542,84 @@ static int local_now(struct store *s, int64_t *out_s, struct err *err)
 	return rc;
 }
 
+/* --- what killed puts left --- */
+
+struct sweeping {
+	const char *folder;
+	int64_t newest_s; /* a file that is newer may be somebody's who is writing it */
+	bool dry_run;
+	struct store_leftovers *out;
+};
+
+static bool is_temp(const char *entry)
+{
+	size_t prefix = strlen(TEMP_PREFIX);
+
+	return strlen(entry) == TEMP_CHARS - 1 && strncmp(entry, TEMP_PREFIX, prefix) == 0 &&
+	       strspn(entry + prefix, "0123456789abcdef") == TEMP_CHARS - 1 - prefix;
+}
+
+/* What has gone meanwhile is another prune's work, or was published. */
+static int sweep_entry(const struct sweeping *w, int folder, const char *entry, struct err *err)
+{
+	struct stat st;
+
+	if (!is_temp(entry))
+		return 0;
+	if (fstatat(folder, entry, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0
+				       : err_sys(err, errno, "cannot stat %s/%s", w->folder, entry);
+	if (!S_ISREG(st.st_mode) || st.st_mtim.tv_sec > w->newest_s)
+		return 0;
+	if (!w->dry_run && unlinkat(folder, entry, 0) != 0)
+		return errno == ENOENT
+			   ? 0
+			   : err_sys(err, errno, "cannot remove %s/%s", w->folder, entry);
+	w->out->files++;
+	w->out->bytes += (uint64_t)st.st_size;
+	return 0;
+}
+
+static int sweep_folder(const struct sweeping *w, struct err *err)
+{
+	DIR *dir = opendir(w->folder);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "cannot list %s", w->folder);
+	while (rc == 0 && (errno = 0, e = readdir(dir)) != NULL)
+		rc = sweep_entry(w, dirfd(dir), e->d_name, err);
+	if (rc == 0 && errno != 0)
+		rc = err_sys(err, errno, "cannot list %s", w->folder);
+	(void)closedir(dir);
+	return rc;
+}
+
+static int local_sweep(struct store *s, int64_t least_age_s, bool dry_run,
+		       struct store_leftovers *out, struct err *err)
+{
+	char path[PATH_MAX];
+	struct sweeping w = {.folder = path, .dry_run = dry_run, .out = out};
+	int rc = local_now(s, &w.newest_s, err);
+
+	w.newest_s -= least_age_s;
+	(void)snprintf(path, sizeof(path), "%s", s->location);
+	if (rc == 0)
+		rc = sweep_folder(&w, err);
+	for (int t = STORE_KEYS; t < STORE_TYPES && rc == 0; t++) {
+		const char *type = store_type_name((enum store_type)t);
+
+		(void)snprintf(path, sizeof(path), "%s/%s", s->location, type);
+		rc = sweep_folder(&w, err);
+		for (unsigned b = 0; t == STORE_DATA && b < 256 && rc == 0; b++) {
+			(void)snprintf(path, sizeof(path), "%s/%s/%02x", s->location, type, b);
+			rc = sweep_folder(&w, err);
+		}
+	}
+	return rc;
+}
+
 static void local_free(struct store *s)
 {
 	struct local *l = (struct local *)s;
@@ -561,6 +639,7 @@ static const struct store_ops local_ops = {
     .list = local_list,
     .remove = local_remove,
     .now = local_now,
+    .sweep = local_sweep,
     .free = local_free,
 };
 

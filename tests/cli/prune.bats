@@ -141,6 +141,28 @@ all_restore() {
 	says "nightjar: *locks/*it binds nobody*may be removed*"
 }
 
+@test "what killed backups left unfinished goes when it is as old as the grace" {
+	mkdir -p repo/data/ab
+	for f in repo/data/ab/.tmp-0123456789abcdef repo/snapshots/.tmp-00000000000000ff; do
+		head -c 5000 /dev/zero >$f
+		touch -d '73 hours ago' $f
+	done
+	touch -d '71 hours ago' repo/index/.tmp-0123456789abcdef
+	run nightjar prune --dry-run
+	assert_status 0
+	assert_output "*unfinished files of killed backups to be removed: 2, 9.*"
+	[ -e repo/data/ab/.tmp-0123456789abcdef ]
+	run --separate-stderr nightjar prune --json
+	assert_status 0
+	[ "$(jq -r '.leftover_files, .leftover_bytes' <<<"$output" | xargs)" = "2 10000" ]
+	[ "$(find repo -name '.tmp-*')" = repo/index/.tmp-0123456789abcdef ]
+	run nightjar prune --no-writers
+	assert_output "*unfinished files of killed backups removed: 1*"
+	run nightjar prune
+	[[ $output != *unfinished* ]]
+	all_restore
+}
+
 @test "limits that cannot be meant are refused" {
 	fails 2 "nightjar: --grace: 2 hours at least*--no-writers*" prune --grace 1h
 	fails 2 "nightjar: --grace: 'soon' *" prune --grace soon
