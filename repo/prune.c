@@ -108,9 +108,14 @@ void prune_add(struct prune_sum *sum, uint64_t bytes)
 
 /* --- the survey: the mark of R4 and R5 --- */
 
+/* In a dry run it is told now, otherwise when it is removed. Without memory it stays until the next prune. */
 static void on_bad_record(void *arg, const struct id *name, const struct err *why)
 {
-	prune_warning(arg, STORE_LOCKS, name, why->text);
+	struct prune_job *job = arg;
+	struct err nomem = {0};
+
+	if (job->options->dry_run || prune_names_add(&job->rotten, name, &nomem))
+		prune_warning(job, STORE_LOCKS, name, why->text);
 }
 
 static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
@@ -225,6 +230,8 @@ static void survey_free(struct prune_job *job)
 	job->sizes = NULL;
 	job->name_count = 0;
 	job->packs = NULL;
+	free(job->rotten.ids);
+	job->rotten = (struct prune_names){0};
 }
 
 /* --- records --- */
@@ -255,10 +262,29 @@ static bool is_dangling(const struct prune_job *job, const struct condemn *date)
 	return true;
 }
 
+static int remove_rotten(struct prune_job *job, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < job->rotten.count; i++) {
+		struct err why = {0};
+
+		r = condemned_remove_bad(job->repo, &job->rotten.ids[i], &why, err);
+		if (r || !why.code)
+			continue;
+		(void)err_set(&why, (enum err_code)why.code,
+			      "%s; it bound nobody and was removed: the grace of what it condemned "
+			      "begins anew",
+			      why.text);
+		prune_warning(job, STORE_LOCKS, &job->rotten.ids[i], why.text);
+	}
+	return r;
+}
+
 /* Dates what no prune has dated, which it was killed before, or what seems to have been in the future; removes what is done with. */
 static int tend_records(struct prune_job *job, struct err *err)
 {
-	int r = 0;
+	int r = remove_rotten(job, err);
 
 	for (size_t i = 0; !r && i < job->condemned.count; i++) {
 		const struct condemned_record *record = &job->condemned.records[i];

@@ -129,16 +129,28 @@ all_restore() {
 	all_restore
 }
 
-@test "a damaged record of what is condemned: it may be removed, and that is said" {
+@test "a damaged record of what is condemned: prune removes it, says so, and its grace begins anew" {
 	forget 2
 	nightjar -q prune >/dev/null
+	old=$(ls repo/locks)
 	for f in repo/locks/*; do flip "$f" 60; done
-	run --separate-stderr nightjar prune
-	assert_status 0
-	says "nightjar: warning: locks/*it binds nobody*may be removed*"
 	run --separate-stderr nightjar check
 	assert_status 20
-	says "nightjar: *locks/*it binds nobody*may be removed*"
+	says "nightjar: *locks/*it binds nobody*the next 'nightjar prune' removes it*"
+	run --separate-stderr nightjar prune --dry-run
+	assert_status 0
+	says "nightjar: warning: locks/*the next 'nightjar prune' removes it*"
+	[ "$(ls repo/locks)" = "$old" ]
+	run --separate-stderr nightjar prune
+	assert_status 0
+	says "nightjar: warning: locks/*it bound nobody and was removed*begins anew*"
+	assert_output "*condemned now*in 72 hours (after*"
+	for f in $old; do [ ! -e "repo/locks/$f" ]; done
+	run --separate-stderr nightjar check
+	assert_status 0
+	run --separate-stderr nightjar prune
+	[ -z "$stderr" ]
+	all_restore
 }
 
 @test "what killed backups left unfinished goes when it is as old as the grace" {
