@@ -128,8 +128,8 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 {
 	struct prune_job *job = arg;
 	const char *next = why->code == ERR_DAMAGED
-			       ? "; put it back from a copy of the repository, or remove it where "
-				 "there is none"
+			       ? "; put it back from a copy of the repository, or where there is "
+				 "none remove it by 'nightjar repair manifests --forget'"
 			       : "";
 	char path[STORE_PATH_CHARS];
 

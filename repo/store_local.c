@@ -13,9 +13,9 @@
 #include <sodium.h>
 
 #include "repo/durable.h"
+#include "repo/store_leftovers.h"
 
-#define TEMP_PREFIX ".tmp-"
-#define TEMP_CHARS (sizeof(TEMP_PREFIX) + 16)
+#define TEMP_CHARS (sizeof(STORE_LEFTOVERS_PREFIX) + STORE_LEFTOVERS_DIGITS)
 #define KEPT_OPEN 64 /* a restore goes to and fro between the packs of about as many nights */
 
 /* A pack that parts were read of, and soon others will be. It never changes, so its descriptor stays as good as its name. */
@@ -141,7 +141,7 @@ static bool is_ours(const char *entry)
 	for (int t = STORE_KEYS; t < STORE_TYPES; t++)
 		if (strcmp(entry, store_type_name((enum store_type)t)) == 0)
 			return true;
-	return strncmp(entry, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
+	return strncmp(entry, STORE_LEFTOVERS_PREFIX, strlen(STORE_LEFTOVERS_PREFIX)) == 0;
 }
 
 /* `init` in a home folder must not scatter ours among the user's files. */
@@ -211,7 +211,8 @@ static int write_temp(int folder, const void *bytes, size_t len, char out_temp[T
 	int fd, failed;
 
 	randombytes_buf(&random, sizeof(random));
-	(void)snprintf(out_temp, TEMP_CHARS, TEMP_PREFIX "%016llx", (unsigned long long)random);
+	(void)snprintf(out_temp, TEMP_CHARS, STORE_LEFTOVERS_PREFIX "%016llx",
+		       (unsigned long long)random);
 	fd = open_retry(folder, out_temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
 	if (fd < 0)
 		return errno;
@@ -542,82 +543,13 @@ static int local_now(struct store *s, int64_t *out_s, struct err *err)
 	return rc;
 }
 
-/* --- what killed puts left --- */
-
-struct sweeping {
-	const char *folder;
-	int64_t newest_s; /* a file that is newer may be somebody's who is writing it */
-	bool dry_run;
-	struct store_leftovers *out;
-};
-
-static bool is_temp(const char *entry)
-{
-	size_t prefix = strlen(TEMP_PREFIX);
-
-	return strlen(entry) == TEMP_CHARS - 1 && strncmp(entry, TEMP_PREFIX, prefix) == 0 &&
-	       strspn(entry + prefix, "0123456789abcdef") == TEMP_CHARS - 1 - prefix;
-}
-
-/* What has gone meanwhile is another prune's work, or was published. */
-static int sweep_entry(const struct sweeping *w, int folder, const char *entry, struct err *err)
-{
-	struct stat st;
-
-	if (!is_temp(entry))
-		return 0;
-	if (fstatat(folder, entry, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return errno == ENOENT ? 0
-				       : err_sys(err, errno, "cannot stat %s/%s", w->folder, entry);
-	if (!S_ISREG(st.st_mode) || st.st_mtim.tv_sec > w->newest_s)
-		return 0;
-	if (!w->dry_run && unlinkat(folder, entry, 0) != 0)
-		return errno == ENOENT
-			   ? 0
-			   : err_sys(err, errno, "cannot remove %s/%s", w->folder, entry);
-	w->out->files++;
-	w->out->bytes += (uint64_t)st.st_size;
-	return 0;
-}
-
-static int sweep_folder(const struct sweeping *w, struct err *err)
-{
-	DIR *dir = opendir(w->folder);
-	struct dirent *e;
-	int rc = 0;
-
-	if (!dir)
-		return errno == ENOENT ? 0 : err_sys(err, errno, "cannot list %s", w->folder);
-	while (rc == 0 && (errno = 0, e = readdir(dir)) != NULL)
-		rc = sweep_entry(w, dirfd(dir), e->d_name, err);
-	if (rc == 0 && errno != 0)
-		rc = err_sys(err, errno, "cannot list %s", w->folder);
-	(void)closedir(dir);
-	return rc;
-}
-
 static int local_sweep(struct store *s, int64_t least_age_s, bool dry_run,
 		       struct store_leftovers *out, struct err *err)
 {
-	char path[PATH_MAX];
-	struct sweeping w = {.folder = path, .dry_run = dry_run, .out = out};
-	int rc = local_now(s, &w.newest_s, err);
+	int64_t now_s = 0;
+	int rc = local_now(s, &now_s, err);
 
-	w.newest_s -= least_age_s;
-	(void)snprintf(path, sizeof(path), "%s", s->location);
-	if (rc == 0)
-		rc = sweep_folder(&w, err);
-	for (int t = STORE_KEYS; t < STORE_TYPES && rc == 0; t++) {
-		const char *type = store_type_name((enum store_type)t);
-
-		(void)snprintf(path, sizeof(path), "%s/%s", s->location, type);
-		rc = sweep_folder(&w, err);
-		for (unsigned b = 0; t == STORE_DATA && b < 256 && rc == 0; b++) {
-			(void)snprintf(path, sizeof(path), "%s/%s/%02x", s->location, type, b);
-			rc = sweep_folder(&w, err);
-		}
-	}
-	return rc;
+	return rc ? rc : store_leftovers_sweep(s->location, now_s - least_age_s, dry_run, out, err);
 }
 
 static void local_free(struct store *s)

@@ -102,7 +102,7 @@ all_restore() {
 	flip "repo/snapshots/$id" 600
 	run --separate-stderr nightjar prune --no-writers
 	assert_status 20
-	says "nightjar: snapshots/$id *nothing is deleted*from a copy of the repository*or remove it*"
+	says "nightjar: snapshots/$id *nothing is deleted*from a copy of the repository*'nightjar repair manifests --forget'*"
 	[ "$(find repo -type f | sort)" = "$before" ]
 }
 
@@ -112,7 +112,7 @@ all_restore() {
 	before=$(find repo -type f | sort)
 	run --separate-stderr nightjar prune --no-writers
 	assert_status 20
-	says "nightjar: manifest ????????: *'nightjar check' names what is lost, and nothing is deleted*"
+	says "nightjar: manifest ????????: *'nightjar check' names what is lost, and nothing is deleted*'nightjar repair manifests --forget'*"
 	[ "$(find repo -type f | sort)" = "$before" ]
 }
 
