@@ -198,6 +198,8 @@ static void print_json(struct cli *cli, const struct prune_result *res, bool dry
 	json_sum(&j, "after", &res->after);
 	json_u64(&j, "index_segments_written", res->segments_written);
 	json_u64(&j, "index_segments_removed", res->segments_removed);
+	json_u64(&j, "leftover_files", res->left.files);
+	json_u64(&j, "leftover_bytes", res->left.bytes);
 	json_bool(&j, "unfinished", res->unfinished);
 	if (res->due_s) {
 		text_time_json(res->due_s, 0, time);
@@ -240,6 +242,16 @@ static void print_due(struct cli *cli, const struct prune_result *res)
 			 (long long)(wait + 3599) / 3600, time);
 }
 
+static void print_left(struct cli *cli, const struct store_leftovers *left, bool dry_run)
+{
+	char size[TEXT_SIZE_CHARS];
+
+	text_size(left->bytes, size);
+	if (left->files)
+		out_line(&cli->out, "unfinished files of killed backups %s: %llu, %s",
+			 dry_run ? "to be removed" : "removed", llu(left->files), size);
+}
+
 static void print_people(struct cli *cli, const struct prune_result *res, bool dry_run)
 {
 	char used[TEXT_SIZE_CHARS], unused[TEXT_SIZE_CHARS];
@@ -261,6 +273,7 @@ static void print_people(struct cli *cli, const struct prune_result *res, bool d
 	print_if_any(cli, "of no finished backup: kept 14 days", &res->watched);
 	print_sum(cli, "after", &res->after);
 	print_if_any(cli, "  of these condemned", &res->waiting);
+	print_left(cli, &res->left, dry_run);
 	print_due(cli, res);
 	if (res->unfinished)
 		out_line(&cli->out, "an hour was not enough; the next prune goes on deleting");

@@ -157,6 +157,14 @@ static const char repair_manifests_detail[] =
     "one stays. A backup goes first: what it stores again needs no repair. Only damage that "
     "'check'\n"
     "or 'repair packs' has found, and what is missing, is seen. Needs the full key.\n"
+    "\n"
+    "With --forget the damaged ones are shown and removed once the new ones are there, and so are "
+    "those\n"
+    "of which nothing can be had: while one is there 'prune' deletes nothing. Try --dry-run first. "
+    "What\n"
+    "is removed cannot become whole again by a later backup or a copy of the repository. A whole "
+    "backup\n"
+    "is never removed, and nothing at all while no backup is whole.\n"
     "Exit codes: 0 every backup is whole or has a repaired one; 20 nothing can be had of one.";
 static const char nightly_detail[] =
     "Does what the configuration file says, in this order: the hook 'before'; a backup of each "

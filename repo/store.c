@@ -82,6 +82,12 @@ int store_now(struct store *s, int64_t *out_s, struct err *err)
 	return s->ops->now(s, out_s, err);
 }
 
+int store_sweep(struct store *s, int64_t least_age_s, bool dry_run, struct store_leftovers *out,
+		struct err *err)
+{
+	return s->ops->sweep ? s->ops->sweep(s, least_age_s, dry_run, out, err) : 0;
+}
+
 void store_free(struct store *s)
 {
 	if (s)

@@ -44,6 +44,11 @@ struct store;
  */
 typedef int store_list_fn(void *arg, const struct id *name, uint64_t size_bytes, struct err *err);
 
+/* What killed puts left. */
+struct store_leftovers {
+	uint64_t files, bytes;
+};
+
 struct store_ops {
 	/*
 	 * Makes the layout (folders). ERR_EXISTS when a `config` is there, or anything that is not
@@ -76,6 +81,13 @@ struct store_ops {
 	 * twice, the later reading is not smaller unless that clock was set back.
 	 */
 	int (*now)(struct store *s, int64_t *out_s, struct err *err);
+	/*
+	 * Removes what killed puts left and what is at least so old by the store's own clock, or only counts it. A put that is under
+	 * way for that long fails then. Adds to *out what it came to, also when it fails. NULL: a killed put leaves nothing that this
+	 * could see.
+	 */
+	int (*sweep)(struct store *s, int64_t least_age_s, bool dry_run,
+		     struct store_leftovers *out, struct err *err);
 	void (*free)(struct store *s);
 };
 
@@ -107,6 +119,8 @@ int store_list(struct store *s, enum store_type type, store_list_fn *fn, void *a
 int store_remove(struct store *s, enum store_type type, const struct id *name,
 		 struct err *err) ERR_UNUSED_WARN;
 int store_now(struct store *s, int64_t *out_s, struct err *err) ERR_UNUSED_WARN;
+int store_sweep(struct store *s, int64_t least_age_s, bool dry_run, struct store_leftovers *out,
+		struct err *err) ERR_UNUSED_WARN;
 void store_free(struct store *s); /* NULL is fine */
 
 /*
@@ -121,7 +135,7 @@ int store_open(const char *location, struct store **out_store, struct err *err) 
  * A local directory; path may be a symlink to it. Create makes the last component of path only, so
  * that a disk which is not mounted is noticed. Packs of which parts are read stay open until free, 64 of
  * them. Objects get mode 0400, folders 0700. What a killed put
- * leaves is a file `.tmp-<hex>` beside the objects, which nothing here reads or removes. A file size
+ * leaves is a file `.tmp-<16 hex digits>` beside the objects, which sweep removes and nothing reads. A file size
  * limit is ERR_FULL only in a process that ignores SIGXFSZ.
  */
 int store_local_open(const char *path, struct store **out_store, struct err *err) ERR_UNUSED_WARN;
