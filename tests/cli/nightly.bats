@@ -315,6 +315,69 @@ backdate() {
 	[ "$(wc -c <all.json)" -lt 3000000 ]
 }
 
+@test "a hook's script is on no command line, and not inherited by what it starts; its input is empty" {
+	config <<-'END'
+		[hooks]
+		before =
+		   token=hush-hush; ls -l /proc/self/fd >open
+		   tr '\0' '\n' </proc/$$/cmdline >words; tr '\0' '\n' </proc/$PPID/cmdline >>words
+		   for p in /proc/[0-9]*; do tr '\0' '\n' <$p/cmdline >>words 2>/dev/null || true; done
+		   ! read line
+		   test "$token" = hush-hush && echo "it is $0" >done
+	END
+	night 0
+	[ -s done ] && [ -s words ]
+	run grep -c hush-hush words
+	[ "$output" = 0 ]
+	run grep -c 'memfd\|pipe.*[3-9] ->' open
+	[ "$output" = 0 ]
+	# And with an ordinary user's rights; what fails is told with its line.
+	need_root
+	printf '[hooks]\nbefore =\n  true\n  false\n  true\n' | config
+	chown -R 65534:65534 src repo key n.ini
+	run --separate-stderr as_nobody --config "$WORK/n.ini" nightly
+	assert_status 1
+	says "nightjar: hook 'before': exit status 1"
+}
+
+# gone FILE…: the processes whose ids are in these files have ended, or do within some seconds
+gone() {
+	local file
+	for file in "$@"; do
+		for _ in $(seq 200); do
+			[ -e "/proc/$(cat "$file")" ] && ! grep -q '^State:.*Z' "/proc/$(cat "$file")/status" || continue 2
+			sleep 0.05
+		done
+		return 1
+	done
+}
+
+@test "killed or interrupted in a hook: it ends, with all that it started; what cleans up is run to its end" {
+	config <<-END
+		before =
+		   sleep 100 & echo \$! >$WORK/child
+		   echo \$\$ >$WORK/begun.new; mv $WORK/begun.new $WORK/begun
+		   sleep 100
+		after = sleep 1; echo after >$WORK/after
+	END
+	for signal in KILL TERM HUP; do
+		rm -f begun after
+		"$NIGHTJAR" nightly >/dev/null 2>&1 3>&- &
+		first=$!
+		for _ in $(seq 100); do
+			[ ! -e begun ] || break
+			sleep 0.05
+		done
+		kill -$signal "$first"
+		code=0
+		wait "$first" || code=$?
+		gone begun child
+		[ $signal != KILL ] || continue
+		[ "$code" -eq 130 ]
+		[ "$(cat after)" = after ]
+	done
+}
+
 @test "restore between its hooks; not in a dry run; before fails: nothing is restored" {
 	printf '[hooks "restore"]\nbefore = echo before >>%s\nafter = echo after >>%s\n' "$WORK/order" "$WORK/order" | config
 	nightjar restore latest --target back --dry-run >/dev/null
