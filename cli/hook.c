@@ -58,18 +58,20 @@ static void environment_fill(struct environment *e, const struct hook_facts *f)
 {
 	static const char *const passed[] = {"PATH",   "HOME", "USER",  "LANG",
 					     "LC_ALL", "TZ",   "TMPDIR"};
-	char code[16];
+	char code[16], alarms[24];
 
 	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		add(e, passed[i], getenv(passed[i]));
 	if (!getenv("PATH"))
 		add(e, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 	(void)snprintf(code, sizeof(code), "%d", f->exit_code);
+	(void)snprintf(alarms, sizeof(alarms), "%llu", (unsigned long long)f->alarms);
 	add(e, "NIGHTJAR_EVENT", f->event);
 	add(e, "NIGHTJAR_SOURCE", f->source);
 	add(e, "NIGHTJAR_MANIFEST_ID", f->manifest);
 	add(e, "NIGHTJAR_LOCATION", f->location);
 	add(e, "NIGHTJAR_EXIT_CODE", code);
+	add(e, "NIGHTJAR_ALARMS", alarms);
 }
 
 static void environment_free(struct environment *e)

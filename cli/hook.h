@@ -19,7 +19,8 @@ struct hook_facts {
 	const char *source; /* name of the section */
 	const char *manifest;
 	const char *location;
-	int exit_code; /* so far */
+	int exit_code;   /* so far */
+	uint64_t alarms; /* files of immutable folders that are not what they were, so far */
 };
 
 /*

@@ -120,7 +120,7 @@ static void tell_lost_packs(struct backup_run *run)
 
 	(void)snprintf(
 	    text, sizeof(text),
-	    "%llu packs are missing or cut short; 'nightjar check' names what they touch",
+	    "packs that are missing or cut short: %llu; 'nightjar check' names what they touch",
 	    (unsigned long long)packer_stats(run->packer)->packs_lost);
 	backup_warning(run, run->repo->store->location, text);
 }

@@ -360,7 +360,7 @@ a_prune_that_is_due() {
 @test "mirror: what was forgotten and pruned here is still whole there" {
 	needs rsync
 	a_prune_that_is_due mirror
-	nightjar prune --no-writers | grep -q '^deleted, as condemned earlier'
+	nightjar prune --no-writers | grep -q '^deleted  '
 	mirror
 	[ "$(nightjar manifests --json | jq length)" -eq 1 ]
 	[ "$(nightjar -r "$OFFSITE" --key-file "$KEY" manifests --json | jq length)" -eq 2 ]
