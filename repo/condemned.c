@@ -89,6 +89,7 @@ int condemned_load(struct repo *repo, condemned_bad_fn *bad, void *bad_arg, stru
 
 		r = load_one(repo, &names[i], &c, &why);
 		if (binds_nobody(r) && bad) {
+			repo_unname(repo->store, STORE_LOCKS, &names[i], &why);
 			(void)err_set(&why, (enum err_code)why.code,
 				      "%s; it binds nobody, and may be removed", why.text);
 			bad(bad_arg, &names[i], &why);
@@ -96,11 +97,8 @@ int condemned_load(struct repo *repo, condemned_bad_fn *bad, void *bad_arg, stru
 		if (binds_nobody(r) || r == -ERR_MISSING)
 			r = 0;
 		if (r) {
-			char path[STORE_PATH_CHARS];
-
-			store_path(STORE_LOCKS, &names[i], path);
 			*err = why;
-			err_prefix(err, "%s/%s", repo->store->location, path);
+			(void)repo_name(repo->store, STORE_LOCKS, &names[i], err);
 		}
 	}
 	free(names);

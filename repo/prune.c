@@ -23,10 +23,14 @@ void prune_warning(struct prune_job *job, enum store_type type, const struct id 
 		   const char *text)
 {
 	char path[STORE_PATH_CHARS];
+	struct err bare = {0};
 
+	if (!job->options->warning)
+		return;
 	store_path(type, name, path);
-	if (job->options->warning)
-		job->options->warning(job->options->arg, path, text);
+	(void)err_set(&bare, ERR_IO, "%s", text);
+	repo_unname(job->repo->store, type, name, &bare);
+	job->options->warning(job->options->arg, path, bare.text);
 }
 
 void prune_detail(struct prune_job *job, const struct id *pack, const char *text)
