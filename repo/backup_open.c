@@ -6,21 +6,26 @@
 
 #include <sodium.h>
 
+static void warn_of(struct backup_run *run, enum store_type type, const struct id *name,
+		    const struct err *why)
+{
+	char path[STORE_PATH_CHARS];
+	struct err bare = *why;
+
+	store_path(type, name, path);
+	repo_unname(run->repo->store, type, name, &bare);
+	backup_warning(run, path, bare.text);
+}
+
 /* A damaged segment costs space, not safety: what it named is stored again. */
 static void on_bad_segment(void *arg, const struct id *segment, const struct err *why)
 {
-	char path[STORE_PATH_CHARS];
-
-	store_path(STORE_INDEX, segment, path);
-	backup_warning(arg, path, why->text);
+	warn_of(arg, STORE_INDEX, segment, why);
 }
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
-	char path[STORE_PATH_CHARS];
-
-	store_path(STORE_SNAPSHOTS, name, path);
-	backup_warning(arg, path, why->text);
+	warn_of(arg, STORE_SNAPSHOTS, name, why);
 }
 
 static bool same_sources(const struct manifest *m, const struct sources *s)

@@ -89,7 +89,6 @@ int condemned_load(struct repo *repo, condemned_bad_fn *bad, void *bad_arg, stru
 
 		r = load_one(repo, &names[i], &c, &why);
 		if (binds_nobody(r) && bad) {
-			repo_unname(repo->store, STORE_LOCKS, &names[i], &why);
 			(void)err_set(&why, (enum err_code)why.code,
 				      "%s; it binds nobody, and may be removed", why.text);
 			bad(bad_arg, &names[i], &why);

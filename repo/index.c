@@ -397,10 +397,8 @@ static int load_listed(struct segment_load *l, const struct id *name, struct err
 		*err = why;
 		return r == -ERR_VERSION ? repo_name(l->repo->store, STORE_INDEX, name, err) : r;
 	}
-	if (r && l->bad) {
-		repo_unname(l->repo->store, STORE_INDEX, name, &why);
+	if (r && l->bad)
 		l->bad(l->bad_arg, name, &why);
-	}
 	return idset_add(&l->index->segments, name, err);
 }
 
@@ -433,10 +431,8 @@ int index_refresh(struct repo *repo, struct index *index, index_bad_fn *bad, voi
 
 	for (int i = 1; !r && l.any_vanished && i < LISTINGS_MOST; i++)
 		r = load_new(&l, err);
-	if (!r && l.any_vanished && bad) {
-		repo_unname(repo->store, STORE_INDEX, &l.vanished, &l.vanished_why);
+	if (!r && l.any_vanished && bad)
 		bad(bad_arg, &l.vanished, &l.vanished_why);
-	}
 	return r;
 }
 

@@ -128,14 +128,12 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		struct err why = {0};
 
 		r = load_one(repo, &names[i], &list.items[list.count], &tags, &list, &why);
-		if (r == 0) {
+		if (r == 0)
 			list.count++;
-		} else if (r == -ERR_NOMEM) {
+		else if (r == -ERR_NOMEM)
 			*err = why;
-		} else if (r < 0) {
-			repo_unname(repo->store, STORE_SNAPSHOTS, &names[i], &why);
+		else if (r < 0)
 			report_bad(&list, &names[i], bad, bad_arg, &why);
-		}
 		r = r == -ERR_NOMEM ? r : 0;
 	}
 	if (!r)

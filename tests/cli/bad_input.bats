@@ -339,7 +339,7 @@ need_python() {
 			done
 		done
 	done
-	grep -q 'index/[0-9a-f]*: damaged' said && grep -q 'locks/[0-9a-f]*: damaged' said && grep -q 'cut short' said
+	grep -q 'warning: index/[0-9a-f]*: damaged' said && grep -q 'locks/[0-9a-f]*: damaged' said && grep -q 'cut short' said
 	run grep -E '([a-z]+/[0-9a-f/]{64,}).*\1' said
 	[ -z "$output" ] || { echo "$output" && return 1; }
 }
