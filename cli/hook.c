@@ -18,6 +18,9 @@
 #define MERCY_MS 10000      /* between SIGTERM and SIGKILL */
 #define MERCY_AFTER_MS 2000 /* once the shell itself is gone */
 #define VARIABLES 16u
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008u /* some hosts allow no other */
+#endif
 #define SCRIPT_FD 3 /* in the shell */
 #define SCRIPT_PATH "/proc/self/fd/3"
 
@@ -88,8 +91,10 @@ static int script_file(const char *script, int *out_fd, struct err *err)
 	/* The shell has opened it by then; what the script starts has no use for it. Line numbers stay. */
 	static const char shut[] = "exec 3<&-; ";
 	const char *const parts[] = {shut, script, "\n"};
-	int fd = memfd_create("nightjar-hook", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_create("nightjar-hook", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 
+	if (fd < 0 && errno == EINVAL) /* Linux before 6.3 */
+		fd = memfd_create("nightjar-hook", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return err_sys(err, errno, "memfd_create");
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
