@@ -142,9 +142,10 @@ static void on_reference(void *arg, const struct manifest_ref *ref)
 		incidents_reference_json(j, ref);
 	}
 	t->references++;
-	out_note(&t->cli->out, "references of %s: %llu files named, %llu missing, %llu orphans",
-		 ref->database, (unsigned long long)ref->referenced,
-		 (unsigned long long)ref->missing, (unsigned long long)ref->orphans);
+	out_note(&t->cli->out, "references of %s: %llu file%s named, %llu missing, %llu orphan%s",
+		 ref->database, (unsigned long long)ref->referenced, text_plural(ref->referenced),
+		 (unsigned long long)ref->missing, (unsigned long long)ref->orphans,
+		 text_plural(ref->orphans));
 }
 
 static void on_missing(void *arg, const char *database, const char *path, const char *text)
@@ -393,8 +394,7 @@ static void print_databases(struct cli *cli, uint64_t databases, const struct ba
 		(void)snprintf(stored, sizeof(stored), "%sstored in %s, %s of a plain copy",
 			       res->committed ? "" : "to be ", packed, part);
 	out_note(&cli->out, "%s database%s of %s: %s of %s cell%s new or changed, %s", count,
-		 databases == 1 ? "" : "s", size, changed, cells, res->cells == 1 ? "" : "s",
-		 stored);
+		 text_plural(databases), size, changed, cells, text_plural(res->cells), stored);
 }
 
 static void print_people(struct teller *t, const struct backup_result *res)
@@ -562,6 +562,7 @@ enum exit_code cmd_backup(struct cli *cli, const void *options, int count, char 
 		print_people(&teller, &res);
 	if (!r)
 		facts_backup(cli, &res);
+	cli->facts.full = r == -ERR_FULL;
 	json_free(&teller.json);
 	incidents_free(&teller.incidents);
 	return r ? command_fail(cli, &err) : EXIT_OK;

@@ -15,6 +15,9 @@ void text_size(uint64_t bytes, char out[TEXT_SIZE_CHARS]);
 /* "0", "999", "1,000", "12,000,000". */
 void text_count(uint64_t count, char out[TEXT_SIZE_CHARS]);
 
+/* "" for one, "s" for all else: what follows a count in "%llu file%s". */
+const char *text_plural(uint64_t count);
+
 /* What part is of whole: "1/870", below ten "1/2.7"; "-" when there is no part or no whole. */
 void text_part(uint64_t part, uint64_t whole, char out[TEXT_SIZE_CHARS]);
 

@@ -6,21 +6,26 @@
 
 #include <sodium.h>
 
+static void warn_of(struct backup_run *run, enum store_type type, const struct id *name,
+		    const struct err *why)
+{
+	char path[STORE_PATH_CHARS];
+	struct err bare = *why;
+
+	store_path(type, name, path);
+	repo_unname(run->repo->store, type, name, &bare);
+	backup_warning(run, path, bare.text);
+}
+
 /* A damaged segment costs space, not safety: what it named is stored again. */
 static void on_bad_segment(void *arg, const struct id *segment, const struct err *why)
 {
-	char path[STORE_PATH_CHARS];
-
-	store_path(STORE_INDEX, segment, path);
-	backup_warning(arg, path, why->text);
+	warn_of(arg, STORE_INDEX, segment, why);
 }
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
-	char path[STORE_PATH_CHARS];
-
-	store_path(STORE_SNAPSHOTS, name, path);
-	backup_warning(arg, path, why->text);
+	warn_of(arg, STORE_SNAPSHOTS, name, why);
 }
 
 static bool same_sources(const struct manifest *m, const struct sources *s)
@@ -120,7 +125,7 @@ static void tell_lost_packs(struct backup_run *run)
 
 	(void)snprintf(
 	    text, sizeof(text),
-	    "%llu packs are missing or cut short; 'nightjar check' names what they touch",
+	    "packs that are missing or cut short: %llu; 'nightjar check' names what they touch",
 	    (unsigned long long)packer_stats(run->packer)->packs_lost);
 	backup_warning(run, run->repo->store->location, text);
 }

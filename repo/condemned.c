@@ -98,11 +98,8 @@ int condemned_load(struct repo *repo, condemned_bad_fn *bad, void *bad_arg, stru
 		if (binds_nobody(r) || r == -ERR_MISSING)
 			r = 0;
 		if (r) {
-			char path[STORE_PATH_CHARS];
-
-			store_path(STORE_LOCKS, &names[i], path);
 			*err = why;
-			err_prefix(err, "%s/%s", repo->store->location, path);
+			(void)repo_name(repo->store, STORE_LOCKS, &names[i], err);
 		}
 	}
 	free(names);

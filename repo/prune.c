@@ -23,10 +23,14 @@ void prune_warning(struct prune_job *job, enum store_type type, const struct id 
 		   const char *text)
 {
 	char path[STORE_PATH_CHARS];
+	struct err bare = {0};
 
+	if (!job->options->warning)
+		return;
 	store_path(type, name, path);
-	if (job->options->warning)
-		job->options->warning(job->options->arg, path, text);
+	(void)err_set(&bare, ERR_IO, "%s", text);
+	repo_unname(job->repo->store, type, name, &bare);
+	job->options->warning(job->options->arg, path, bare.text);
 }
 
 void prune_detail(struct prune_job *job, const struct id *pack, const char *text)
@@ -137,6 +141,7 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 		return;
 	store_path(STORE_SNAPSHOTS, name, path);
 	job->bad_manifest = *why;
+	repo_unname(job->repo->store, STORE_SNAPSHOTS, name, &job->bad_manifest);
 	job->bad_manifest.code = ERR_DAMAGED;
 	err_prefix(&job->bad_manifest,
 		   "%s cannot be read, so what it needs is not known and nothing is deleted%s",

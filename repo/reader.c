@@ -133,6 +133,7 @@ static int name_place(const struct reader *reader, const struct index_place *pla
 	if (err->code == ERR_MISSING)
 		return err_set(err, ERR_MISSING, "%s/%s: the pack is missing (it holds chunk %.*s)",
 			       reader->repo->store->location, path, ID_SHORT_CHARS, hex);
+	repo_unname(reader->repo->store, STORE_DATA, &reader->index->packs[place->pack].name, err);
 	if (told)
 		return err_prefix(err, "%s/%s", reader->repo->store->location, path);
 	return err_prefix(err, "%s/%s: chunk %.*s", reader->repo->store->location, path,

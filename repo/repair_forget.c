@@ -98,7 +98,7 @@ static int forget_rotten(struct forgetting *f, const struct repair_doomed *d, st
 	int r = is_rotten(f->repo, &d->name, &rotten, err);
 
 	if (r)
-		return repair_prefix(f->repo, STORE_SNAPSHOTS, &d->name, err);
+		return repo_name(f->repo->store, STORE_SNAPSHOTS, &d->name, err);
 	if (!rotten) {
 		repair_tell(&f->options->cb, true, STORE_SNAPSHOTS, &d->name,
 			    "it is as it was put, and stays: update nightjar, or remove the file "

@@ -15,9 +15,6 @@ void repair_tell(const struct repair_callbacks *cb, bool lost, enum store_type t
 		 const struct id *name, const char *text);
 /* Not what only this user or this moment could not read: nothing is given up for that. */
 bool repair_is_damage(const struct err *why);
-/* Names the object and gives -err->code again. */
-int repair_prefix(const struct repo *repo, enum store_type type, const struct id *name,
-		  struct err *err);
 
 /* A manifest that can never be restored as it is. */
 struct repair_doomed {

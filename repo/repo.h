@@ -77,6 +77,15 @@ const struct roster_writer *repo_find_writer(struct repo *repo, const uint8_t pu
 int repo_get(struct repo *repo, enum store_type type, const struct id *name, size_t max_bytes,
 	     struct buf *out, struct err *err) ERR_UNUSED_WARN;
 /*
+ * What an error says of an object, without the object's own place at the beginning of the text: for who tells the name beside it. The other
+ * way round: with the place, unless the text names the object; returns the error's code, negative.
+ */
+void repo_unname(const struct store *store, enum store_type type, const struct id *name,
+		 struct err *err);
+int repo_name(const struct store *store, enum store_type type, const struct id *name,
+	      struct err *err);
+
+/*
  * Stores under the SHA-256 of the bytes. An object that is there already is fine when its bytes are still the same;
  * ERR_DAMAGED when they are not.
  */

@@ -44,6 +44,9 @@ static void counts(void **state)
 	char out[TEXT_SIZE_CHARS];
 
 	(void)state;
+	assert_string_equal(text_plural(0), "s");
+	assert_string_equal(text_plural(1), "");
+	assert_string_equal(text_plural(2), "s");
 	text_count(0, out);
 	assert_string_equal(out, "0");
 	text_count(999, out);
