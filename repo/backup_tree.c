@@ -8,7 +8,7 @@
 
 #include "repo/backup_old.h"
 #include "repo/backup_piece.h"
-#include "repo/tree_write.h"
+#include "repo/backup_quiet.h"
 
 #define LEFT_OUT 1
 
@@ -251,44 +251,72 @@ static int store_entry(struct backup_run *run, int dirfd, const char *open_at, c
 	return r;
 }
 
-/* dirfd -1: a folder that could not be opened, stored as empty. */
-int backup_folder(struct backup_run *run, int dirfd, const char *path, const struct id *old,
-		  unsigned depth, struct id *out_list, struct err *err)
+static int store_entries(struct backup_run *run, int dirfd, const char *path, char *const *names,
+			 size_t count, struct backup_old *before, unsigned depth,
+			 struct dir_writer *w, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < count; i++) {
+		char *below = backup_join(path, names[i]);
+
+		r = backup_carry_until(run, path, names[i], before, depth, w, err);
+		if (!r)
+			r = below ? store_entry(run, dirfd, names[i], names[i], below, before,
+						depth, w, err)
+				  : err_nomem(err);
+		free(below);
+	}
+	return r ? r : backup_carry_until(run, path, NULL, before, depth, w, err);
+}
+
+static int store_folder(struct backup_run *run, int dirfd, const char *path, char *const *names,
+			size_t count, const struct id *old, unsigned depth, struct backup_quiet *q,
+			struct id *out_list, struct err *err)
 {
 	struct backup_old before = {0};
 	struct dir_writer *w = NULL;
-	char **names = NULL;
-	size_t count = 0;
 	int r = dir_writer_new(run->packer, &w, err);
 
 	if (r)
 		return r;
 	backup_old_load(run, path, old, &before);
 	dir_writer_follow(w, &before.nodes);
-	if (dirfd >= 0)
+	dir_writer_sum(w, q->watched ? &q->sum : NULL);
+	r = store_entries(run, dirfd, path, names, count, &before, depth, w, err);
+	if (!r)
+		r = dir_writer_finish(w, out_list, err);
+	if (!r)
+		r = backup_quiet_note(run, path, count, w, q, err);
+	dir_writer_free(w);
+	backup_old_free(&before);
+	return r;
+}
+
+/* dirfd -1: a folder that could not be opened, stored as empty. */
+int backup_folder(struct backup_run *run, int dirfd, const char *path, const struct id *old,
+		  unsigned depth, struct id *out_list, struct err *err)
+{
+	struct backup_quiet quiet = {0};
+	char **names = NULL;
+	size_t count = 0;
+	int r = backup_quiet_begin(run, dirfd, path, &quiet, err);
+
+	if (!r && dirfd >= 0)
 		r = backup_filter_list(run->filter, dirfd, path, &names, &count, err);
 	if (r && !backup_fatal(r)) {
 		backup_unreadable(run, path, err->text);
 		r = 0;
 	}
-	for (size_t i = 0; !r && i < count; i++) {
-		char *below = backup_join(path, names[i]);
-
-		r = backup_carry_until(run, path, names[i], &before, depth, w, err);
-		if (!r)
-			r = below ? store_entry(run, dirfd, names[i], names[i], below, &before,
-						depth, w, err)
-				  : err_nomem(err);
-		free(below);
-	}
 	if (!r)
-		r = backup_carry_until(run, path, NULL, &before, depth, w, err);
-	if (!r)
-		r = dir_writer_finish(w, out_list, err);
-	dir_writer_free(w);
-	backup_old_free(&before);
+		r = backup_quiet_same(run, dirfd, path, names, count, old, &quiet, err);
+	if (r > 0)
+		*out_list = *old;
+	else if (!r)
+		r = store_folder(run, dirfd, path, names, count, old, depth, &quiet, out_list, err);
+	backup_quiet_end(&quiet);
 	free(names);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* --- from "/" down to the sources --- */
