@@ -172,11 +172,31 @@ static int open_cache(struct backup_run *run, struct err *err)
 	return r;
 }
 
-void backup_save_caches(struct backup_run *run)
+/* The root of the parent's tree, under a path that nothing has. */
+#define ROOT_MARK ""
+
+static void find_root(struct backup_run *run)
+{
+	struct id root;
+
+	run->follows = run->parent && filescache_get_mark(run->cache, ROOT_MARK, &root) &&
+		       id_eq(&root, &run->parent->root);
+}
+
+static int note_root(struct backup_run *run, const struct id *root, struct err *err)
+{
+	struct id noted;
+
+	if (filescache_get_mark(run->cache, ROOT_MARK, &noted) && id_eq(&noted, root))
+		return 0;
+	return filescache_put_mark(run->cache, ROOT_MARK, root, err);
+}
+
+void backup_save_caches(struct backup_run *run, const struct id *root)
 {
 	struct err ignored = {0};
 
-	if (filescache_save(run->cache, &ignored) == 0 &&
+	if (note_root(run, root, &ignored) == 0 && filescache_save(run->cache, &ignored) == 0 &&
 	    chunkcache_save(run->chunks, &ignored) == 0)
 		tell_caches(run);
 }
@@ -231,6 +251,7 @@ int backup_open(struct backup_run *run, struct manifest *m, struct err *err)
 	r = find_parent(run, err);
 	if (r)
 		return r;
+	find_root(run);
 	run->names = fs_names_new();
 	run->io = malloc(IO_BYTES);
 	return run->names && run->io ? 0 : err_nomem(err);
