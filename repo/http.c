@@ -27,7 +27,16 @@ struct http {
 };
 
 /* Why a callback ended the transfer. */
-enum ended { GOING, STALLED, STOPPED, TOO_LONG, TOO_MANY_HEADERS, ENOUGH, NO_MEMORY };
+enum ended {
+	GOING,
+	STALLED,
+	STOPPED,
+	TOO_LONG,
+	TOO_MANY_HEADERS,
+	ENOUGH,
+	NO_MEMORY,
+	REFUSED /* by who takes the body */
+};
 
 /* One request on its way. */
 struct transfer {
@@ -42,6 +51,7 @@ struct transfer {
 	char error_body[ERROR_BODY_BYTES];
 	size_t error_bytes;
 	enum ended ended;
+	struct err *err;      /* whoever takes the body fills it */
 	uint64_t moved_bytes; /* when the clock of the stall was last set */
 	int64_t moved_ns;
 };
@@ -131,6 +141,12 @@ static size_t write_body(char *bytes, size_t size, size_t count, void *arg)
 		return keep_error(t, bytes, n);
 	if (t->body_bytes > t->request->max_bytes) {
 		t->ended = TOO_LONG;
+		return 0;
+	}
+	if (t->request->take) {
+		if (!t->request->take(t->request->take_arg, bytes, n, t->err))
+			return n;
+		t->ended = REFUSED;
 		return 0;
 	}
 	if (t->out)
@@ -450,6 +466,8 @@ static int judge(struct transfer *t, CURLcode code, struct err *err)
 			       HTTP_MAX_HEADERS);
 	case NO_MEMORY:
 		return err_nomem(err);
+	case REFUSED:
+		return -err->code;
 	case ENOUGH:
 		return 0;
 	case GOING:
@@ -467,7 +485,8 @@ static int judge(struct transfer *t, CURLcode code, struct err *err)
 int http_send(struct http *http, const struct http_request *request, struct http_answer *answer,
 	      struct buf *out, struct err *err)
 {
-	struct transfer t = {.http = http, .request = request, .answer = answer, .out = out};
+	struct transfer t = {
+	    .http = http, .request = request, .answer = answer, .out = out, .err = err};
 	struct curl_slist *headers = NULL;
 	size_t held = out ? out->len : 0;
 	CURLcode code;

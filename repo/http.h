@@ -38,6 +38,12 @@ struct http_request {
 	size_t body_len;
 	/* Of the answer's body, when it is a 2xx; longer is ERR_LIMIT. Others are read to 256 KiB and dropped. */
 	size_t max_bytes;
+	/*
+	 * Where the slices of a 2xx body go instead of out; NULL: to out. Nonzero ends the transfer, and http_send returns
+	 * it. It must not send.
+	 */
+	int (*take)(void *arg, const void *bytes, size_t len, struct err *err);
+	void *take_arg;
 };
 
 struct http_answer {
