@@ -288,5 +288,11 @@ race() {
 	server old --v1
 	at "rest:http://127.0.0.1:$PORT/"
 	sources
-	fails 1 "*/: the server speaks version 1 of restic's REST protocol only*" init
+	nightjar -q init >/dev/null
+	for words in manifests "backup src" check; do
+		# shellcheck disable=SC2086
+		run --separate-stderr nightjar $words
+		assert_status 1
+		assert_error "*/: the server speaks version 1 of restic's REST protocol only*"
+	done
 }
