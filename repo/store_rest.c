@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
 #include "core/limits.h"
 #include "core/restlist.h"
+#include "core/resturl.h"
 #include "repo/http.h"
 
 /* So long a rival that has looked before our config was there may take to put its own. */
@@ -20,8 +19,7 @@ struct rest {
 	struct store base;
 	const struct net *net;
 	struct http *http;
-	char *url;             /* ends in '/' */
-	char *user, *password; /* NULL: none */
+	struct resturl url;
 };
 
 /* Flat, unlike the paths of repo/store.h: "data/<name>". */
@@ -66,19 +64,19 @@ static int send_to(struct rest *s, const char *tail, const char *what, struct ht
 	char *url;
 	int r;
 
-	if (asprintf(&url, "%s%s", s->url, tail) < 0)
+	if (asprintf(&url, "%s%s", s->url.url, tail) < 0)
 		return err_nomem(err);
 	request->url = url;
-	request->user = s->user;
-	request->password = s->password;
+	request->user = s->url.user;
+	request->password = s->url.password;
 	r = http_send(s->http, request, answer, out, err);
 	free(url);
 	if (r)
 		return err_prefix(err, "%s", what);
 	if (answer->status == 401)
 		return err_set(err, ERR_DENIED, "%s: the server %s", what,
-			       s->user ? "refuses this user and password"
-				       : "wants a user and a password");
+			       s->url.user ? "refuses this user and password"
+					   : "wants a user and a password");
 	return 0;
 }
 
@@ -443,22 +441,13 @@ static int rest_now(struct store *store, int64_t *out_s, struct err *err)
 	return 0;
 }
 
-static void free_secret(char *text)
-{
-	if (text)
-		sodium_memzero(text, strlen(text));
-	free(text);
-}
-
 static void rest_free(struct store *store)
 {
 	struct rest *s = (struct rest *)store;
 
 	http_free(s->http);
 	free(s->base.location);
-	free(s->url);
-	free(s->user);
-	free_secret(s->password);
+	resturl_free(&s->url);
 	free(s);
 }
 
@@ -474,127 +463,33 @@ static const struct store_ops rest_ops = {
     .free = rest_free,
 };
 
-static int hex_digit(char c)
+/* The environment's user is for a location that names none. */
+static int take_user(struct rest *s, const struct net *net, struct err *err)
 {
-	static const char digits[] = "0123456789abcdef";
-	const char *at = c ? strchr(digits, c >= 'A' && c <= 'F' ? c | 0x20 : c) : NULL;
-
-	return at ? (int)(at - digits) : -1;
-}
-
-/* A copy with %41 as A. NULL without memory, and *bad where a % means nothing. */
-static char *decoded(const char *text, size_t len, bool *bad)
-{
-	char *out = calloc(1, len + 1);
-	size_t n = 0;
-
-	for (size_t i = 0; out && i < len; i++) {
-		int high = -1, low = -1;
-
-		if (text[i] == '%' && i + 2 < len) {
-			high = hex_digit(text[i + 1]);
-			low = hex_digit(text[i + 2]);
-		}
-		*bad = *bad || (text[i] == '%' && (high < 0 || low < 0 || high + low == 0));
-		out[n++] = text[i] == '%' ? (char)(high * 16 + low) : text[i];
-		i += text[i] == '%' ? 2 : 0;
-	}
-	return out;
-}
-
-/* What a URL consists of, encoded as it must be; '?' and '#' have no place in a repository's. */
-static bool url_chars(const char *text)
-{
-	for (; *text; text++)
-		if (*text <= ' ' || *text >= 0x7f || strchr("\"<>\\^`{|}?#", *text))
-			return false;
-	return true;
-}
-
-struct place {
-	size_t scheme_len; /* "https://" */
-	const char *user;  /* NULL: none */
-	size_t user_len;
-	const char *password; /* NULL: none */
-	size_t password_len;
-	const char *host; /* and the rest, without slashes at its end */
-	size_t host_len;
-};
-
-static bool place_of(const char *url, struct place *out)
-{
-	size_t authority, end = strlen(url);
-	const char *at;
-
-	*out = (struct place){.scheme_len = strncmp(url, "https://", 8) == 0  ? 8
-					    : strncmp(url, "http://", 7) == 0 ? 7
-									      : 0};
-	if (!out->scheme_len || end > LIMIT_URL_BYTES || !url_chars(url))
-		return false;
-	while (end > out->scheme_len && url[end - 1] == '/')
-		end--;
-	out->host = url + out->scheme_len;
-	authority = strcspn(out->host, "/");
-	at = memrchr(out->host, '@', authority);
-	if (at) {
-		size_t user_len = (size_t)(at - out->host);
-		const char *colon = memchr(out->host, ':', user_len);
-
-		out->user = out->host;
-		out->user_len = colon ? (size_t)(colon - out->user) : user_len;
-		out->password = colon ? colon + 1 : NULL;
-		out->password_len = colon ? (size_t)(at - colon - 1) : 0;
-		out->host = at + 1;
-	}
-	out->host_len = url + end > out->host ? (size_t)(url + end - out->host) : 0;
-	return out->host_len > 0 && out->host[0] != ':' && out->host[0] != '/';
-}
-
-static int fill(struct rest *s, const char *url, const struct place *p, const struct net *net,
-		struct err *err)
-{
-	bool bad = false, ok;
-
-	ok = asprintf(&s->base.location, "rest:%.*s%.*s%s%s%.*s", (int)p->scheme_len, url,
-		      (int)p->user_len, p->user ? p->user : "", p->password ? ":***" : "",
-		      p->user ? "@" : "", (int)p->host_len, p->host) >= 0;
-	ok = ok && asprintf(&s->url, "%.*s%.*s/", (int)p->scheme_len, url, (int)p->host_len,
-			    p->host) >= 0;
-	if (p->user) {
-		s->user = decoded(p->user, p->user_len, &bad);
-		s->password = decoded(p->password ? p->password : "", p->password_len, &bad);
-	} else if (net && net->rest_user) {
-		s->user = strdup(net->rest_user);
-		s->password = strdup(net->rest_password ? net->rest_password : "");
-	}
-	if (!ok || (!s->user) != (!s->password) || (p->user && !s->user))
-		return err_nomem(err);
-	if (bad || (s->user && strchr(s->user, ':')))
-		return err_set(err, ERR_USAGE,
-			       "rest: the location's user or password is not encoded as a URL "
-			       "wants it (%%40 for @)");
-	return 0;
+	if (s->url.user || !net || !net->rest_user)
+		return 0;
+	s->url.user = strdup(net->rest_user);
+	s->url.password = strdup(net->rest_password ? net->rest_password : "");
+	return s->url.user && s->url.password ? 0 : err_nomem(err);
 }
 
 int store_rest_open(const char *location, const struct net *net, struct store **out_store,
 		    struct err *err)
 {
-	struct place place;
-	struct rest *s;
+	struct rest *s = calloc(1, sizeof(*s));
 	int r;
 
-	if (strncmp(location, "rest:", 5) != 0 || !place_of(location + 5, &place))
-		return err_set(err, ERR_USAGE,
-			       "a location of rest: is written rest:https://[USER[:PASSWORD]@]HOST"
-			       "[:PORT]/PATH/");
-	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_nomem(err);
 	s->base.ops = &rest_ops;
 	s->net = net;
-	r = fill(s, location + 5, &place, net, err);
+	r = resturl_parse(location, &s->url, err);
 	if (!r)
-		r = http_new(net, &s->http, err);
+		r = take_user(s, net, err);
+	if (!r) {
+		s->base.location = strdup(s->url.location);
+		r = s->base.location ? http_new(net, &s->http, err) : err_nomem(err);
+	}
 	if (r)
 		rest_free(&s->base);
 	else

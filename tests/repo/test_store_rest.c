@@ -1,6 +1,6 @@
 /*
  * The promises of repo/store.h over `rclone serve restic`; what comes of answers that are wrong, over a server that
- * plays a script; which locations are understood. rest-server itself is in tests/cli/rest.bats.
+ * plays a script. rest-server itself is in tests/cli/rest.bats.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -310,57 +310,12 @@ static void requests_are_those_of_the_protocol(void **state)
 	box_close(&b);
 }
 
-static void locations(void **state)
-{
-	static const struct {
-		const char *location, *masked; /* NULL: refused */
-	} table[] = {
-	    {"rest:http://h", "rest:http://h"},
-	    {"rest:http://h/", "rest:http://h"},
-	    {"rest:https://h:8000/a/b//", "rest:https://h:8000/a/b"},
-	    {"rest:https://[::1]:8000/a%20b/", "rest:https://[::1]:8000/a%20b"},
-	    {"rest:https://u@h/x", "rest:https://u@h/x"},
-	    {"rest:https://u:p%40@q@h/x@y", "rest:https://u:***@h/x@y"},
-	    {"rest:https://u:@h/", "rest:https://u:***@h"},
-	    {"rest:", NULL},
-	    {"rest:h/hush", NULL},
-	    {"rest:ftp://hush", NULL},
-	    {"rest:http://", NULL},
-	    {"rest:http:///hush", NULL},
-	    {"rest:http://u:hush@", NULL},
-	    {"rest:http://u:hush@/x", NULL},
-	    {"rest:http://u:hush@:80/x", NULL},
-	    {"rest:http://u:hush%4@h/x", NULL},
-	    {"rest:http://u:hush%00@h/x", NULL},
-	    {"rest:http://u:hush%zz@h/x", NULL},
-	    {"rest:http://u%3a:hush@h/x", NULL},
-	    {"rest:http://u:hu#sh@h/x", NULL},
-	    {"rest:http://h/hush?x=1", NULL},
-	    {"rest:http://h/hush x", NULL},
-	};
-	struct err err = {0};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		struct store *s = NULL;
-		int r = store_open(table[i].location, NULL, &s, &err);
-
-		if (r != (table[i].masked ? 0 : -ERR_USAGE))
-			fail_msg("%s: %d, %s", table[i].location, r, err.text);
-		if (s)
-			assert_string_equal(s->location, table[i].masked);
-		assert_null(strstr(err.text, "hu"));
-		store_free(s);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(answers_mean_what_they_mean),
 	    cmocka_unit_test(listings),
 	    cmocka_unit_test(requests_are_those_of_the_protocol),
-	    cmocka_unit_test(locations),
 	};
 	const struct store_backend backend = {"rclone serve restic", open_rclone};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
