@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "cli/paths.h"
+#include "cli/text.h"
+#include "repo/runstate.h"
 
 void config_file_free(struct config_file *file)
 {
@@ -138,11 +140,14 @@ int config_file_fill(const struct config_file *file, struct options_global *glob
 {
 	const struct config *c = &file->config;
 	const struct config_repository *chosen;
+	char first[RUNSTATE_LOCATION_CHARS];
 
-	if (!global->repo && c->repository_count > 1)
+	if (!global->repo && c->repository_count > 1) {
+		text_location(c->repositories[0].location, first, sizeof(first));
 		return err_set(err, ERR_USAGE,
 			       "%s names %zu repositories: choose one with -r REPO, such as -r %s",
-			       file->path, c->repository_count, c->repositories[0].location);
+			       file->path, c->repository_count, first);
+	}
 	if (!global->repo && c->repository_count == 1)
 		global->repo = c->repositories[0].location;
 	if (!global->repo || global->password_file || global->password_command || global->key_file)

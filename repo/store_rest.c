@@ -74,9 +74,9 @@ static int send_to(struct rest *s, const char *tail, const char *what, struct ht
 	if (r)
 		return err_prefix(err, "%s", what);
 	if (answer->status == 401)
-		return err_set(err, ERR_DENIED, "%s: the server %s", what,
-			       s->url.user ? "refuses this user and password"
-					   : "wants a user and a password");
+		return err_set(err, ERR_DENIED, "%s: %s", what,
+			       s->url.user ? "the server refuses this user and password"
+					   : "the server wants a user and a password");
 	return 0;
 }
 

@@ -284,6 +284,29 @@ race() {
 	race
 }
 
+@test "a night, and its status: the password stays in the configuration" {
+	server users --user me:hush
+	sources
+	chmod 600 key 2>/dev/null || true
+	at "rest:http://me:hush@127.0.0.1:$PORT/app/"
+	nightjar -q init >/dev/null
+	unset NIGHTJAR_REPOSITORY NIGHTJAR_KEY_FILE
+	printf '[repository]\nlocation = rest:http://me:hush@127.0.0.1:%s/app/\nkey-file = %s\n[source]\npath = %s\n' \
+		"$PORT" "$WORK/key" "$WORK/src" >night.ini
+	chmod 600 night.ini
+	export NIGHTJAR_CONFIG=night.ini
+	run nightjar nightly
+	assert_status 0
+	assert_output "*(rest:http://127.0.0.1:$PORT/app)*"
+	[[ $output != *hush* ]]
+	run nightjar status
+	assert_status 0
+	[[ $output != *hush* ]]
+	run nightjar --json status
+	[[ $output == *"\"rest:http://127.0.0.1:$PORT/app\""* ]]
+	! grep -r hush state cache
+}
+
 @test "a server of version 1 is refused, and said" {
 	server old --v1
 	at "rest:http://127.0.0.1:$PORT/"
