@@ -74,10 +74,12 @@ static bool place_of(const char *url, struct place *out)
 			      .scheme_len = strncmp(url, "https://", 8) == 0  ? 8
 					    : strncmp(url, "http://", 7) == 0 ? 7
 									      : 0};
-	if (!out->scheme_len || end > LIMIT_URL_BYTES || !url_chars(url))
+	if (!out->scheme_len || !url_chars(url))
 		return false;
 	while (end > out->scheme_len && url[end - 1] == '/')
 		end--;
+	if (end >= LIMIT_URL_BYTES) /* with the slash that is put there */
+		return false;
 	out->host = url + out->scheme_len;
 	authority = strcspn(out->host, "/");
 	at = last_at(out->host, authority);
