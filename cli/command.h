@@ -17,12 +17,13 @@
 #include "cli/options.h"
 #include "cli/out.h"
 #include "core/err.h"
-
-#define NIGHTJAR_VERSION "0.1.0"
+#include "core/version.h"
+#include "repo/net.h"
 
 /* One run of the program. */
 struct cli {
 	struct options_global global; /* resolved: options, then environment */
+	struct net net;               /* what the options say of servers; for store_open */
 	struct config_file file;      /* once command_config has read it */
 	bool file_read;
 	struct out out;

@@ -18,6 +18,8 @@ const struct option_spec options_global_specs[] = {
     {"config", 0, OPTION_STRING, AT(config), "FILE",
      "the configuration file [NIGHTJAR_CONFIG]; 'nightjar help config' shows one"},
     {"cache-dir", 0, OPTION_STRING, AT(cache_dir), "DIR", "the cache [NIGHTJAR_CACHE_DIR]"},
+    {"cacert", 0, OPTION_STRING, AT(cacert), "FILE",
+     "trust the certificates in FILE (PEM), not the system's [NIGHTJAR_CACERT]"},
     {"json", 0, OPTION_FLAG, AT(json), NULL, "print JSON, an object a line"},
     {"quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "print results and errors only"},
     {"verbose", 'v', OPTION_COUNT, AT(verbose), NULL, "print more"},
@@ -252,7 +254,11 @@ int options_resolve(struct options_global *global, struct err *err)
 		global->config = variable("NIGHTJAR_CONFIG");
 	if (!global->cache_dir)
 		global->cache_dir = variable("NIGHTJAR_CACHE_DIR");
+	if (!global->cacert)
+		global->cacert = variable("NIGHTJAR_CACERT");
 	global->state_dir = variable("NIGHTJAR_STATE_DIR");
+	global->rest_username = variable("NIGHTJAR_REST_USERNAME");
+	global->rest_password = variable("NIGHTJAR_REST_PASSWORD");
 	return resolve_secret(&secrets, err);
 }
 

@@ -49,7 +49,10 @@ struct options_global {
 	const char *key_file;
 	const char *config;
 	const char *cache_dir;
-	const char *state_dir; /* from the environment only */
+	const char *state_dir; /* from the environment only, as the next two */
+	const char *rest_username;
+	const char *rest_password;
+	const char *cacert;
 	bool json;
 	bool quiet;
 	unsigned verbose;
@@ -84,7 +87,7 @@ int options_parse_command(int argc, char **argv, struct options_global *global,
 
 /*
  * Fills what no option said from NIGHTJAR_REPOSITORY, _PASSWORD_FILE, _PASSWORD_COMMAND, _KEY_FILE,
- * _CONFIG, _CACHE_DIR, _STATE_DIR (an empty variable is not set) and refuses what contradicts itself: two of the
+ * _CONFIG, _CACHE_DIR, _STATE_DIR, _CACERT, _REST_USERNAME, _REST_PASSWORD (an empty variable is not set) and refuses what contradicts itself: two of the
  * password and key options, or of their variables when no option decides; -q with -v.
  */
 int options_resolve(struct options_global *global, struct err *err) ERR_UNUSED_WARN;

@@ -202,6 +202,8 @@ void text_location(const char *location, char *out, size_t out_size)
 		;
 	head = (int)(host - location);
 	tail = (int)strcspn(at, "?#");
+	while (tail > 0 && at[tail - 1] == '/')
+		tail--;
 	(void)snprintf(out, out_size, "%.*s%.*s", head, location, tail, at);
 }
 

@@ -46,7 +46,7 @@ bool text_span_parse(const char *text, int64_t *out_s);
 void text_age(int64_t seconds, char out[TEXT_TIME_CHARS]);
 
 /*
- * Copies a location without what may be secret in it: the user and password of a URL, and its query. Cuts what does not fit. "sftp:user@host:/path" is
+ * Copies a location without what may be secret in it: the user and password of a URL, and its query; a slash at its end is dropped, too. Cuts what does not fit. "sftp:user@host:/path" is
  * no URL and has no password.
  */
 void text_location(const char *location, char *out, size_t out_size);

@@ -53,6 +53,9 @@
 #define LIMIT_KEY_DOMAINS 64u /* domains one key file carries */
 #define LIMIT_EPOCHS 64u
 #define LIMIT_STORE_NAMES (64u << 20) /* names one listing may give */
+#define LIMIT_REST_NAMES                                                                           \
+	(4u << 20) /* of a rest: store, held at 40 bytes each: 64 TiB in packs of 16 MiB */
+#define LIMIT_URL_BYTES 2048u
 
 /* Argon2id parameters that are accepted on reading. */
 #define LIMIT_KDF_MIN_PASSES 1u

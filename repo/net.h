@@ -48,6 +48,8 @@ struct net {
 	struct net_counts *counts; /* NULL: not counted */
 	const char *ssh_command;   /* NULL: ssh */
 	const char *ca_file;       /* PEM, NULL: the system's */
+	/* Of rest:, when the location names no user. */
+	const char *rest_user, *rest_password;
 	/* May be NULL. Asked between slices and waits; true ends a call with ERR_CANCELLED. */
 	bool (*stopped)(void *arg);
 	void *stopped_arg;

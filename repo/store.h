@@ -12,7 +12,8 @@
  *
  * Errors: ERR_MISSING no such object; ERR_EXISTS; ERR_FULL; ERR_LIMIT (an object larger than the
  * caller allowed); ERR_DAMAGED (shorter than asked for, or a link, folder or device where an object
- * belongs); ERR_IO for the rest. Each names the object. A failed get leaves what out held before.
+ * belongs); ERR_IO for the rest. Behind a network also
+ * ERR_AGAIN, ERR_DENIED, ERR_CANCELLED. Each names the object. A failed get leaves what out held before.
  * Threads: one thread uses a store (the coordinator); distinct stores are independent.
  */
 #ifndef NIGHTJAR_REPO_STORE_H
@@ -25,6 +26,7 @@
 #include "core/buf.h"
 #include "core/err.h"
 #include "core/id.h"
+#include "repo/net.h"
 
 enum store_type {
 	STORE_CONFIG,    /* the one object `config`; its name is ignored (pass NULL) */
@@ -124,12 +126,13 @@ int store_sweep(struct store *s, int64_t least_age_s, bool dry_run, struct store
 void store_free(struct store *s); /* NULL is fine */
 
 /*
- * Opens the backend that a repository location names: an absolute or relative path, later
- * `sftp:`, `s3:`, `rest:`. Opening touches nothing; where no repository is, the first read of config
+ * Opens the backend that a repository location names: an absolute or relative path, `rest:`, later
+ * `sftp:`, `s3:` (repo/store_net.h). net may be NULL and must outlive the store. Opening touches nothing; where no repository is, the first read of config
  * says ERR_MISSING. ERR_USAGE for a location no backend knows, and for "word:…" in general (a folder
  * with a colon in its name is written ./word:…). *out_store is the caller's, freed with store_free.
  */
-int store_open(const char *location, struct store **out_store, struct err *err) ERR_UNUSED_WARN;
+int store_open(const char *location, const struct net *net, struct store **out_store,
+	       struct err *err) ERR_UNUSED_WARN;
 
 /*
  * A local directory; path may be a symlink to it. Create makes the last component of path only, so

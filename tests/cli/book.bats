@@ -21,6 +21,11 @@ setup() {
 	head -c 400000 /dev/urandom >"$APP/attachments/2.bin"
 }
 
+teardown() {
+	[ ! -e "$WORK/rclone.pid" ] || kill "$(cat "$WORK/rclone.pid")" 2>/dev/null || true
+	common_teardown
+}
+
 # block N: the text of the fenced block that begins on line N, with the sandbox's paths.
 block() {
 	awk -v first="$1" 'NR > first && /^```$/ {exit} NR > first' "$BOOK" |
@@ -123,6 +128,28 @@ notes() {
 @test "every exit code has its row, and no other" {
 	run sh -c "sed -n '/^| exit code/,/^\$/s/^| \([0-9]*\) .*/\1/p' '$BOOK' | tr '\n' ' '"
 	assert_output "0 1 2 3 10 11 12 20 21 22 23 24 130 "
+}
+
+@test "a REST server: the book's commands, over rclone" {
+	needs rclone
+	export REST_FOLDER=$WORK/srv/rest REST_PASSWORD=hush REST_KEY=$WORK/restkey port=
+	mkdir "$REST_FOLDER"
+	rclone serve restic --config /dev/null --append-only --addr 127.0.0.1:0 --user myapp --pass hush "$REST_FOLDER" >rclone.log 2>&1 3>&- &
+	echo $! >rclone.pid
+	for _ in $(seq 200); do
+		port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' rclone.log)
+		[ -z "$port" ] || break
+		sleep 0.05
+	done
+	export REST="rest:http://127.0.0.1:$port/"
+	run_blocks "sh test rest"
+	grep -q "no damage found" all-said
+	NIGHTJAR_REST_USERNAME=myapp NIGHTJAR_REST_PASSWORD=hush nightjar -r "$REST" --key-file "$REST_KEY" backup --host myapp "$APP"
+	NIGHTJAR_REST_USERNAME=myapp NIGHTJAR_REST_PASSWORD=hush run nightjar -r "$REST" --key-file "$REST_KEY" forget --keep-last 1
+	assert_status 1
+	assert_output "*cannot be removed: the server is append-only*"
+	run_blocks "sh test restprune"
+	[ "$(nightjar -r "$REST_FOLDER" --key-file "$REST_KEY" manifests --json | jq length)" -eq 1 ]
 }
 
 # What stands in the table of messages: what is in `` of a row's first column, without the parts that … stands for.
