@@ -53,6 +53,7 @@ int main(void)
 
 	failed += suite("sftp over sshd", there ? sshd_command(dir) : NULL);
 	failed += suite("sftp-server", sshd_sftp_server(""));
+	failed += suite("a poor server", sshd_fake("plain"));
 	failed += suite("sftp-server without extensions", sshd_sftp_server(DENIED));
 	if (there)
 		sshd_stop(dir);
