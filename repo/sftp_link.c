@@ -49,7 +49,7 @@ unsigned sftp_link_asked(const struct sftp_link *link)
 
 /* --- asking --- */
 
-uint32_t sftp_link_ask(struct sftp_link *link, sftp_reply_fn *fn, void *arg)
+static struct slot *ask(struct sftp_link *link, sftp_reply_fn *fn, void *arg)
 {
 	unsigned index;
 	struct slot *slot;
@@ -61,6 +61,13 @@ uint32_t sftp_link_ask(struct sftp_link *link, sftp_reply_fn *fn, void *arg)
 			      .arg = arg,
 			      .id = link->serial++ * SFTP_LINK_ASKED + index,
 			      .depth = link->depth + 1};
+	return slot;
+}
+
+uint32_t sftp_link_ask(struct sftp_link *link, sftp_reply_fn *fn, void *arg)
+{
+	struct slot *slot = ask(link, fn, arg);
+
 	if (slot->depth > link->deepest) {
 		link->deepest = slot->depth;
 		net_count_request(link->net);
@@ -184,6 +191,42 @@ int sftp_link_wait(struct sftp_link *link, unsigned most, struct err *err)
 
 /* --- beginning and end --- */
 
+static int nobody(void *arg, struct sftp_reply *reply, struct err *err)
+{
+	(void)arg;
+	(void)reply;
+	(void)err;
+	return 0;
+}
+
+/*
+ * A server that sees the end of its input may leave what stands before it undone: so the answers are waited for. Who asked
+ * is gone by now.
+ */
+static void part(struct sftp_link *link)
+{
+	struct err ignored = {0};
+
+	for (unsigned i = 0; i < SFTP_LINK_ASKED; i++)
+		if (link->slots[i].fn)
+			link->slots[i].fn = nobody;
+	sftp_ssh_parting(link->ssh);
+	if (sftp_link_wait(link, 0, &ignored) != 0)
+		return; /* they were the last words: nothing depends on them */
+}
+
+void sftp_link_free(struct sftp_link *link, bool orderly)
+{
+	if (!link)
+		return;
+	if (orderly)
+		part(link);
+	sftp_ssh_stop(link->ssh, orderly);
+	buf_free(&link->out);
+	free(link->in);
+	free(link);
+}
+
 static int greet(struct sftp_link *link, struct err *err)
 {
 	int rc = 0;
@@ -218,19 +261,6 @@ int sftp_link_open(const struct sftp_where *where, const struct net *net,
 	else
 		sftp_link_free(link, false);
 	return rc;
-}
-
-void sftp_link_free(struct sftp_link *link, bool orderly)
-{
-	if (!link)
-		return;
-	if (orderly && !link->out.failed && link->sent < link->out.len)
-		sftp_ssh_last(link->ssh, (struct span){link->out.data + link->sent,
-						       link->out.len - link->sent});
-	sftp_ssh_stop(link->ssh, orderly);
-	buf_free(&link->out);
-	free(link->in);
-	free(link);
 }
 
 /* --- answers that are kept --- */
@@ -297,17 +327,9 @@ struct span sftp_result_handle(const struct sftp_result *result)
 	return (struct span){result->handle, result->handle_len};
 }
 
-static int nobody(void *arg, struct sftp_reply *reply, struct err *err)
-{
-	(void)arg;
-	(void)reply;
-	(void)err;
-	return 0;
-}
-
 uint32_t sftp_link_unheard(struct sftp_link *link)
 {
-	return sftp_link_ask(link, nobody, NULL);
+	return ask(link, nobody, NULL)->id;
 }
 
 void sftp_link_close(struct sftp_link *link, struct span handle)

@@ -25,6 +25,7 @@ struct sftp_ssh {
 	int socket;    /* its stdin and stdout */
 	int complaint; /* its stderr; -1: closed */
 	bool greeted;
+	int64_t gone_at_ms; /* 0: not parting */
 	size_t said;
 	char tail[4096]; /* the last that it said; what ssh says of a changed host key is a page */
 };
@@ -398,7 +399,8 @@ static int move_now(struct sftp_ssh *ssh, struct span out, size_t *sent, uint8_t
 int sftp_ssh_move(struct sftp_ssh *ssh, struct span out, size_t *sent, uint8_t *in, size_t room,
 		  size_t *got, struct err *err)
 {
-	int64_t until = now_ms() + (int64_t)stall_s(ssh->net) * 1000;
+	int64_t until =
+	    ssh->gone_at_ms ? ssh->gone_at_ms : now_ms() + (int64_t)stall_s(ssh->net) * 1000;
 	int rc = 0;
 
 	*got = 0;
@@ -407,7 +409,7 @@ int sftp_ssh_move(struct sftp_ssh *ssh, struct span out, size_t *sent, uint8_t *
 		    {.fd = ssh->socket, .events = (short)(POLLIN | (out.len > 0 ? POLLOUT : 0))},
 		    {.fd = ssh->complaint, .events = POLLIN}};
 
-		if (net_stopped(ssh->net))
+		if (!ssh->gone_at_ms && net_stopped(ssh->net))
 			return err_set(err, ERR_CANCELLED, "interrupted");
 		if (poll(fds, 2, LOOK_MS) < 0 && errno != EINTR)
 			return err_sys(err, errno, "cannot wait for ssh to %s", ssh->where->host);
@@ -424,22 +426,9 @@ int sftp_ssh_move(struct sftp_ssh *ssh, struct span out, size_t *sent, uint8_t *
 	return rc < 0 ? rc : 0;
 }
 
-void sftp_ssh_last(struct sftp_ssh *ssh, struct span out)
+void sftp_ssh_parting(struct sftp_ssh *ssh)
 {
-	int64_t until = now_ms() + END_MS;
-
-	while (out.len > 0 && now_ms() < until) {
-		struct pollfd fd = {.fd = ssh->socket, .events = POLLOUT};
-		ssize_t n;
-
-		if (poll(&fd, 1, LOOK_MS) <= 0)
-			continue;
-		n = send(ssh->socket, out.p, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && !passing(errno))
-			return;
-		if (n > 0)
-			out = (struct span){out.p + n, out.len - (size_t)n};
-	}
+	ssh->gone_at_ms = now_ms() + END_MS;
 }
 
 void sftp_ssh_greeted(struct sftp_ssh *ssh)

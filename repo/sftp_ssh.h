@@ -32,7 +32,7 @@ struct sftp_ssh;
 /* Both must outlive it; net may be NULL. Does not wait for the connection. */
 int sftp_ssh_start(const struct sftp_where *where, const struct net *net, struct sftp_ssh **out_ssh,
 		   struct err *err) ERR_UNUSED_WARN;
-/* orderly: what was sent arrives first, within two seconds. Else, and after that, it is killed. NULL is fine. */
+/* orderly: it may end by itself, within two seconds. Else, and after that, it is killed. NULL is fine. */
 void sftp_ssh_stop(struct sftp_ssh *ssh, bool orderly);
 
 /*
@@ -42,8 +42,8 @@ void sftp_ssh_stop(struct sftp_ssh *ssh, bool orderly);
 int sftp_ssh_move(struct sftp_ssh *ssh, struct span out, size_t *sent, uint8_t *in, size_t room,
 		  size_t *got, struct err *err) ERR_UNUSED_WARN;
 
-/* Sends what is left to say, whoever wants this to end, for two seconds at most; answers are not read. */
-void sftp_ssh_last(struct sftp_ssh *ssh, struct span out);
+/* From now on nobody is asked whether to go on, and two seconds are left: for the last requests and their answers. */
+void sftp_ssh_parting(struct sftp_ssh *ssh);
 
 /* The server has answered as one: from now on an end is a broken connection, not a refused one. */
 void sftp_ssh_greeted(struct sftp_ssh *ssh);
