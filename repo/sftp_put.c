@@ -161,45 +161,65 @@ static int write_temp(struct putting *p, const void *bytes, size_t len, struct e
 
 typedef void put_pair(struct buf *out, uint32_t id, const char *from, const char *to);
 
-/* What may give the name, the best first. RENAME replaces on servers that do not keep to the protocol, a link never does. */
-static size_t ways(const struct putting *p, put_pair *out_ways[3])
+/* RENAME replaces on servers that do not keep to the protocol, a link never does, posix-rename always. */
+static put_pair *const by_way[SFTP_WAYS] = {[SFTP_BY_RENAME] = sftp_put_rename,
+					    [SFTP_BY_LINK] = sftp_put_hardlink,
+					    [SFTP_BY_POSIX_RENAME] = sftp_put_posix_rename};
+
+static bool may(const struct putting *p, enum sftp_way way)
 {
 	const struct sftp_version *can = sftp_link_version(p->s->link);
+
+	if (p->s->forbidden[way])
+		return false;
+	if (way == SFTP_BY_LINK)
+		return can->hardlink;
+	/* Names are hashes of the content: what it would replace is the same. */
+	return way == SFTP_BY_RENAME || (can->posix_rename && p->type != STORE_CONFIG);
+}
+
+/* The best first. Where none may be tried RENAME is, so that the server says why not. */
+static size_t ways(const struct putting *p, enum sftp_way out_ways[SFTP_WAYS])
+{
+	bool config = p->type == STORE_CONFIG;
+	const enum sftp_way order[SFTP_WAYS] = {config ? SFTP_BY_LINK : SFTP_BY_RENAME,
+						config ? SFTP_BY_RENAME : SFTP_BY_LINK,
+						SFTP_BY_POSIX_RENAME};
 	size_t n = 0;
 
-	if (can->hardlink && p->type == STORE_CONFIG)
-		out_ways[n++] = sftp_put_hardlink;
-	out_ways[n++] = sftp_put_rename;
-	if (can->hardlink && p->type != STORE_CONFIG)
-		out_ways[n++] = sftp_put_hardlink;
-	/* Names are hashes of the content: what it would replace is the same. */
-	if (can->posix_rename && p->type != STORE_CONFIG)
-		out_ways[n++] = sftp_put_posix_rename;
+	for (size_t i = 0; i < SFTP_WAYS; i++)
+		if (may(p, order[i]))
+			out_ways[n++] = order[i];
+	if (n == 0)
+		out_ways[n++] = SFTP_BY_RENAME;
 	return n;
 }
 
 /* FAILURE may mean that another writer was first, and nothing less vague is to be had: so it is looked. */
-static int publish_by(struct putting *p, put_pair *way, struct err *err)
+static int publish_by(struct putting *p, enum sftp_way way, struct err *err)
 {
 	int rc;
 
 	p->published = (struct sftp_result){0};
-	way(out_of(p), status(p, &p->published), p->temp, p->path.there);
+	by_way[way](out_of(p), status(p, &p->published), p->temp, p->path.there);
 	sftp_folders_sync(p->s, &p->folders);
-	if (way == sftp_put_hardlink)
-		sftp_forget_file(p->s, p->temp);
 	rc = sftp_wait(p->s, 0, &p->path, err);
+	if (rc == 0 && p->published.code == SFTP_OK && way == SFTP_BY_LINK)
+		sftp_forget_file(p->s, p->temp);
 	if (rc != 0 || p->published.code == SFTP_OK)
 		return rc;
 	ask_there(p);
 	rc = sftp_wait(p->s, 0, &p->path, err);
 	p->exists = p->there.code == SFTP_OK;
+	/* A server told not to do this (internal-sftp -p, as an append-only one) is not asked for every object. */
+	p->s->forbidden[way] |= !p->exists && (p->published.code == SFTP_PERMISSION_DENIED ||
+					       p->published.code == SFTP_OP_UNSUPPORTED);
 	return rc;
 }
 
 static int publish(struct putting *p, struct err *err)
 {
-	put_pair *way[3];
+	enum sftp_way way[SFTP_WAYS];
 	size_t count = ways(p, way);
 	int rc = 0;
 

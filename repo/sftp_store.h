@@ -27,6 +27,10 @@ struct sftp_kept {
 	uint8_t handle[LIMIT_SFTP_HANDLE_BYTES];
 };
 
+/* How a file gets its name. */
+enum sftp_way { SFTP_BY_RENAME, SFTP_BY_LINK, SFTP_BY_POSIX_RENAME };
+#define SFTP_WAYS 3
+
 struct sftp_store {
 	struct store base;
 	struct sftp_where where;
@@ -36,6 +40,7 @@ struct sftp_store {
 	struct sftp_kept kept[SFTP_KEPT_OPEN];
 	size_t kept_count;
 	uint64_t clock;
+	bool forbidden[SFTP_WAYS]; /* this server does not do that */
 	bool settled
 	    [STORE_TYPES]
 	    [256]; /* folders that this process has made durable: [type][first byte of a data name] */

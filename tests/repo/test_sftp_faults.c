@@ -53,6 +53,34 @@ static void config_is_never_given_by_what_replaces(void **state)
 	sftp_box_close(&b);
 }
 
+/* BACKUP.md, SFTP: a server that adds, and neither changes nor removes. */
+#define APPEND_ONLY                                                                                \
+	"-p open,close,read,write,lstat,stat,fstat,opendir,readdir,mkdir,hardlink,fsync,statvfs"
+
+static void an_append_only_server_takes_objects_and_keeps_them(void **state)
+{
+	struct id id = sftp_box_id(1, 1);
+	struct sftp_box_seen seen = {0};
+	struct sftp_box b;
+
+	(void)state;
+	sftp_box_open(&b, sshd_sftp_server(APPEND_ONLY));
+	MUST(store_put(b.store, STORE_CONFIG, NULL, "c", 1, &b.err), &b.err);
+	MUST(store_put(b.store, STORE_DATA, &id, "first", 5, &b.err), &b.err);
+	MUST_FAIL(store_put(b.store, STORE_DATA, &id, "2nd", 3, &b.err), ERR_EXISTS, &b.err);
+	MUST_FAIL(store_remove(b.store, STORE_DATA, &id, &b.err), ERR_DENIED, &b.err);
+	MUST(store_get(b.store, STORE_DATA, &id, 5, &b.buf, &b.err), &b.err);
+	assert_memory_equal(b.buf.data, "first", 5);
+	MUST(store_list(b.store, STORE_DATA, sftp_box_see, &seen, &b.err), &b.err);
+	assert_int_equal(seen.names, 1);
+	/* That it does not rename is asked once. */
+	(void)atomic_exchange(&b.counts.requests, 0);
+	id = sftp_box_id(1, 2);
+	MUST(store_put(b.store, STORE_DATA, &id, "x", 1, &b.err), &b.err);
+	assert_int_equal(b.counts.requests, 3);
+	sftp_box_close(&b);
+}
+
 static void what_is_forbidden_is_denied(void **state)
 {
 	struct id id = sftp_box_id(1, 1);
@@ -418,6 +446,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(names_are_given_by_whatever_there_is),
 	    cmocka_unit_test(config_is_never_given_by_what_replaces),
+	    cmocka_unit_test(an_append_only_server_takes_objects_and_keeps_them),
 	    cmocka_unit_test(what_is_forbidden_is_denied),
 	    cmocka_unit_test(what_is_no_file_is_damaged_and_not_listed),
 	    cmocka_unit_test(foreign_files_and_left_overs_are_not_listed),

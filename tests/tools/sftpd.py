@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""sftpd.py MODE: an SFTP server of version 3 on stdin and stdout, over the real file system and without extensions.
+"""sftpd.py MODE: an SFTP server of version 3 on stdin and stdout, over the real file system.
 
-"plain" is poor but right: listings without attributes, answers of at most 1000 bytes, status without words. Every other mode
+"plain" is poor but right: listings without attributes, answers of at most 1000 bytes, status without words, and of the
+extensions hardlink alone, on a file system that has no links. Every other mode
 breaks the protocol, or lies, in the one way that its name says (see `spoil`). Arguments after MODE are ssh's and not looked at.
 """
 import os
@@ -12,7 +13,7 @@ import time
 MODE = sys.argv[1]
 STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
 OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT, OPENDIR, READDIR = 3, 4, 5, 6, 7, 8, 11, 12
-REMOVE, MKDIR, STAT, RENAME = 13, 14, 17, 18
+REMOVE, MKDIR, STAT, RENAME, EXTENDED = 13, 14, 17, 18, 200
 handles = {}
 
 
@@ -106,6 +107,8 @@ def answer(kind, p):
         old, new = p.text(), p.text()
         os.link(old, new)
         os.remove(old)
+    elif kind == EXTENDED:
+        return STATUS, u32(4)
     else:
         return STATUS, u32(8)
     return STATUS, u32(0)
@@ -179,7 +182,7 @@ def begin():
     elif MODE == "deaf":
         time.sleep(600)
     exactly(9)
-    send(2, u32(2 if MODE == "old" else 3))
+    send(2, u32(2 if MODE == "old" else 3) + text(b"hardlink@openssh.com") + text(b"1"))
 
 
 begin()
