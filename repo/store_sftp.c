@@ -106,8 +106,8 @@ int sftp_refused(const struct sftp_path *path, const char *doing, const struct s
 			       doing, location, slash, path->below);
 	case SFTP_PERMISSION_DENIED:
 		return err_set(err, ERR_DENIED,
-			       "cannot %s %s%s%s: the server forbids it (\"%s\"); does the folder "
-			       "belong to the user of this login?",
+			       "cannot %s %s%s%s: the server forbids it (\"%s\"): the folder is "
+			       "another user's, or the server is set up to add only",
 			       doing, location, slash, path->below, result->words);
 	case SFTP_NO_CONNECTION:
 	case SFTP_CONNECTION_LOST:

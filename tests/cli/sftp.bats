@@ -131,23 +131,59 @@ two_nights() {
 	nightjar check
 }
 
-# As BACKUP.md sets it up: the account sees one folder, runs nothing, and may not connect further.
-@test "sftp: an account that is confined to SFTP and its folder" {
+BOOK=$BATS_TEST_DIRNAME/../../BACKUP.md
+
+# book_block MARK: the text of BACKUP.md's block that begins with exactly this mark.
+book_block() {
+	awk -v mark="\`\`\`$1" '$0 == mark {on = 1; next} on && /^```$/ {exit} on' "$BOOK"
+}
+
+# confine [FORCE]: a server as BACKUP.md sets it up, for this user instead of its own, and a client that goes there.
+confine() {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
-	jail=$(mktemp -d /var/lib/nightjar-test.XXXXXX)
-	mkdir -m 700 confined "$jail/repos"
-	chmod 755 "$jail"
+	JAIL=$(mktemp -d /var/lib/nightjar-test.XXXXXX)
+	mkdir -m 700 confined "$JAIL/repos"
+	chmod 755 "$JAIL"
 	cp -p "$SSHD_DIR"/host_key* "$SSHD_DIR"/user_key* "$SSHD_DIR/authorized_keys" confined
-	"$SSHD" start "$PWD/confined" "Match User root" "ChrootDirectory $jail" "ForceCommand internal-sftp" \
-		"DisableForwarding yes" "PermitTTY no"
+	book_block "sshd file=/etc/ssh/sshd_config.d/nightjar.conf" |
+		sed -e "s,User nightjar,User $(id -un),; s,/srv/nightjar,$JAIL,; s,/etc/ssh/nightjar_keys,$PWD/confined/authorized_keys," >book.conf
+	[ "$(wc -l <book.conf)" -eq 7 ]
+	[ -z "${1:-}" ] || {
+		sed -i "s|.*ForceCommand.*|$1|" book.conf
+		grep -q "internal-sftp -p" book.conf
+	}
+	"$SSHD" start "$PWD/confined" "Include $PWD/book.conf"
 	ssh_config "$PWD/confined"
 	export NIGHTJAR_REPOSITORY=sftp:target:/repos/app
-	two_nights && nightjar check --read-data && nightjar restore latest --target back --verify
-	result=$?
+}
+
+teardown() {
+	[ ! -d "$WORK/confined" ] || "$SSHD" stop "$WORK/confined"
+	[ -z "${JAIL:-}" ] || rm -rf "$JAIL"
+	common_teardown
+}
+
+@test "sftp: an account that is confined to SFTP and its folder" {
+	confine
+	two_nights
+	nightjar check --read-data
+	nightjar restore latest --target back --verify
+	[ -f "$JAIL/repos/app/config" ]
 	run ssh target id
-	"$SSHD" stop "$PWD/confined"
-	[ -f "$jail/repos/app/config" ] || result=1
-	rm -rf "$jail"
-	[ "$result" -eq 0 ]
 	[[ $output != *uid=* ]]
+}
+
+@test "sftp: a server that only adds: backup, check and restore work, forget is refused, nothing goes" {
+	confine "$(book_block "sshd test append-only")"
+	two_nights
+	find "$JAIL/repos" -type f -not -name '.tmp-*' -exec sha256sum {} + >before
+	nightjar check --read-data
+	nightjar restore latest --target back --verify
+	run --separate-stderr nightjar forget --keep-last 1
+	assert_status 1
+	assert_error "*cannot remove sftp:target:/repos/app/snapshots/*the server forbids it*set up to add only*"
+	nightjar -q backup src
+	sha256sum --check --quiet before
+	find "$JAIL/repos" -name '.tmp-*' -delete
+	nightjar check --read-data
 }
