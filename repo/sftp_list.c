@@ -16,6 +16,7 @@ struct folder {
 	struct listing *l;
 	int first_byte; /* names must start with it; -1: any */
 	unsigned asked, window;
+	unsigned told; /* answers with names */
 	bool ended;
 	struct sftp_result opened;
 };
@@ -112,7 +113,9 @@ static int on_names(void *arg, struct sftp_reply *reply, struct err *err)
 	f->asked--;
 	if (reply->type == SFTP_NAME) {
 		rc = take_names(f, reply, err);
-		f->window = f->window < WIDEST ? f->window * 2 : WIDEST;
+		/* The first answer is all of a short folder, and the second says so: more is asked for when it does not. */
+		if (f->told++ > 0 || f->asked == 0)
+			f->window = f->window < WIDEST ? f->window * 2 : WIDEST;
 	} else if (reply->type == SFTP_STATUS && reply->code != SFTP_OK) {
 		f->ended = true;
 		if (reply->code != SFTP_EOF)
@@ -121,9 +124,9 @@ static int on_names(void *arg, struct sftp_reply *reply, struct err *err)
 		return err_set(err, ERR_DAMAGED, "no names");
 	}
 	f->ended |= f->l->rc != 0;
-	if (!f->ended) {
+	if (!f->ended && (f->told > 1 || f->asked == 0)) {
 		ask_names(f);
-	} else if (f->asked == 0) {
+	} else if (f->ended && f->asked == 0) {
 		sftp_link_close(f->l->s->link, sftp_result_handle(&f->opened));
 		begin_more(f->l);
 	}

@@ -22,7 +22,7 @@
  *
  * Objects get mode 0400, folders 0700. ERR_DENIED where the server forbids something. A full disk is told from other
  * failures by statvfs@openssh.com. What a killed put leaves is a `.tmp-<hex>`, which nothing here reads or removes.
- * Round trips: put 3, get 2, get_range 1 (2 the first time; 64 packs stay open), size 1, list 3 and more, remove 2.
+ * Round trips: put 3, get 2, get_range 1 (2 the first time; 64 packs stay open), size 1, list 2 to 5, remove 2.
  */
 int store_sftp_open(const char *location, const struct net *net, struct store **out_store,
 		    struct err *err) ERR_UNUSED_WARN;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -111,6 +112,7 @@ static const struct {
     {"old", NOW, ERR_VERSION, "version 2 of SFTP"},
     {"deaf", NOW, ERR_AGAIN, "nothing moved for 2 s"},
     {"wrong-id", GET, ERR_IO, "answers what was not asked"},
+    {"old-id", GET, ERR_IO, "answers what was not asked"},
     {"twice", GET, ERR_IO, "answers what was not asked"},
     {"huge", GET, ERR_IO, "the length of its answer"},
     {"empty", GET, ERR_IO, "the length of its answer"},
@@ -134,12 +136,15 @@ static void each_ends_in_one_clear_line(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct box b;
+		time_t began;
 		int rc;
 
 		box_open(&b, cases[i].mode);
 		plant(&b);
 		buf_put(&b.buf, "kept", 4);
+		began = time(NULL);
 		rc = call(&b, cases[i].call);
+		assert_true(time(NULL) - began < 20); /* stall_s is 2 */
 		if (rc != -(int)cases[i].code || !strstr(b.err.text, cases[i].says))
 			fail_msg("%s: %d: %s", cases[i].mode, rc, b.err.text);
 		assert_non_null(strstr(b.err.text, b.store->location));

@@ -131,6 +131,8 @@ def spoil(kind, ident):
     """True when the mode has answered this request in its own way."""
     if MODE == "wrong-id" and kind == LSTAT:
         send(ATTRS, u32(ident + 7) + u32(0))
+    elif MODE == "old-id" and kind == LSTAT:
+        send(ATTRS, u32(ident + 1024) + u32(0))
     elif MODE == "twice" and kind == LSTAT:
         send(STATUS, u32(ident) + u32(2))
         send(STATUS, u32(ident) + u32(2))
