@@ -195,40 +195,56 @@ static size_t ways(const struct putting *p, enum sftp_way out_ways[SFTP_WAYS])
 	return n;
 }
 
-/* FAILURE may mean that another writer was first, and nothing less vague is to be had: so it is looked. */
-static int publish_by(struct putting *p, enum sftp_way way, struct err *err)
+/*
+ * FAILURE may mean that another writer was first, and nothing less vague is to be had: so it is looked. After OK as well:
+ * there are servers (rclone's, for a link) that say so and have done nothing.
+ */
+static int publish_by(struct putting *p, enum sftp_way way, bool *out_done, struct err *err)
 {
+	bool there, ok;
 	int rc;
 
 	p->published = (struct sftp_result){0};
 	by_way[way](out_of(p), status(p, &p->published), p->temp, p->path.there);
+	ask_there(p);
 	sftp_folders_sync(p->s, &p->folders);
 	rc = sftp_wait(p->s, 0, &p->path, err);
-	if (rc == 0 && p->published.code == SFTP_OK && way == SFTP_BY_LINK)
-		sftp_forget_file(p->s, p->temp);
-	if (rc != 0 || p->published.code == SFTP_OK)
+	if (rc != 0)
 		return rc;
-	ask_there(p);
-	rc = sftp_wait(p->s, 0, &p->path, err);
-	p->exists = p->there.code == SFTP_OK;
+	there = p->there.code == SFTP_OK;
+	ok = p->published.code == SFTP_OK;
+	*out_done = there;
+	p->exists = there && !ok;
+	if (there && ok && way == SFTP_BY_LINK)
+		sftp_forget_file(p->s, p->temp);
 	/* A server told not to do this (internal-sftp -p, as an append-only one) is not asked for every object. */
-	p->s->forbidden[way] |= !p->exists && (p->published.code == SFTP_PERMISSION_DENIED ||
-					       p->published.code == SFTP_OP_UNSUPPORTED);
-	return rc;
+	p->s->forbidden[way] |= !there && (p->published.code == SFTP_PERMISSION_DENIED ||
+					   p->published.code == SFTP_OP_UNSUPPORTED);
+	return 0;
+}
+
+static int not_published(struct putting *p, struct err *err)
+{
+	if (p->published.code != SFTP_OK)
+		return sftp_refused(&p->path, "give its name to", &p->published, err);
+	return err_set(
+	    err, ERR_IO,
+	    "cannot write %s/%s: the server says that it has given it its name, and has not",
+	    p->s->base.location, p->path.below);
 }
 
 static int publish(struct putting *p, struct err *err)
 {
 	enum sftp_way way[SFTP_WAYS];
 	size_t count = ways(p, way);
+	bool done = false;
 	int rc = 0;
 
-	for (size_t i = 0; i < count && rc == 0; i++) {
-		rc = publish_by(p, way[i], err);
-		if (rc == 0 && (p->published.code == SFTP_OK || p->exists))
-			return sftp_folders_check(&p->folders, &p->path, err);
-	}
-	return rc == 0 ? sftp_refused(&p->path, "give its name to", &p->published, err) : rc;
+	for (size_t i = 0; i < count && rc == 0 && !done; i++)
+		rc = publish_by(p, way[i], &done, err);
+	if (rc != 0)
+		return rc;
+	return done ? sftp_folders_check(&p->folders, &p->path, err) : not_published(p, err);
 }
 
 /* --- all of it --- */

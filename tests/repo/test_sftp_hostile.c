@@ -127,6 +127,7 @@ static const struct {
     {"stall", GET, ERR_AGAIN, "nothing moved for 2 s"},
     {"liar", GET, ERR_LIMIT, "4611686018427387904 bytes"},
     {"short-write", PUT, ERR_IO, "wrote 4 of 5 bytes"},
+    {"idle", PUT, ERR_IO, "says that it has given it its name, and has not"},
     {"endless", LIST, ERR_LIMIT, "more than 2097152 entries"},
     {"many-names", LIST, ERR_IO, "its answer is none"},
 };
@@ -195,6 +196,20 @@ static void a_short_write_leaves_nothing(void **state)
 	box_close(&b);
 }
 
+/* "OK" to a link that was not made is not believed: RENAME comes next. */
+static void a_link_that_was_not_made_is_noticed(void **state)
+{
+	struct box b;
+
+	(void)state;
+	box_open(&b, "idle-link");
+	MUST(store_put(b.store, STORE_CONFIG, NULL, "12345", 5, &b.err), &b.err);
+	MUST_FAIL(store_put(b.store, STORE_CONFIG, NULL, "again", 5, &b.err), ERR_EXISTS, &b.err);
+	MUST(store_get(b.store, STORE_CONFIG, NULL, 9, &b.buf, &b.err), &b.err);
+	assert_memory_equal(b.buf.data, "12345", 5);
+	box_close(&b);
+}
+
 static void names_that_are_none_are_passed_over(void **state)
 {
 	struct box b;
@@ -250,6 +265,7 @@ int main(void)
 	    cmocka_unit_test(each_ends_in_one_clear_line),
 	    cmocka_unit_test(the_next_call_begins_anew),
 	    cmocka_unit_test(a_short_write_leaves_nothing),
+	    cmocka_unit_test(a_link_that_was_not_made_is_noticed),
 	    cmocka_unit_test(names_that_are_none_are_passed_over),
 	    cmocka_unit_test(an_endless_listing_costs_bounded_memory),
 	    cmocka_unit_test(who_waits_can_be_stopped),

@@ -3,7 +3,8 @@
 
 "plain" is poor but right: listings without attributes, answers of at most 1000 bytes, status without words, and of the
 extensions hardlink alone, on a file system that has no links. Every other mode
-breaks the protocol, or lies, in the one way that its name says (see `spoil`). Arguments after MODE are ssh's and not looked at.
+breaks the protocol, or lies, in the one way that its name says (see `spoil`): "idle-link" says OK to a link and makes none, as
+rclone 1.60 does, "idle" to a RENAME as well. Arguments after MODE are ssh's and not looked at.
 """
 import os
 import struct
@@ -103,13 +104,13 @@ def answer(kind, p):
         os.remove(p.text())
     elif kind == MKDIR:
         os.mkdir(p.text(), 0o700)
-    elif kind == RENAME:
+    elif kind == RENAME and MODE != "idle":
         old, new = p.text(), p.text()
         os.link(old, new)
         os.remove(old)
     elif kind == EXTENDED:
-        return STATUS, u32(4)
-    else:
+        return STATUS, u32(0 if MODE.startswith("idle") else 4)
+    elif kind != RENAME:
         return STATUS, u32(8)
     return STATUS, u32(0)
 
