@@ -57,6 +57,11 @@
 	(4u << 20) /* of a rest: store, held at 40 bytes each: 64 TiB in packs of 16 MiB */
 #define LIMIT_URL_BYTES 2048u
 
+/* Not of the format: what an SFTP server may answer. */
+#define LIMIT_SFTP_PACKET_BYTES (256u << 10) /* without its length; OpenSSH's own limit */
+#define LIMIT_SFTP_HANDLE_BYTES 256u         /* the protocol's */
+#define LIMIT_SFTP_LISTED (2u << 20)         /* entries of one listing, foreign ones included */
+
 /* Argon2id parameters that are accepted on reading. */
 #define LIMIT_KDF_MIN_PASSES 1u
 #define LIMIT_KDF_MAX_PASSES 64u

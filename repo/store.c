@@ -103,11 +103,13 @@ void store_free(struct store *s)
 int store_open(const char *location, const struct net *net, struct store **out_store,
 	       struct err *err)
 {
-	static const char *const later[] = {"sftp", "s3"};
+	static const char *const later[] = {"s3"};
 	size_t word = strcspn(location, ":/");
 
 	if (location[word] != ':')
 		return store_local_open(location, out_store, err);
+	if (strncmp(location, "sftp:", 5) == 0)
+		return store_sftp_open(location, net, out_store, err);
 	if (strncmp(location, "rest:", 5) == 0)
 		return store_rest_open(location, net, out_store, err);
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)

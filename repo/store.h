@@ -125,9 +125,11 @@ int store_sweep(struct store *s, int64_t least_age_s, bool dry_run, struct store
 		struct err *err) ERR_UNUSED_WARN;
 void store_free(struct store *s); /* NULL is fine */
 
+struct net;
+
 /*
- * Opens the backend that a repository location names: an absolute or relative path, `rest:`, later
- * `sftp:`, `s3:` (repo/store_net.h). net may be NULL and must outlive the store. Opening touches nothing; where no repository is, the first read of config
+ * Opens the backend that a repository location names: an absolute or relative path, `sftp:`, `rest:`, later
+ * `s3:` (repo/store_net.h). net may be NULL and must outlive the store. Opening touches nothing; where no repository is, the first read of config
  * says ERR_MISSING. ERR_USAGE for a location no backend knows, and for "word:…" in general (a folder
  * with a colon in its name is written ./word:…). *out_store is the caller's, freed with store_free.
  */

@@ -22,4 +22,22 @@
 int store_rest_open(const char *location, const struct net *net, struct store **out_store,
 		    struct err *err) ERR_UNUSED_WARN;
 
+/*
+ * `sftp:…`, as repo/sftp_where.h reads it, over the system's ssh (repo/sftp_ssh.h): one connection, everything pipelined.
+ *
+ * A put writes `.tmp-<hex>` beside the object, has it synced (fsync@openssh.com), compares its size, and gives it its name
+ * in a way that never replaces: for `config` by hardlink@openssh.com where there is one, for the others by RENAME, which the
+ * protocol forbids to replace; then by hardlink, and for names that are hashes by posix-rename. A server that has neither
+ * extension and whose RENAME replaces is no safe place for two `init` at once; for all else it is.
+ *
+ * What survives a power loss: with OpenSSH, everything that was answered: it syncs files, and folders as well, which it opens
+ * like files. A server without fsync@openssh.com syncs when it likes; one that opens no folders may lose the newest names.
+ *
+ * Objects get mode 0400, folders 0700. ERR_DENIED where the server forbids something. A full disk is told from other
+ * failures by statvfs@openssh.com. What a killed put leaves is a `.tmp-<hex>`, which nothing here reads or removes.
+ * Round trips: put 3, get 2, get_range 1 (2 the first time; 64 packs stay open), size 1, list 2 to 5, remove 2.
+ */
+int store_sftp_open(const char *location, const struct net *net, struct store **out_store,
+		    struct err *err) ERR_UNUSED_WARN;
+
 #endif

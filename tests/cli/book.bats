@@ -459,6 +459,26 @@ a_prune_that_is_due() {
 	grep -q 'manifests copied: 1, there already: 0' all-said
 }
 
+@test "a repository behind SFTP, as the book sets it up; its ssh and sshd take the files" {
+	local sshd=$BATS_TEST_DIRNAME/../tools/sshd.sh status=0 ssh
+	mkdir -m 700 "$WORK/sshd"
+	"$sshd" start "$WORK/sshd" "Include $WORK/etc/ssh/sshd_config.d/nightjar.conf" || status=$?
+	[ "$status" -ne 77 ] || skip "no sshd here"
+	ssh=$(command -v ssh)
+	run "$ssh" -F "$WORK/root/.ssh/config" -G offsite
+	[[ $output == *"hostname backup.example.com"* && $output == *"user nightjar"* ]]
+	sed -i 's/^Host target/& offsite/' "$WORK/sshd/ssh_config"
+	printf '#!/bin/sh\nexec %s -F %s/sshd/ssh_config "$@"\n' "$ssh" "$WORK" >"$bin/ssh"
+	chmod 755 "$bin/ssh"
+	mkdir "$WORK/repos"
+	block "$(blocks "ini test sftp")" | sed "s,offsite:/repos,offsite:$WORK/repos," >"$INI"
+	printf '[source "app"]\npath = %s\n' "$APP" >>"$INI"
+	run run_blocks "sh test sftp"
+	"$sshd" stop "$WORK/sshd"
+	assert_status 0
+	[ -f "$WORK/repos/myapp/config" ]
+}
+
 @test "sidecar: sleeps until the hour, then runs; goes on after a failure" {
 	printf '#!/bin/sh\nif [ -e %s/slept ]; then kill "$PPID"; exit; fi\necho "$1" >%s/slept\n' "$WORK" "$WORK" >"$bin/sleep"
 	rm "$bin/nightjar"
