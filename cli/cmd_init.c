@@ -108,7 +108,7 @@ enum exit_code cmd_init(struct cli *cli, const void *options, int count, char **
 	(void)operands;
 	session_label(&init.label);
 	if (!r)
-		r = store_open(location, &store, &err);
+		r = store_open(location, NULL, &store, &err);
 	if (!r)
 		r = refuse_existing(store, &err);
 	if (!r)

@@ -167,7 +167,7 @@ static int open_at(struct cli *cli, const char *location, const char *key_file,
 		   const struct options_from *from, struct session *out_session, struct err *err)
 {
 	struct store *store = NULL;
-	int r = store_open(location, &store, err);
+	int r = store_open(location, NULL, &store, err);
 
 	if (!r)
 		r = need_repo(store, err);

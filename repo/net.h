@@ -48,6 +48,14 @@ struct net {
 	struct net_counts *counts; /* NULL: not counted */
 	const char *ssh_command;   /* NULL: ssh */
 	const char *ca_file;       /* PEM, NULL: the system's */
+	/* What -o KEY=VALUE gave a backend, "s3.region=eu-1"; NULL at the end; may be NULL. Not owned. */
+	const char *const *options;
+	/*
+	 * May be NULL. Told before each wait of the retry layer: text is the failure, tries how often the call has failed.
+	 * Called by whatever thread waits, several at once.
+	 */
+	void (*retrying)(void *arg, const char *text, unsigned tries, unsigned wait_s);
+	void *retrying_arg;
 	/* May be NULL. Asked between slices and waits; true ends a call with ERR_CANCELLED. */
 	bool (*stopped)(void *arg);
 	void *stopped_arg;
@@ -61,8 +69,10 @@ void net_pace_init(struct net_pace *pace, uint64_t bytes_per_s);
  */
 void net_pace_take(struct net_pace *pace, size_t n, const struct net *net);
 
-/* Does somebody want this to end? False without a way to ask. net may be NULL in these two. */
+/* Does somebody want this to end? False without a way to ask. net may be NULL in these three. */
 bool net_stopped(const struct net *net);
+/* The value of a key in options, the last one given, or NULL. */
+const char *net_option(const struct net *net, const char *key);
 /* Sleeps, in short steps. False when it was stopped before. */
 bool net_sleep(const struct net *net, int64_t ns);
 

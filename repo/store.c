@@ -82,6 +82,31 @@ int store_now(struct store *s, int64_t *out_s, struct err *err)
 	return s->ops->now(s, out_s, err);
 }
 
+int store_put_later(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+		    size_t len, struct err *err)
+{
+	struct err why = {0};
+	int r;
+
+	if (s->ops->put_later)
+		return s->ops->put_later(s, type, name, bytes, len, err);
+	r = store_put(s, type, name, bytes, len, &why);
+	if (!r || r == -ERR_EXISTS)
+		return 0;
+	*err = why;
+	return r;
+}
+
+int store_flush(struct store *s, struct err *err)
+{
+	return s->ops->flush ? s->ops->flush(s, err) : 0;
+}
+
+bool store_distrust(struct store *s, enum store_type type, const struct id *name)
+{
+	return s->ops->distrust && s->ops->distrust(s, type, name);
+}
+
 void store_free(struct store *s)
 {
 	if (s)
@@ -92,11 +117,13 @@ void store_free(struct store *s)
  * "word:…" before any slash reads as a backend, never as a folder: `sftp:host:/x` or a mistyped
  * `ssh:host` must not quietly become a local folder of that name.
  */
-int store_open(const char *location, struct store **out_store, struct err *err)
+int store_open(const char *location, const struct net *net, struct store **out_store,
+	       struct err *err)
 {
 	static const char *const later[] = {"sftp", "s3", "rest"};
 	size_t word = strcspn(location, ":/");
 
+	(void)net;
 	if (location[word] != ':')
 		return store_local_open(location, out_store, err);
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
