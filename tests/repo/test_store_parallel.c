@@ -13,183 +13,34 @@
 
 #include "core/err.h"
 #include "repo/store_stack.h"
+#include "tests/support/link_server.h"
 #include "tests/support/must.h"
 #include "tests/support/store_suite.h"
 #include "tests/support/tmpdir.h"
 
-/* --- what the connections share: a folder, gates, and faults --- */
-
-struct server {
-	char *dir, *path;
-	atomic_uint opened, puts, at_once, most_at_once;
-	atomic_uint naps_ms;  /* a put takes so long */
-	atomic_uint fail_put; /* the put of this number fails, from 1 */
-	atomic_int fail_code;
-	atomic_bool hang; /* puts wait until they are stopped */
-	atomic_bool no_connection;
-};
-
-struct link {
-	struct store base;
-	struct store *inner;
-	struct server *server;
-	const struct net *net;
-};
-
 static void nap(unsigned ms)
 {
-	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+	struct timespec t = {.tv_nsec = (long)ms * 1000000};
 
 	(void)nanosleep(&t, NULL);
 }
 
-static int link_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
-		    size_t len, struct err *err)
-{
-	struct link *l = (struct link *)s;
-	struct server *v = l->server;
-	unsigned now = atomic_fetch_add(&v->at_once, 1) + 1;
-	unsigned most = atomic_load(&v->most_at_once);
-	char path[STORE_PATH_CHARS];
-	int r = 0;
-
-	while (now > most && !atomic_compare_exchange_weak(&v->most_at_once, &most, now))
-		;
-	nap(atomic_load(&v->naps_ms));
-	while (atomic_load(&v->hang) && !net_stopped(l->net))
-		nap(1);
-	store_path(type, name, path);
-	if (atomic_load(&v->hang))
-		r = err_set(err, ERR_CANCELLED, "%s: stopped", path);
-	if (!r && atomic_fetch_add(&v->puts, 1) + 1 == atomic_load(&v->fail_put))
-		r = err_set(err, (enum err_code)atomic_load(&v->fail_code), "%s: no space left",
-			    path);
-	if (!r)
-		r = store_put(l->inner, type, name, bytes, len, err);
-	(void)atomic_fetch_sub(&v->at_once, 1);
-	return r;
-}
-
-static int link_create(struct store *s, struct err *err)
-{
-	return store_create(((struct link *)s)->inner, err);
-}
-
-static int link_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
-		    struct buf *out, struct err *err)
-{
-	return store_get(((struct link *)s)->inner, type, name, max_bytes, out, err);
-}
-
-static int link_get_range(struct store *s, enum store_type type, const struct id *name,
-			  uint64_t offset, size_t len, struct buf *out, struct err *err)
-{
-	return store_get_range(((struct link *)s)->inner, type, name, offset, len, out, err);
-}
-
-static int link_size(struct store *s, enum store_type type, const struct id *name,
-		     uint64_t *out_bytes, struct err *err)
-{
-	return store_size(((struct link *)s)->inner, type, name, out_bytes, err);
-}
-
-static int link_list(struct store *s, enum store_type type, store_list_fn *fn, void *arg,
-		     struct err *err)
-{
-	return store_list(((struct link *)s)->inner, type, fn, arg, err);
-}
-
-static int link_remove(struct store *s, enum store_type type, const struct id *name,
-		       struct err *err)
-{
-	return store_remove(((struct link *)s)->inner, type, name, err);
-}
-
-static int link_now(struct store *s, int64_t *out_s, struct err *err)
-{
-	return store_now(((struct link *)s)->inner, out_s, err);
-}
-
-static void link_free(struct store *s)
-{
-	struct link *l = (struct link *)s;
-
-	store_free(l->inner);
-	free(l);
-}
-
-static const struct store_ops link_ops = {
-    .create = link_create,
-    .put = link_put,
-    .get = link_get,
-    .get_range = link_get_range,
-    .size = link_size,
-    .list = link_list,
-    .remove = link_remove,
-    .now = link_now,
-    .free = link_free,
-};
-
-static int connect_link(void *arg, const struct net *net, struct store **out_store, struct err *err)
-{
-	struct server *v = arg;
-	struct link *l = calloc(1, sizeof(*l));
-	int r;
-
-	if (!l)
-		return err_nomem(err);
-	if (atomic_load(&v->no_connection)) {
-		free(l);
-		return err_set(err, ERR_AGAIN, "no connection");
-	}
-	r = store_local_open(v->path, &l->inner, err);
-	if (r) {
-		free(l);
-		return r;
-	}
-	l->base = (struct store){.ops = &link_ops, .location = l->inner->location};
-	l->server = v;
-	l->net = net;
-	(void)atomic_fetch_add(&v->opened, 1);
-	*out_store = &l->base;
-	return 0;
-}
-
-static struct server *server_new(char *dir)
-{
-	struct server *v = calloc(1, sizeof(*v));
-
-	assert_non_null(v);
-	v->dir = dir;
-	v->path = tmpdir_path(dir, "repo");
-	atomic_store(&v->fail_code, ERR_FULL);
-	return v;
-}
-
-static void server_free(void *arg)
-{
-	struct server *v = arg;
-
-	free(v->path);
-	free(v);
-}
-
 struct fixture {
-	struct server *server;
+	struct link_server *server;
 	struct store *store, *direct;
 	char *dir;
 	struct buf buf;
 	struct err err;
 };
 
-static struct store *open_parallel(struct server *v, unsigned connections,
+static struct store *open_parallel(struct link_server *v, unsigned connections,
 				   void (*release)(void *arg), struct err *err)
 {
 	struct store *first = NULL, *store = NULL;
 	struct store_parallel_options options = {
-	    .connections = connections, .connect = connect_link, .arg = v, .release = release};
+	    .connections = connections, .connect = link_connect, .arg = v, .release = release};
 
-	MUST(connect_link(v, NULL, &first, err), err);
+	MUST(link_connect(v, NULL, &first, err), err);
 	MUST(store_parallel_new(first, &options, &store, err), err);
 	return store;
 }
@@ -200,7 +51,7 @@ static int setup(void **state)
 
 	assert_non_null(f);
 	f->dir = tmpdir_make();
-	f->server = server_new(f->dir);
+	f->server = link_server_new(f->dir);
 	f->store = open_parallel(f->server, 4, NULL, &f->err);
 	MUST(store_local_open(f->server->path, &f->direct, &f->err), &f->err);
 	MUST(store_create(f->store, &f->err), &f->err);
@@ -214,7 +65,7 @@ static int teardown(void **state)
 
 	store_free(f->store);
 	store_free(f->direct);
-	server_free(f->server);
+	link_server_free(f->server);
 	tmpdir_remove(f->dir);
 	buf_free(&f->buf);
 	free(f);
@@ -425,6 +276,8 @@ static void free_cancels(void **state)
 	atomic_store(&f->server->hang, true);
 	for (unsigned i = 0; i < 4; i++)
 		MUST(later(f, i, &f->err), &f->err);
+	while (atomic_load(&f->server->at_once) < 4)
+		nap(1);
 	store_free(f->store);
 	f->store = NULL;
 	assert_int_equal(stored(f, 4), 0);
@@ -433,7 +286,7 @@ static void free_cancels(void **state)
 static void open_layer(struct store_fixture *s)
 {
 	s->dir = tmpdir_make();
-	s->store = open_parallel(server_new(s->dir), 2, server_free, &s->err);
+	s->store = open_parallel(link_server_new(s->dir), 2, link_server_free, &s->err);
 }
 
 int main(void)
