@@ -23,11 +23,14 @@ static void say_step(struct out *out, const struct night_step *s)
 
 static void say_repo(struct out *out, const struct night_repo *repo)
 {
-	char stored[TEXT_SIZE_CHARS];
+	char stored[TEXT_SIZE_CHARS], sent[TRANSFERS_CHARS];
 
 	out_line(out, "repository %s (%s)", repo->name, repo->location);
 	for (size_t i = 0; i < repo->steps.count; i++)
 		say_step(out, &repo->steps.items[i]);
+	transfers_words(&repo->transfers, sent);
+	if (*sent)
+		out_line(out, "  network: %s", sent);
 	if (!repo->backups)
 		return;
 	text_size(repo->bytes_stored, stored);
@@ -93,6 +96,7 @@ static void json_repo(struct json *j, const struct night_repo *repo)
 	json_u64(j, "data_stored", repo->bytes_stored);
 	json_u64(j, "databases_failed", repo->databases_failed);
 	json_u64(j, "refs_missing", repo->refs_missing);
+	transfers_json(&repo->transfers, j);
 	json_codes(j, &repo->codes);
 	json_steps(j, &repo->steps);
 	json_close(j);

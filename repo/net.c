@@ -1,6 +1,5 @@
 #include "repo/net.h"
 
-#include <string.h>
 #include <time.h>
 
 /* So often somebody who waits asks whether to go on. */
@@ -24,17 +23,6 @@ void net_pace_init(struct net_pace *pace, uint64_t bytes_per_s)
 bool net_stopped(const struct net *net)
 {
 	return net && net->stopped && net->stopped(net->stopped_arg);
-}
-
-const char *net_option(const struct net *net, const char *key)
-{
-	const char *value = NULL;
-	size_t len = strlen(key);
-
-	for (const char *const *o = net ? net->options : NULL; o && *o; o++)
-		if (strncmp(*o, key, len) == 0 && (*o)[len] == '=')
-			value = *o + len + 1;
-	return value;
 }
 
 bool net_sleep(const struct net *net, int64_t ns)

@@ -27,7 +27,7 @@
 
 /*
  * A segment is put when so many packs, or so many records, wait for one, or the first of them for so long: what no
- * segment names is sent again by the backup after one that was cut off. Each costs its padding, some 0.1 % of 8 packs.
+ * segment names is sent again by the backup after one that was cut off. Seen: 650 MB have 5 of them, of 150 kB together.
  */
 #define SEGMENT_PACKS 8
 #define SEGMENT_ENTRIES 262144

@@ -158,16 +158,13 @@ static void globals_stop_at_the_command(void **state)
 
 static void clear_environment(void)
 {
-	static const char *const names[] = {"NIGHTJAR_REPOSITORY",
-					    "NIGHTJAR_PASSWORD_FILE",
-					    "NIGHTJAR_PASSWORD_COMMAND",
-					    "NIGHTJAR_KEY_FILE",
-					    "NIGHTJAR_CACHE_DIR",
-					    "NIGHTJAR_STATE_DIR",
-					    "NIGHTJAR_FROM_REPOSITORY",
-					    "NIGHTJAR_FROM_PASSWORD_FILE",
-					    "NIGHTJAR_FROM_PASSWORD_COMMAND",
-					    "NIGHTJAR_FROM_KEY_FILE"};
+	static const char *const names[] = {
+	    "NIGHTJAR_REPOSITORY",         "NIGHTJAR_PASSWORD_FILE",
+	    "NIGHTJAR_PASSWORD_COMMAND",   "NIGHTJAR_KEY_FILE",
+	    "NIGHTJAR_CACHE_DIR",          "NIGHTJAR_STATE_DIR",
+	    "NIGHTJAR_SSH_COMMAND",        "NIGHTJAR_FROM_REPOSITORY",
+	    "NIGHTJAR_FROM_PASSWORD_FILE", "NIGHTJAR_FROM_PASSWORD_COMMAND",
+	    "NIGHTJAR_FROM_KEY_FILE"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		assert_int_equal(unsetenv(names[i]), 0);
