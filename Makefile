@@ -107,7 +107,7 @@ long: $(PROGRAM) $(LONG_BINS) $(BENCH_BINS)
 
 threads: ## whatever starts threads, under ThreadSanitizer
 	@+$(MAKE) --no-print-directory VARIANT=tsan threads_now
-THREADS := $(B)/tests/repo/test_workers $(B)/tests/repo/test_store_parallel
+THREADS := $(addprefix $(B)/tests/repo/test_,workers store_parallel store_layers packer_cut)
 threads_now: $(PROGRAM) $(THREADS) $(BENCH_BINS)
 	@$(SUITE) $(THREADS) tests/crash/bench.bats
 
