@@ -383,7 +383,7 @@ static void what_was_used_longest_ago_goes(void **state)
 	(void)close(fd);
 }
 
-/* A read-only cache is read, one that is not there is none, and a file in its place is told. */
+/* A folder that is not there is no cache, and that is told. */
 static void without_a_folder_it_goes_on(void **state)
 {
 	struct fixture *f = *state;
@@ -400,6 +400,35 @@ static void without_a_folder_it_goes_on(void **state)
 	assert_int_equal(asked(f), 2);
 	assert_non_null(strstr(store_cache_note(f->store), missing));
 	free(missing);
+}
+
+/* What cannot be written is read from the store each time; what is here already still serves. */
+static void a_full_or_read_only_folder_still_serves(void **state)
+{
+	struct fixture *f = *state;
+	struct id here = put_below(f, STORE_INDEX, 1, 5000), other;
+	char name[8], *blocked;
+	unsigned n = 2;
+	int fd;
+
+	do /* not in the folder of the first */
+		other = put_below(f, STORE_SNAPSHOTS, n++, 5000);
+	while (other.b[0] == here.b[0]);
+	read_config(f);
+	MUST(get(f, STORE_INDEX, &here), &f->err);
+	(void)snprintf(name, sizeof(name), "%02x", other.b[0]);
+	blocked = tmpdir_path(f->folder, name);
+	fd = open(blocked, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	MUST(get(f, STORE_SNAPSHOTS, &other), &f->err);
+	MUST(get(f, STORE_SNAPSHOTS, &other), &f->err);
+	assert_bytes(f, n - 1, 0, 5000);
+	assert_int_equal(asked(f), 3);
+	assert_non_null(strstr(store_cache_note(f->store), "cannot be written"));
+	MUST(get(f, STORE_INDEX, &here), &f->err);
+	assert_int_equal(asked(f), 3);
+	free(blocked);
 }
 
 /* Not before it is known whose objects they are. */
@@ -470,6 +499,7 @@ int main(void)
 	    T(a_reader_gets_over_a_garbled_range),
 	    T(what_was_used_longest_ago_goes),
 	    T(without_a_folder_it_goes_on),
+	    T(a_full_or_read_only_folder_still_serves),
 	    T(another_repository_is_another_folder),
 	    T(cachedir_knows_them),
 	};
