@@ -108,8 +108,9 @@ long: $(PROGRAM) $(LONG_BINS) $(BENCH_BINS)
 
 threads: ## whatever starts threads, under ThreadSanitizer
 	@+$(MAKE) --no-print-directory VARIANT=tsan threads_now
-threads_now: $(PROGRAM) $(B)/tests/repo/test_workers $(BENCH_BINS)
-	@$(SUITE) $(B)/tests/repo/test_workers tests/crash/bench.bats
+THREADS := $(addprefix $(B)/tests/repo/test_,workers store_parallel store_layers packer_cut)
+threads_now: $(PROGRAM) $(THREADS) $(BENCH_BINS)
+	@$(SUITE) $(THREADS) tests/crash/bench.bats
 
 bench: ## time, memory and stored bytes beside restic and borg; sizes: tests/bench/bench.sh
 	@tests/tools/deps.sh demo

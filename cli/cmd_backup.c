@@ -346,6 +346,7 @@ static int gather_excludes(const struct backup_words *w, struct lines *excludes,
 static void print_json(struct teller *t, const struct backup_result *res)
 {
 	struct json *j = &t->json;
+	struct transfer_sums sums = {0};
 	char hex[ID_HEX_CHARS + 1];
 
 	if (t->databases == 0 && t->references == 0)
@@ -366,6 +367,8 @@ static void print_json(struct teller *t, const struct backup_result *res)
 	json_u64(j, "databases_unchecked", res->databases_unchecked);
 	json_u64(j, "unreadable", res->unreadable);
 	incidents_counts_json(res, j);
+	transfers_add(t->cli, &sums);
+	transfers_json(&sums, j);
 	json_double(j, "total_duration", progress_seconds(&t->progress));
 	if (res->committed) {
 		id_hex(&res->manifest, hex);
@@ -401,7 +404,8 @@ static void print_people(struct teller *t, const struct backup_result *res)
 {
 	struct cli *cli = t->cli;
 	char processed[TEXT_SIZE_CHARS], added[TEXT_SIZE_CHARS], stored[TEXT_SIZE_CHARS];
-	char took[TEXT_SIZE_CHARS], hex[ID_HEX_CHARS + 1];
+	char took[TEXT_SIZE_CHARS], hex[ID_HEX_CHARS + 1], sent[TRANSFERS_CHARS];
+	struct transfer_sums sums = {0};
 
 	text_size(res->bytes, processed);
 	text_size(res->bytes_added, added);
@@ -413,6 +417,10 @@ static void print_people(struct teller *t, const struct backup_result *res)
 	print_databases(cli, t->databases, res);
 	out_note(&cli->out, "processed %s in %s; new data %s, the repository grew by %s", processed,
 		 took, added, stored);
+	transfers_add(cli, &sums);
+	transfers_words(&sums, sent);
+	if (*sent && !cli->out.verbose) /* with -v every command says it */
+		out_note(&cli->out, "network: %s", sent);
 	if (res->databases_failed)
 		out_note(&cli->out, "databases that FAILED their integrity check: %llu",
 			 (unsigned long long)res->databases_failed);

@@ -263,7 +263,7 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 	o->cache_dir = cache;
 	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!r)
-		r = session_open(cli, &s, err);
+		r = session_open_direct(cli, &s, err);
 	if (!r && count)
 		r = choose(&s, count, operands, &ids, err);
 	o->manifests = ids;

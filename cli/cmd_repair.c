@@ -147,7 +147,7 @@ enum exit_code cmd_repair_index(struct cli *cli, const void *options, int count,
 	struct repair_index_result res = {0};
 	struct session s = {0};
 	struct err err = {0};
-	int r = session_open(cli, &s, &err);
+	int r = session_open_direct(cli, &s, &err);
 
 	(void)count;
 	(void)operands;
@@ -239,7 +239,7 @@ enum exit_code cmd_repair_packs(struct cli *cli, const void *options, int count,
 	struct session s = {0};
 	struct err err = {0};
 	struct id *ids = NULL;
-	int r = session_open(cli, &s, &err);
+	int r = session_open_direct(cli, &s, &err);
 
 	(void)options;
 	if (!r)
@@ -415,7 +415,7 @@ static int run_manifests(struct cli *cli, const struct manifests_words *w, int c
 
 	o->state_dir = state;
 	if (!r)
-		r = session_open(cli, &s, err);
+		r = session_open_direct(cli, &s, err);
 	if (!r)
 		r = choose_manifests(&s, &w->pick, count, operands, o, &ids, err);
 	if (!r)

@@ -71,11 +71,15 @@ static void find_json(struct cli *cli, int count, char **words)
 	take_output_options(cli);
 }
 
-static void set_net(struct cli *cli)
+static void tell_transfers(struct cli *cli)
 {
-	cli->net.ca_file = cli->global.cacert;
-	cli->net.rest_user = cli->global.rest_username;
-	cli->net.rest_password = cli->global.rest_password;
+	struct transfer_sums sums = {0};
+	char words[TRANSFERS_CHARS];
+
+	transfers_add(cli, &sums);
+	transfers_words(&sums, words);
+	if (*words)
+		out_detail(&cli->out, "network: %s", words);
 }
 
 /* words[0] is the last word of the command's name. */
@@ -101,11 +105,12 @@ static enum exit_code run_command(struct cli *cli, const struct command *c, int 
 		help_command(&cli->out, c);
 		code = EXIT_OK;
 	} else if (options_resolve(&cli->global, &err) < 0 ||
-		   check_operands(c, count - first, words + first, &err) < 0) {
+		   check_operands(c, count - first, words + first, &err) < 0 ||
+		   transfers_set(cli, &err) < 0) {
 		code = command_fail(cli, &err);
 	} else {
-		set_net(cli);
 		code = c->run(cli, options, count - first, words + first);
+		tell_transfers(cli);
 	}
 out:
 	options_wipe(c->options, options);

@@ -16,6 +16,7 @@
 #include "cli/facts.h"
 #include "cli/options.h"
 #include "cli/out.h"
+#include "cli/transfers.h"
 #include "core/err.h"
 #include "core/version.h"
 #include "repo/net.h"
@@ -23,7 +24,8 @@
 /* One run of the program. */
 struct cli {
 	struct options_global global; /* resolved: options, then environment */
-	struct net net;               /* what the options say of servers; for store_open */
+	struct net net;               /* what they say of servers; for store_stack_open */
+	struct transfers transfers;   /* what net's pointers lead to */
 	struct config_file file;      /* once command_config has read it */
 	bool file_read;
 	struct out out;

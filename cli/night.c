@@ -189,6 +189,7 @@ static enum exit_code run_step(struct night *night, struct night_repo *repo,
 		cli->out.step = step.name;
 		say_step(night, repo, step.name, step.source);
 		code = command_run(cli, (int)words.count, words.items);
+		transfers_add(cli, &repo->transfers);
 	}
 	step.code = settle(night, repo, code);
 	step.seconds = night_seconds(&began);
@@ -273,7 +274,8 @@ static void open_repo(struct night *night, struct night_repo *repo)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &began);
 	repo->cli.out.step = "open";
-	if (session_open(&repo->cli, &s, &err)) {
+	if (transfers_set(&repo->cli, &err) || session_open(&repo->cli, &s, &err)) {
+		transfers_add(&repo->cli, &repo->transfers);
 		fail_open(night, repo, &err, night_seconds(&began));
 		return;
 	}
@@ -285,6 +287,7 @@ static void open_repo(struct night *night, struct night_repo *repo)
 	if (night->config->checks.drill_days)
 		find_last_drill(repo, &s);
 	session_close(&s);
+	transfers_add(&repo->cli, &repo->transfers);
 }
 
 static void backup_one(struct night *night, struct night_repo *repo,

@@ -41,6 +41,7 @@ struct night_repo {
 	int64_t
 	    drill_good_at_s; /* the last good one that the repository or this host knows of; 0 = none */
 	uint64_t bytes_stored, files, databases_failed, refs_missing, alarms; /* of all sources */
+	struct transfer_sums transfers;                                       /* of all steps */
 	uint64_t full;          /* backups for which there was no room */
 	struct runstate state;  /* as it is kept when the night has ended */
 	bool kept;              /* once already; then the next holds */

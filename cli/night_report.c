@@ -23,7 +23,7 @@ static void say_step(struct out *out, const struct night_step *s)
 
 static void say_repo(struct out *out, const struct night_repo *repo)
 {
-	char stored[TEXT_SIZE_CHARS];
+	char stored[TEXT_SIZE_CHARS], sent[TRANSFERS_CHARS];
 
 	out_line(out, "repository %s (%s)", repo->name, repo->location);
 	for (size_t i = 0; i < repo->steps.count; i++)
@@ -37,6 +37,9 @@ static void say_repo(struct out *out, const struct night_repo *repo)
 			 "  ALARM: %llu file%s of immutable folders changed; the log names "
 			 "each, and the backup that has the old content",
 			 (unsigned long long)repo->alarms, text_plural(repo->alarms));
+	transfers_words(&repo->transfers, sent);
+	if (*sent)
+		out_line(out, "  network: %s", sent);
 	if (!repo->backups)
 		return;
 	text_size(repo->bytes_stored, stored);
@@ -103,6 +106,7 @@ static void json_repo(struct json *j, const struct night_repo *repo)
 	json_u64(j, "refs_missing", repo->refs_missing);
 	json_u64(j, "immutable_alarms", repo->alarms);
 	json_bool(j, "disk_full", repo->full > 0);
+	transfers_json(&repo->transfers, j);
 	json_codes(j, &repo->codes);
 	json_steps(j, &repo->steps);
 	json_close(j);

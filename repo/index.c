@@ -503,8 +503,8 @@ static int read_front(struct repo *repo, const struct id *name, uint64_t pack_by
 	return 0;
 }
 
-int index_get_directory(struct repo *repo, const struct id *pack, uint64_t pack_bytes,
-			struct pack_dir *out_dir, struct err *err)
+static int get_directory(struct repo *repo, const struct id *pack, uint64_t pack_bytes,
+			 struct pack_dir *out_dir, struct err *err)
 {
 	struct buf front = {0};
 	int r = read_front(repo, pack, pack_bytes, &front, err);
@@ -513,6 +513,18 @@ int index_get_directory(struct repo *repo, const struct id *pack, uint64_t pack_
 		r = pack_front_dec(repo->keys, front.data, front.len, pack_bytes, out_dir, err);
 	buf_free(&front);
 	return r;
+}
+
+/* Read once more, from the store itself, when it was this host's cache that gave what does not open. */
+int index_get_directory(struct repo *repo, const struct id *pack, uint64_t pack_bytes,
+			struct pack_dir *out_dir, struct err *err)
+{
+	int r = get_directory(repo, pack, pack_bytes, out_dir, err);
+
+	if (r != -ERR_DAMAGED || !store_distrust(repo->store, STORE_DATA, pack))
+		return r;
+	*err = (struct err){0};
+	return get_directory(repo, pack, pack_bytes, out_dir, err);
 }
 
 static int rescue_pack(struct repo *repo, struct index *index, const struct id *name,

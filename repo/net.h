@@ -39,6 +39,9 @@ struct net_counts {
 	atomic_ullong received_bytes;
 };
 
+/* How a bucket is addressed. Auto: by host name at Amazon, by path elsewhere. */
+enum net_s3_lookup { NET_S3_LOOKUP_AUTO, NET_S3_LOOKUP_DNS, NET_S3_LOOKUP_PATH };
+
 struct net {
 	unsigned connections; /* 0: NET_CONNECTIONS */
 	unsigned stall_s;     /* 0: NET_STALL_S */
@@ -50,6 +53,15 @@ struct net {
 	const char *ca_file;       /* PEM, NULL: the system's */
 	/* Of rest:, when the location names no user. */
 	const char *rest_user, *rest_password;
+	const char *s3_region; /* NULL: what the host name, the environment or the profile says */
+	const char *s3_storage_class; /* of what is put; NULL: the bucket's own */
+	enum net_s3_lookup s3_lookup;
+	/*
+	 * May be NULL. Told before each wait of the retry layer: text is the failure, tries how often the call has failed.
+	 * Called by whatever thread waits, several at once.
+	 */
+	void (*retrying)(void *arg, const char *text, unsigned tries, unsigned wait_s);
+	void *retrying_arg;
 	/* May be NULL. Asked between slices and waits; true ends a call with ERR_CANCELLED. */
 	bool (*stopped)(void *arg);
 	void *stopped_arg;

@@ -90,6 +90,31 @@ int store_sweep(struct store *s, int64_t least_age_s, bool dry_run, struct store
 	return s->ops->sweep ? s->ops->sweep(s, least_age_s, dry_run, out, err) : 0;
 }
 
+int store_put_later(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+		    size_t len, struct err *err)
+{
+	struct err why = {0};
+	int r;
+
+	if (s->ops->put_later)
+		return s->ops->put_later(s, type, name, bytes, len, err);
+	r = store_put(s, type, name, bytes, len, &why);
+	if (!r || r == -ERR_EXISTS)
+		return 0;
+	*err = why;
+	return r;
+}
+
+int store_flush(struct store *s, struct err *err)
+{
+	return s->ops->flush ? s->ops->flush(s, err) : 0;
+}
+
+bool store_distrust(struct store *s, enum store_type type, const struct id *name)
+{
+	return s->ops->distrust && s->ops->distrust(s, type, name);
+}
+
 void store_free(struct store *s)
 {
 	if (s)

@@ -91,6 +91,12 @@ struct store_ops {
 	int (*sweep)(struct store *s, int64_t least_age_s, bool dry_run,
 		     struct store_leftovers *out, struct err *err);
 	void (*free)(struct store *s);
+
+	/* The rest is of layers; a backend leaves it NULL. See the calls of these names below. */
+	int (*put_later)(struct store *s, enum store_type type, const struct id *name,
+			 const void *bytes, size_t len, struct err *err);
+	int (*flush)(struct store *s, struct err *err);
+	bool (*distrust)(struct store *s, enum store_type type, const struct id *name);
 };
 
 /* A backend embeds this as its first member. */
@@ -128,8 +134,26 @@ void store_free(struct store *s); /* NULL is fine */
 struct net;
 
 /*
- * Opens the backend that a repository location names: an absolute or relative path, `sftp:`, `rest:`, later
- * `s3:` (repo/store_net.h). net may be NULL and must outlive the store. Opening touches nothing; where no repository is, the first read of config
+ * As put, but 0 promises nothing yet: the bytes were taken over, and may be under way. That an object of that name is
+ * there is no failure. Objects are stored for sure, all of them, when a later flush, or a put, list or remove, has
+ * returned 0; each of them fails, and so does every later one, once a put_later has failed, in the words of the first
+ * failure, which name the object. Reads wait for what they read. Whatever records that an object is stored, here or
+ * there, comes after such a call (I2). Where nothing is sent in parallel it is put.
+ */
+int store_put_later(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+		    size_t len, struct err *err) ERR_UNUSED_WARN;
+int store_flush(struct store *s, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * What was read of this object is not what it must be. True when some of it may have come from a cache of this host,
+ * which is dropped: then it is worth reading once more, from where the object really is.
+ */
+bool store_distrust(struct store *s, enum store_type type, const struct id *name);
+
+/*
+ * Opens the backend that a repository location names: an absolute or relative path, `sftp:`,
+ * `rest:`, later `s3:` (repo/store_net.h). Those keep to net (NULL: its defaults), which must outlive them. It is the bare backend:
+ * store_stack_open puts the layers over it that a command needs. Opening touches nothing; where no repository is, the first read of config
  * says ERR_MISSING. ERR_USAGE for a location no backend knows, and for "word:…" in general (a folder
  * with a colon in its name is written ./word:…). *out_store is the caller's, freed with store_free.
  */

@@ -167,6 +167,7 @@ static void clear_environment(void)
 					    "NIGHTJAR_CACERT",
 					    "NIGHTJAR_REST_USERNAME",
 					    "NIGHTJAR_REST_PASSWORD",
+					    "NIGHTJAR_SSH_COMMAND",
 					    "NIGHTJAR_FROM_REPOSITORY",
 					    "NIGHTJAR_FROM_PASSWORD_FILE",
 					    "NIGHTJAR_FROM_PASSWORD_COMMAND",
