@@ -17,8 +17,7 @@
 #include "cli/options.h"
 #include "cli/out.h"
 #include "core/err.h"
-
-#define NIGHTJAR_VERSION "0.1.0"
+#include "core/version.h"
 
 /* One run of the program. */
 struct cli {
