@@ -71,6 +71,16 @@ static void find_json(struct cli *cli, int count, char **words)
 	take_output_options(cli);
 }
 
+static const char *environment(const char *name)
+{
+	return getenv(name);
+}
+
+static void set_net(struct cli *cli)
+{
+	cli->net.environment = environment;
+}
+
 /* words[0] is the last word of the command's name. */
 static enum exit_code run_command(struct cli *cli, const struct command *c, int count, char **words)
 {
@@ -97,6 +107,7 @@ static enum exit_code run_command(struct cli *cli, const struct command *c, int 
 		   check_operands(c, count - first, words + first, &err) < 0) {
 		code = command_fail(cli, &err);
 	} else {
+		set_net(cli);
 		code = c->run(cli, options, count - first, words + first);
 	}
 out:

@@ -18,10 +18,12 @@
 #include "cli/out.h"
 #include "core/err.h"
 #include "core/version.h"
+#include "repo/net.h"
 
 /* One run of the program. */
 struct cli {
 	struct options_global global; /* resolved: options, then environment */
+	struct net net;               /* what the options say of servers; for store_open */
 	struct config_file file;      /* once command_config has read it */
 	bool file_read;
 	struct out out;

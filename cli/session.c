@@ -136,6 +136,8 @@ static int need_repo(struct store *store, struct err *err)
 {
 	int r = session_probe(store, err);
 
+	if (r == -ERR_MISSING)
+		return err_set(err, ERR_NOREPO, "%s; 'nightjar init' would make it", err->text);
 	if (r)
 		return r > 0 ? 0 : r;
 	return err_set(err, ERR_NOREPO,
@@ -167,7 +169,7 @@ static int open_at(struct cli *cli, const char *location, const char *key_file,
 		   const struct options_from *from, struct session *out_session, struct err *err)
 {
 	struct store *store = NULL;
-	int r = store_open(location, &store, err);
+	int r = store_open(location, &cli->net, &store, err);
 
 	if (!r)
 		r = need_repo(store, err);

@@ -205,6 +205,10 @@ static void read_header(struct transfer *t, char *line)
 		read_range(value, t->answer);
 	} else if ((value = value_of(line, "Transfer-Encoding")) != NULL) {
 		t->chunked = strcasecmp(value, "chunked") == 0;
+	} else if (t->request->want_header &&
+		   (value = value_of(line, t->request->want_header)) != NULL &&
+		   strlen(value) < sizeof(t->answer->wanted)) {
+		(void)snprintf(t->answer->wanted, sizeof(t->answer->wanted), "%s", value);
 	}
 }
 
@@ -578,7 +582,7 @@ int http_status_error(const struct http_answer *answer, const char *what, struct
 {
 	enum err_code code = code_of_status(answer->status);
 
-	(void)err_set(err, code, "%s: the server answered %ld%s%s%s", what, answer->status,
+	(void)err_set(err, code, "%s: the server answered %ld%s%.255s%s", what, answer->status,
 		      answer->error_text[0] ? " (" : "", answer->error_text,
 		      answer->error_text[0] ? ")" : "");
 	if (code == ERR_AGAIN)

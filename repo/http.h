@@ -38,6 +38,8 @@ struct http_request {
 	size_t body_len;
 	/* Of the answer's body, when it is a 2xx; longer is ERR_LIMIT. Others are read to 256 KiB and dropped. */
 	size_t max_bytes;
+	const char *
+	    want_header; /* one more header of the answer that the caller wants to see; NULL for none */
 };
 
 struct http_answer {
@@ -50,7 +52,8 @@ struct http_answer {
 	uint64_t range_offset, range_len, range_total;
 	char content_type[128]; /* cut */
 	/* Of a status that is no 2xx: the start of the body, printable characters only. */
-	char error_text[256];
+	char error_text[1024];
+	char wanted[64]; /* the value of want_header; "" when it was not there, or longer */
 };
 
 /* net may be NULL and must outlive the connection. */

@@ -51,7 +51,7 @@ struct net {
 	struct net_counts *counts; /* NULL: not counted */
 	const char *ssh_command;   /* NULL: ssh */
 	const char *ca_file;       /* PEM, NULL: the system's */
-	const char *s3_region;	   /* NULL: what the host name, the environment or the profile says */
+	const char *s3_region; /* NULL: what the host name, the environment or the profile says */
 	const char *s3_storage_class; /* of what is put; NULL: the bucket's own */
 	enum net_s3_lookup s3_lookup;
 	/* What an environment variable says, NULL when it is not set. The whole is NULL: none is. */

@@ -48,7 +48,8 @@ void s3_client_free(struct s3_client *client)
 /* It is part of host names and of what is signed, and may come from a server. */
 static bool is_region(const char *text)
 {
-	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+	size_t len =
+	    strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
 
 	return len > 0 && len < S3_REGION_CHARS && text[len] == '\0';
 }
@@ -348,7 +349,7 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-    {"NoSuchBucket", ERR_MISSING, "the bucket does not exist"},
+    {"NoSuchBucket", ERR_MISSING, NULL},
     {"NoSuchKey", ERR_MISSING, NULL},
     {"InvalidAccessKeyId", ERR_DENIED, "AWS_ACCESS_KEY_ID is not known there"},
     {"SignatureDoesNotMatch", ERR_DENIED, "AWS_SECRET_ACCESS_KEY does not belong to the key"},
@@ -403,6 +404,9 @@ int s3_client_error(const struct s3_client *client, const struct s3_answer *answ
 
 	if (is_skewed(answer))
 		return skewed(answer, what, err);
+	if (strcmp(e->code, "NoSuchBucket") == 0)
+		return err_set(err, ERR_MISSING, "%s: the bucket \"%s\" does not exist", what,
+			       client->location.bucket);
 	if (answer->http.status == 404 && !known)
 		return err_set(err, ERR_MISSING, "%s: no such object", what);
 	if (answer->http.status == 412 && !known)

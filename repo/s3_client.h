@@ -20,15 +20,15 @@ struct s3_client;
 
 struct s3_request {
 	const char *method;
-	const char *key;		/* below the prefix; NULL = the bucket */
+	const char *key;                /* below the prefix; NULL = the bucket */
 	const struct sigv4_pair *query; /* ascending */
 	size_t query_count;
 	const void *body;
 	size_t body_len;
-	const char *range;	   /* "bytes=0-9"; NULL = the whole */
+	const char *range;         /* "bytes=0-9"; NULL = the whole */
 	const char *storage_class; /* NULL: not said */
-	bool if_none_match;	   /* put only where nothing is */
-	size_t max_bytes;	   /* of the answer */
+	bool if_none_match;        /* put only where nothing is */
+	size_t max_bytes;          /* of the answer */
 };
 
 struct s3_answer {

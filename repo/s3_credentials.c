@@ -131,9 +131,9 @@ static int read_profile(struct profile_file *f, const char *text, size_t len,
 		} else if (inside && equals && line.at == raw.at && !strchr("#;", *line.at)) {
 			size_t name = (size_t)(equals - line.at);
 
-			rc = on_setting(
-			    f, trimmed((struct piece){line.at, name}),
-			    trimmed((struct piece){equals + 1, line.len - name - 1}), c, err);
+			rc = on_setting(f, trimmed((struct piece){line.at, name}),
+					trimmed((struct piece){equals + 1, line.len - name - 1}), c,
+					err);
 		}
 	}
 	return rc;
@@ -221,8 +221,9 @@ static int from_files(const struct net *net, struct s3_credentials *c, struct er
 			       "kind nightjar reads",
 			       keys.section);
 	if (profile)
-		return err_set(err, ERR_USAGE, "AWS_PROFILE says \"%s\", which is neither in %s nor in %s",
-			       profile, *paths[0] ? paths[0] : "~/.aws/credentials",
+		return err_set(err, ERR_USAGE,
+			       "AWS_PROFILE says \"%s\", which is neither in %s nor in %s", profile,
+			       *paths[0] ? paths[0] : "~/.aws/credentials",
 			       *paths[1] ? paths[1] : "~/.aws/config");
 	return err_set(err, ERR_USAGE,
 		       "no S3 credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "

@@ -19,7 +19,8 @@ struct s3_credentials {
 	char access_key[S3_KEY_CHARS];
 	char secret_key[S3_KEY_CHARS];
 	char session_token[S3_TOKEN_CHARS]; /* "" for none */
-	char region[S3_REGION_CHARS];	    /* AWS_REGION, AWS_DEFAULT_REGION, the profile's; "" for none */
+	char region
+	    [S3_REGION_CHARS]; /* AWS_REGION, AWS_DEFAULT_REGION, the profile's; "" for none */
 };
 
 /*

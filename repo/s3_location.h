@@ -17,12 +17,12 @@
 
 struct s3_location {
 	bool tls;
-	bool amazon;		     /* a host of Amazon's */
-	bool by_host;		     /* the bucket is part of the host's name */
-	char host[S3_HOST_CHARS];    /* as written, without the scheme's own port */
+	bool amazon;              /* a host of Amazon's */
+	bool by_host;             /* the bucket is part of the host's name */
+	char host[S3_HOST_CHARS]; /* as written, without the scheme's own port */
 	char bucket[S3_BUCKET_CHARS];
 	char prefix[S3_PREFIX_CHARS]; /* "" or "a/b/", not encoded */
-	char region[64];	     /* that Amazon's host name says; "" for none */
+	char region[64];              /* that Amazon's host name says; "" for none */
 };
 
 /* ERR_USAGE with one line that does not repeat what may be a password. */

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "repo/store_net.h"
+
 const char *store_type_name(enum store_type type)
 {
 	switch (type) {
@@ -92,13 +94,16 @@ void store_free(struct store *s)
  * "word:…" before any slash reads as a backend, never as a folder: `sftp:host:/x` or a mistyped
  * `ssh:host` must not quietly become a local folder of that name.
  */
-int store_open(const char *location, struct store **out_store, struct err *err)
+int store_open(const char *location, const struct net *net, struct store **out_store,
+	       struct err *err)
 {
-	static const char *const later[] = {"sftp", "s3", "rest"};
+	static const char *const later[] = {"sftp", "rest"};
 	size_t word = strcspn(location, ":/");
 
 	if (location[word] != ':')
 		return store_local_open(location, out_store, err);
+	if (word == 2 && memcmp(location, "s3", 2) == 0)
+		return store_s3_open(location, net, out_store, err);
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		if (strlen(later[i]) == word && memcmp(later[i], location, word) == 0)
 			return err_set(err, ERR_USAGE, "this build has no %s backend yet",

@@ -37,6 +37,7 @@ enum store_type {
 #define STORE_TYPES 6
 
 struct store;
+struct net;
 
 /*
  * Called once a name, in no order. Nonzero ends the listing, and list returns it. It must not put
@@ -110,12 +111,13 @@ int store_now(struct store *s, int64_t *out_s, struct err *err) ERR_UNUSED_WARN;
 void store_free(struct store *s); /* NULL is fine */
 
 /*
- * Opens the backend that a repository location names: an absolute or relative path, later
- * `sftp:`, `s3:`, `rest:`. Opening touches nothing; where no repository is, the first read of config
+ * Opens the backend that a repository location names: an absolute or relative path, `s3:`, later
+ * `sftp:`, `rest:`. net: of those behind a network (repo/net.h); may be NULL, must outlive the store. Opening touches nothing; where no repository is, the first read of config
  * says ERR_MISSING. ERR_USAGE for a location no backend knows, and for "word:…" in general (a folder
  * with a colon in its name is written ./word:…). *out_store is the caller's, freed with store_free.
  */
-int store_open(const char *location, struct store **out_store, struct err *err) ERR_UNUSED_WARN;
+int store_open(const char *location, const struct net *net, struct store **out_store,
+	       struct err *err) ERR_UNUSED_WARN;
 
 /*
  * A local directory; path may be a symlink to it. Create makes the last component of path only, so

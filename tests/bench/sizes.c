@@ -38,7 +38,7 @@ static int open_repo(const char *location, const char *keyfile, struct repo **ou
 	int r = read_all(keyfile, text, sizeof(text), &with.keyfile_len, err);
 
 	if (!r)
-		r = store_open(location, &store, err);
+		r = store_open(location, NULL, &store, err);
 	if (!r)
 		r = repo_open(store, &with, out, err);
 	if (r)
