@@ -82,6 +82,8 @@ static bool start_s3rver(void)
 	    "const fs=require('fs'),S=require('@20minutes/s3rver');"
 	    "const d=fs.mkdtempSync(require('os').tmpdir()+'/nightjar-s3rver.');"
 	    "process.on('SIGTERM',()=>{fs.rmSync(d,{recursive:true,force:true});process.exit(0)});"
+	    "const of=process.ppid;"
+	    "setInterval(()=>process.ppid===of||process.kill(process.pid),500);"
 	    "const s=new "
 	    "S({address:'127.0.0.1',port:0,directory:d,silent:true,vhostBuckets:false});"
 	    "s.run().then(a=>console.log(a.port))";
