@@ -109,6 +109,18 @@ two_nights() {
 	AWS_SHARED_CREDENTIALS_FILE=elsewhere AWS_CONFIG_FILE=none AWS_PROFILE=night nightjar manifests
 }
 
+@test "s3: a long session token of a profile goes along" {
+	local token
+	token=$(head -c 3000 /dev/zero | tr '\0' t)
+	server token="$token"
+	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+	mkdir "$HOME/.aws"
+	printf '[default]\naws_access_key_id = AKTEST\naws_secret_access_key = SKTEST\naws_session_token = %s\n' "$token" >"$HOME/.aws/credentials"
+	nightjar -q init
+	# Keys of the environment are whole: a token of the file's key is none of theirs.
+	AWS_ACCESS_KEY_ID=AKTEST AWS_SECRET_ACCESS_KEY=SKTEST fails 1 "*InvalidToken*" manifests
+}
+
 @test "s3: a key that may not delete backs up and checks; forget says what it may not do" {
 	server readonly=AKLESS:less
 	two_nights
