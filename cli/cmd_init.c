@@ -92,7 +92,7 @@ static int refuse_existing(struct store *store, struct err *err)
 		return err_set(err, ERR_EXISTS,
 			       "%s: there is a repository already; nothing was changed",
 			       store->location);
-	return r;
+	return r == -ERR_MISSING ? 0 : r;
 }
 
 enum exit_code cmd_init(struct cli *cli, const void *options, int count, char **operands)

@@ -142,6 +142,8 @@ static int need_repo(struct store *store, struct err *err)
 {
 	int r = session_probe(store, err);
 
+	if (r == -ERR_MISSING)
+		return err_set(err, ERR_NOREPO, "%s; 'nightjar init' would make it", err->text);
 	if (r)
 		return r > 0 ? 0 : r;
 	return err_set(err, ERR_NOREPO,

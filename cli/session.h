@@ -38,7 +38,7 @@ void session_close(struct session *s); /* {0} is fine */
 
 /*
  * 1 when a repository is there, 0 when none is. ERR_NOREPO when none can be: a file is in the way, or config is
- * missing where backups are.
+ * missing where backups are. ERR_MISSING when not even the place is there (a bucket), which `init` makes.
  */
 int session_probe(struct store *store, struct err *err) ERR_UNUSED_WARN;
 

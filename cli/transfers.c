@@ -108,6 +108,11 @@ static int set_word(struct net *net, const char *word, struct err *err)
 
 /* --- what net asks and tells --- */
 
+static const char *environment(const char *name)
+{
+	return getenv(name);
+}
+
 static bool stopped(void *arg)
 {
 	(void)arg;
@@ -147,6 +152,7 @@ int transfers_set(struct cli *cli, struct err *err)
 	net->counts = &t->counts;
 	net->ssh_command = g->ssh_command;
 	net->ca_file = g->cacert;
+	net->environment = environment;
 	net->rest_user = g->rest_username;
 	net->rest_password = g->rest_password;
 	net->stopped = stopped;

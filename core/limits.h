@@ -62,6 +62,12 @@
 #define LIMIT_SFTP_HANDLE_BYTES 256u         /* the protocol's */
 #define LIMIT_SFTP_LISTED (2u << 20)         /* entries of one listing, foreign ones included */
 
+/* What an S3 server says, beside objects. */
+#define LIMIT_S3_LIST_BYTES (8u << 20) /* one page of a listing; a thousand names are some 400 kB */
+#define LIMIT_S3_TEXT_BYTES 4096u /* one element's text; a name has at most 1,024, encoded 3,072 */
+#define LIMIT_S3_DEPTH 8u
+#define LIMIT_S3_ATTRIBUTES 16u
+
 /* Argon2id parameters that are accepted on reading. */
 #define LIMIT_KDF_MIN_PASSES 1u
 #define LIMIT_KDF_MAX_PASSES 64u

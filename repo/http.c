@@ -221,6 +221,10 @@ static void read_header(struct transfer *t, char *line)
 		read_range(value, t->answer);
 	} else if ((value = value_of(line, "Transfer-Encoding")) != NULL) {
 		t->chunked = strcasecmp(value, "chunked") == 0;
+	} else if (t->request->want_header &&
+		   (value = value_of(line, t->request->want_header)) != NULL &&
+		   strlen(value) < sizeof(t->answer->wanted)) {
+		(void)snprintf(t->answer->wanted, sizeof(t->answer->wanted), "%s", value);
 	}
 }
 

@@ -44,6 +44,8 @@ struct http_request {
 	 */
 	int (*take)(void *arg, const void *bytes, size_t len, struct err *err);
 	void *take_arg;
+	const char *
+	    want_header; /* one more header of the answer that the caller wants to see; NULL for none */
 };
 
 struct http_answer {
@@ -56,7 +58,8 @@ struct http_answer {
 	uint64_t range_offset, range_len, range_total;
 	char content_type[128]; /* cut */
 	/* Of a status that is no 2xx: the start of the body, printable characters only. */
-	char error_text[256];
+	char error_text[1024];
+	char wanted[64]; /* the value of want_header; "" when it was not there, or longer */
 };
 
 /* net may be NULL and must outlive the connection. */

@@ -29,7 +29,7 @@ int http_status_error(const struct http_answer *answer, const char *what, struct
 {
 	enum err_code code = code_of_status(answer->status);
 
-	(void)err_set(err, code, "%s: the server answered %ld%s%s%s", what, answer->status,
+	(void)err_set(err, code, "%s: the server answered %ld%s%.255s%s", what, answer->status,
 		      answer->error_text[0] ? " (" : "", answer->error_text,
 		      answer->error_text[0] ? ")" : "");
 	if (code == ERR_AGAIN)

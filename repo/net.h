@@ -62,6 +62,8 @@ struct net {
 	 */
 	void (*retrying)(void *arg, const char *text, unsigned tries, unsigned wait_s);
 	void *retrying_arg;
+	/* What an environment variable says, NULL when it is not set. The whole is NULL: none is. */
+	const char *(*environment)(const char *name);
 	/* May be NULL. Asked between slices and waits; true ends a call with ERR_CANCELLED. */
 	bool (*stopped)(void *arg);
 	void *stopped_arg;
@@ -75,7 +77,10 @@ void net_pace_init(struct net_pace *pace, uint64_t bytes_per_s);
  */
 void net_pace_take(struct net_pace *pace, size_t n, const struct net *net);
 
-/* Does somebody want this to end? False without a way to ask. net may be NULL in these two. */
+/* What an environment variable says; NULL when it is not set, or empty. net may be NULL in these three. */
+const char *net_environment(const struct net *net, const char *name);
+
+/* Does somebody want this to end? False without a way to ask. */
 bool net_stopped(const struct net *net);
 /* Sleeps, in short steps. False when it was stopped before. */
 bool net_sleep(const struct net *net, int64_t ns);

@@ -290,7 +290,7 @@ int repo_init(struct store *store, struct keys *keys, const struct repo_init_opt
 {
 	int r = repo_without_config(store, err);
 
-	if (!r)
+	if (!r || r == -ERR_MISSING)
 		r = store_create(store, err);
 
 	if (!r && options->password)

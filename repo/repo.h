@@ -47,7 +47,8 @@ int repo_init(struct store *store, struct keys *keys, const struct repo_init_opt
 
 /*
  * 0 when no backup and no pack is there. ERR_EXISTS when there are: asked where config is missing, since a new
- * repository must not be made among the objects of one that lost it.
+ * repository must not be made among the objects of one that lost it. ERR_MISSING when a place for it is missing that
+ * store_create makes (a bucket).
  */
 int repo_without_config(struct store *store, struct err *err) ERR_UNUSED_WARN;
 

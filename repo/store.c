@@ -128,7 +128,6 @@ void store_free(struct store *s)
 int store_open(const char *location, const struct net *net, struct store **out_store,
 	       struct err *err)
 {
-	static const char *const later[] = {"s3"};
 	size_t word = strcspn(location, ":/");
 
 	if (location[word] != ':')
@@ -137,10 +136,8 @@ int store_open(const char *location, const struct net *net, struct store **out_s
 		return store_sftp_open(location, net, out_store, err);
 	if (strncmp(location, "rest:", 5) == 0)
 		return store_rest_open(location, net, out_store, err);
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
-		if (strlen(later[i]) == word && memcmp(later[i], location, word) == 0)
-			return err_set(err, ERR_USAGE, "this build has no %s backend yet",
-				       later[i]);
+	if (strncmp(location, "s3:", 3) == 0)
+		return store_s3_open(location, net, out_store, err);
 	/* The rest of it may hold a password. */
 	return err_set(err, ERR_USAGE,
 		       "no backend is called \"%.*s\"; a folder of that name is written ./%.*s:…",

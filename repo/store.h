@@ -39,6 +39,7 @@ enum store_type {
 #define STORE_TYPES 6
 
 struct store;
+struct net;
 
 /*
  * Called once a name, in no order. Nonzero ends the listing, and list returns it. It must not put
@@ -152,7 +153,7 @@ bool store_distrust(struct store *s, enum store_type type, const struct id *name
 
 /*
  * Opens the backend that a repository location names: an absolute or relative path, `sftp:`,
- * `rest:`, later `s3:` (repo/store_net.h). Those keep to net (NULL: its defaults), which must outlive them. It is the bare backend:
+ * `rest:`, `s3:` (repo/store_net.h). Those keep to net (NULL: its defaults), which must outlive them. It is the bare backend:
  * store_stack_open puts the layers over it that a command needs. Opening touches nothing; where no repository is, the first read of config
  * says ERR_MISSING. ERR_USAGE for a location no backend knows, and for "word:…" in general (a folder
  * with a colon in its name is written ./word:…). *out_store is the caller's, freed with store_free.

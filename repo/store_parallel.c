@@ -234,7 +234,10 @@ static int parallel_now(struct store *s, int64_t *out_s, struct err *err)
 static int parallel_sweep(struct store *s, int64_t least_age_s, bool dry_run,
 			  struct store_leftovers *out, struct err *err)
 {
-	return store_sweep(parallel_of(s)->first, least_age_s, dry_run, out, err);
+	struct parallel *p = parallel_of(s);
+	int r = wait_for_all(p, err);
+
+	return r ? r : store_sweep(p->first, least_age_s, dry_run, out, err);
 }
 
 /* All but what the caller keeps after a failure: first and arg. */

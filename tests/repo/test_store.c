@@ -108,16 +108,13 @@ static void paths_are_those_of_the_format(void **state)
 
 static void open_knows_its_backends(void **state)
 {
-	static const char *const refused[] = {"",    "s3:https://h/b", "rest:h/r", "ssh:host", ":",
-					      "S3:x"};
+	static const char *const refused[] = {"", "s3:", "rest:h/r", "ssh:host", ":", "S3:x"};
 	struct store *s = NULL;
 	struct err err = {0};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
 		MUST_FAIL(store_open(refused[i], NULL, &s, &err), ERR_USAGE, &err);
-	MUST_FAIL(store_open("s3:https://h/b", NULL, &s, &err), ERR_USAGE, &err);
-	assert_non_null(strstr(err.text, "this build has no s3 backend"));
 	MUST_FAIL(store_open("backup:2", NULL, &s, &err), ERR_USAGE, &err);
 	assert_non_null(strstr(err.text, "./backup:"));
 	MUST_FAIL(store_open("ftp:me:hush@host", NULL, &s, &err), ERR_USAGE, &err);
