@@ -181,7 +181,7 @@ static void a_second_night_reads_little(void **state)
 		repo_close(repo);
 		forget_locals(&w);
 		for (int i = 0; night == 0 && i < 10; i++) {
-			const struct repo_case_file f = {"a", "0123456789" + i, 3};
+			const struct repo_case_file f = {"a", &"0123456789"[i], 3};
 
 			if (i < 8)
 				(void)repo_case_backup(c, &f, 1, 1000 + i);
