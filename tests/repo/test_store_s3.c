@@ -507,7 +507,7 @@ int main(void)
 
 	if (sodium_init() < 0)
 		return 1;
-	broken += OVER("s3", open_next, "buckets=nightjar", "page=7", "log=/tmp/w/log2");
+	broken += OVER("s3", open_next, "buckets=nightjar", "page=7");
 	broken += OVER("s3 of the plainest kind", open_plain, "buckets=nightjar",
 		       "faults=norange,noif,plainlist");
 	broken += over_s3rver();
