@@ -68,10 +68,18 @@ static bool is_considered(const struct forget_options *o, const struct manifest_
 	return host && (o->tag_count == 0 || has_any(m, o->tags, o->tag_count));
 }
 
+/* What `repair manifests` could save of a damaged one. A maintain key cannot tell. */
+static bool is_rest(const struct manifest *m)
+{
+	return m->has_read && !id_is_zero(&m->original) && holds(m->tags, m->tag_count, "repaired");
+}
+
 static enum retention_rank rank_of(const struct manifest *m)
 {
 	enum retention_rank rank = RETENTION_RANK_CLEAN;
 
+	if (is_rest(m)) /* what is lost, a database perhaps, has no verdict */
+		return RETENTION_RANK_FAILED;
 	for (size_t i = 0; i < m->verdict_count; i++) {
 		if (m->verdicts[i] == 2)
 			return RETENTION_RANK_FAILED;
@@ -79,6 +87,26 @@ static enum retention_rank rank_of(const struct manifest *m)
 			rank = RETENTION_RANK_UNCHECKED;
 	}
 	return rank;
+}
+
+/*
+ * A rest stands where the damaged one stood: it was made later, and counted so it would push out the whole ones. 0 where nothing is left of
+ * what was before it.
+ */
+static uint64_t place_of(const struct manifest_list *list, const struct manifest *m)
+{
+	uint64_t place = 0;
+
+	if (!is_rest(m))
+		return m->sequence;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct manifest *other = &list->items[i].m;
+
+		if (memcmp(other->writer, m->writer, sizeof(m->writer)) == 0 && !is_rest(other) &&
+		    other->time_ns <= m->time_ns && other->sequence > place)
+			place = other->sequence;
+	}
+	return place < m->sequence ? place : m->sequence;
 }
 
 static void put_texts(struct buf *b, char *const *texts, size_t count)
@@ -136,7 +164,7 @@ static int describe(const struct forget_options *o, const struct manifest_list *
 			    "groups without their names");
 		items[i] = (struct retention_item){
 		    .writer = item->m.writer,
-		    .sequence = item->m.sequence,
+		    .sequence = place_of(list, &item->m),
 		    .time_ns = item->m.time_ns,
 		    .name = &item->name,
 		    .group = &item->m.group,
