@@ -76,7 +76,9 @@ static bool is_rest(const struct manifest *m)
 
 static enum retention_rank rank_of(const struct manifest *m)
 {
-	enum retention_rank rank = RETENTION_RANK_CLEAN;
+	/* What could not be read that night, a locked database perhaps, has no verdict either. */
+	enum retention_rank rank =
+	    m->has_read && m->unreadable ? RETENTION_RANK_UNCHECKED : RETENTION_RANK_CLEAN;
 
 	if (is_rest(m)) /* what is lost, a database perhaps, has no verdict */
 		return RETENTION_RANK_FAILED;
