@@ -68,10 +68,20 @@ static bool is_considered(const struct forget_options *o, const struct manifest_
 	return host && (o->tag_count == 0 || has_any(m, o->tags, o->tag_count));
 }
 
+/* What `repair manifests` could save of a damaged one. A maintain key cannot tell. */
+static bool is_rest(const struct manifest *m)
+{
+	return m->has_read && !id_is_zero(&m->original) && holds(m->tags, m->tag_count, "repaired");
+}
+
 static enum retention_rank rank_of(const struct manifest *m)
 {
-	enum retention_rank rank = RETENTION_RANK_CLEAN;
+	/* What could not be read that night, a locked database perhaps, has no verdict either. */
+	enum retention_rank rank =
+	    m->has_read && m->unreadable ? RETENTION_RANK_UNCHECKED : RETENTION_RANK_CLEAN;
 
+	if (is_rest(m)) /* what is lost, a database perhaps, has no verdict */
+		return RETENTION_RANK_FAILED;
 	for (size_t i = 0; i < m->verdict_count; i++) {
 		if (m->verdicts[i] == 2)
 			return RETENTION_RANK_FAILED;
@@ -79,6 +89,26 @@ static enum retention_rank rank_of(const struct manifest *m)
 			rank = RETENTION_RANK_UNCHECKED;
 	}
 	return rank;
+}
+
+/*
+ * A rest stands where the damaged one stood: it was made later, and counted so it would push out the whole ones. 0 where nothing is left of
+ * what was before it.
+ */
+static uint64_t place_of(const struct manifest_list *list, const struct manifest *m)
+{
+	uint64_t place = 0;
+
+	if (!is_rest(m))
+		return m->sequence;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct manifest *other = &list->items[i].m;
+
+		if (memcmp(other->writer, m->writer, sizeof(m->writer)) == 0 && !is_rest(other) &&
+		    other->time_ns <= m->time_ns && other->sequence > place)
+			place = other->sequence;
+	}
+	return place < m->sequence ? place : m->sequence;
 }
 
 static void put_texts(struct buf *b, char *const *texts, size_t count)
@@ -136,7 +166,7 @@ static int describe(const struct forget_options *o, const struct manifest_list *
 			    "groups without their names");
 		items[i] = (struct retention_item){
 		    .writer = item->m.writer,
-		    .sequence = item->m.sequence,
+		    .sequence = place_of(list, &item->m),
 		    .time_ns = item->m.time_ns,
 		    .name = &item->name,
 		    .group = &item->m.group,
@@ -150,6 +180,68 @@ static int describe(const struct forget_options *o, const struct manifest_list *
 		r = set_of(o->group_by, &item->m, &items[i].set, err);
 	}
 	return r;
+}
+
+/* --- judging --- */
+
+typedef int judge_fn(const struct retention_policy *policy, struct retention_item *items,
+		     size_t count, struct err *err);
+
+static bool is_copy(const struct manifest *m)
+{
+	return m->has_read && !id_is_zero(&m->original) && !is_rest(m);
+}
+
+static bool has_copies(const struct manifest_list *list, const uint8_t writer[32])
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (is_copy(&list->items[i].m) && memcmp(list->items[i].m.writer, writer, 32) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A writer's copies have their sequences by when they were copied: `copy latest` and then the rest puts the newest first. Nor can times alone
+ * be trusted, which some host claimed. So both orders are read, and what either keeps is kept. list is in the order of times.
+ */
+static int judge_copies(judge_fn *judge, const struct retention_policy *policy,
+			const struct manifest_list *list, struct retention_item *items,
+			size_t count, struct err *err)
+{
+	struct retention_item *by_time = calloc(count + 1, sizeof(*by_time));
+	uint32_t *reasons = calloc(count + 1, sizeof(*reasons));
+	bool any = false;
+	int r = by_time && reasons ? 0 : err_nomem(err);
+
+	for (size_t i = 0; !r && i < count; i++) {
+		const struct manifest_item *item = items[i].cookie;
+
+		by_time[i] = items[i];
+		if (!has_copies(list, items[i].writer))
+			continue;
+		by_time[i].sequence = (uint64_t)(item - list->items) + 1;
+		any = true;
+	}
+	if (!r && any)
+		r = judge(policy, by_time, count, err);
+	for (size_t i = 0; !r && any && i < count; i++)
+		reasons[(struct manifest_item *)by_time[i].cookie - list->items] =
+		    by_time[i].reasons;
+	for (size_t i = 0; !r && any && i < count; i++)
+		items[i].reasons |= reasons[(struct manifest_item *)items[i].cookie - list->items];
+	free(by_time);
+	free(reasons);
+	return r;
+}
+
+static int judge_all(judge_fn *judge, const struct retention_policy *policy,
+		     const struct manifest_list *list, struct retention_item *items, size_t count,
+		     struct err *err)
+{
+	int r = judge(policy, items, count, err);
+
+	return r ? r : judge_copies(judge, policy, list, items, count, err);
 }
 
 /* --- refusals --- */
@@ -169,10 +261,10 @@ static int refuse_named(const struct retention_item *item, struct err *err)
 }
 
 /* Explicit names: all of them or none. */
-static int judge_named(const struct forget_options *o, struct retention_item *items, size_t count,
-		       struct err *err)
+static int judge_named(const struct forget_options *o, const struct manifest_list *list,
+		       struct retention_item *items, size_t count, struct err *err)
 {
-	int r = retention_protect(&o->policy, items, count, err);
+	int r = judge_all(retention_protect, &o->policy, list, items, count, err);
 
 	for (size_t i = 0; !r && i < count; i++) {
 		if (!items[i].considered)
@@ -208,8 +300,8 @@ static int refuse_empty(const struct retention_item *items, size_t count, struct
 		       any->m.host, any->m.source_count ? any->m.sources[0] : "/");
 }
 
-static int judge_policy(const struct forget_options *o, struct retention_item *items, size_t count,
-			struct err *err)
+static int judge_policy(const struct forget_options *o, const struct manifest_list *list,
+			struct retention_item *items, size_t count, struct err *err)
 {
 	struct retention_policy policy = o->policy;
 	size_t end;
@@ -220,7 +312,7 @@ static int judge_policy(const struct forget_options *o, struct retention_item *i
 		return err_set(err, ERR_USAGE,
 			       "no policy was given: say what to keep, such as --keep-daily 7 "
 			       "--keep-weekly 4 --keep-monthly 12, or name backups");
-	r = retention_judge(&policy, items, count, err);
+	r = judge_all(retention_judge, &policy, list, items, count, err);
 	for (size_t i = 0; !r && i < count; i = end) {
 		for (end = i + 1; end < count && id_eq(&items[i].set, &items[end].set);)
 			end++;
@@ -308,8 +400,8 @@ int forget_plan(struct repo *repo, const struct manifest_list *list,
 	if (!r)
 		r = describe(options, list, items, err);
 	if (!r)
-		r = options->name_count ? judge_named(options, items, list->count, err)
-					: judge_policy(options, items, list->count, err);
+		r = options->name_count ? judge_named(options, list, items, list->count, err)
+					: judge_policy(options, list, items, list->count, err);
 	if (!r && list->count)
 		add_groups(&plan, items, list->count, first);
 	free(items);

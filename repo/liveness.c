@@ -207,8 +207,8 @@ static int push_list(struct mark *m, const struct chunk_ref *ref, struct err *er
 }
 
 #define UNTIL                                                                                      \
-	"; 'nightjar check' names what is lost, and nothing is deleted until a backup has stored " \
-	"it again, or 'nightjar repair manifests --forget' removes the manifest"
+	"; nothing is deleted until 'nightjar repair packs' has saved it or a backup stored it "   \
+	"again, or 'nightjar repair manifests --forget' removes the manifest"
 
 static int is_lost(const struct chunk_ref *ref, struct err *err)
 {

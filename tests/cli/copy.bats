@@ -195,6 +195,29 @@ tree_of() {
 	[ "$(summary manifests_copied)" -eq 0 ] && [ "$(summary manifests_skipped)" -eq 2 ]
 }
 
+originals() {
+	dest manifests --json | jq -r '.[].original' | xargs
+}
+
+@test "a policy keeps the newest also where it was copied before the older ones" {
+	copy -q "$SECOND"
+	copy -q
+	[ "$(originals)" = "$FIRST $SECOND" ]
+	run --separate-stderr dest forget "$(dest manifests --json | jq -r '.[1].id')"
+	assert_status 2
+	says "*is the newest backup of its host and paths*"
+	run dest forget --keep-last 1
+	assert_status 0
+	[[ $(originals) == *"$SECOND" ]]
+	# In the order in which they were made nothing more is kept than of backups.
+	nightjar -q -r dest2 init --key-file destkey2
+	for id in "$FIRST" "$SECOND"; do
+		nightjar -q -r dest2 --key-file destkey2 copy --from-repo repo --from-key-file key "$id"
+	done
+	nightjar -q -r dest2 --key-file destkey2 forget --keep-last 1
+	[ "$(nightjar -r dest2 --key-file destkey2 manifests --json | jq -r '.[].original')" = "$SECOND" ]
+}
+
 @test "a damaged backup of the source is named and not copied, the others are" {
 	# The second backup's own pack, of two.bin.
 	local pack

@@ -242,3 +242,27 @@ id_of() { # TIME, such as 01-14T18
 	[ -n "$(ls repo/locks)" ]
 	nightjar -q check
 }
+
+@test "nights that could not read the database push the last one that has it out by no policy" {
+	local whole locker
+	mkdir app
+	sqlite3 app/app.db 'CREATE TABLE t(a); INSERT INTO t VALUES(1)'
+	nightjar -q backup app
+	whole=$(nightjar manifests --json | jq -r '.[-1].id')
+	sqlite3 -cmd 'BEGIN EXCLUSIVE' app/app.db '.shell sleep 40' 3>&- &
+	locker=$!
+	sleep 1
+	run nightjar backup app
+	pkill -P "$locker"
+	wait "$locker" || true
+	assert_status 3
+	[ "$(nightjar manifests --json | jq '.[-1].databases | length')" -eq 0 ]
+	run nightjar forget --keep-last 1
+	assert_status 0
+	[[ $output == *"last that passed its checks"* ]]
+	nightjar -q restore "$whole:$PWD/app/app.db" --target back
+	# A whole one takes its place.
+	nightjar -q backup app
+	nightjar -q forget --keep-last 1
+	[ "$(nightjar manifests --json | jq -r '.[].id' | grep -c "$whole")" -eq 0 ]
+}

@@ -113,7 +113,7 @@ all_restore() {
 	before=$(find repo -type f | sort)
 	run --separate-stderr nightjar prune --no-writers
 	assert_status 20
-	says "nightjar: manifest ????????: *'nightjar check' names what is lost, and nothing is deleted*'nightjar repair manifests --forget'*"
+	says "nightjar: manifest ????????: *nothing is deleted until 'nightjar repair packs' has saved it*'nightjar repair manifests --forget'*"
 	[ "$(find repo -type f | sort)" = "$before" ]
 }
 

@@ -423,6 +423,38 @@ other_host() {
 	[ "$(summary manifests_forgotten)" -eq 0 ]
 }
 
+@test "repair manifests --forget: a repaired one pushes no whole backup out" {
+	local whole
+	head -c 900000 /dev/urandom >src/gone.bin # of the first backup of this folder alone
+	nightjar -q backup src
+	flip "$(object data)" 600000
+	rm src/gone.bin
+	run nightjar check --read-data
+	assert_status 20
+	nightjar -q backup src
+	nightjar -q backup --force src
+	whole=$(nightjar manifests --json | jq -r '.[3:][].short_id' | xargs)
+	run nightjar -q repair manifests --forget
+	assert_status 0
+	[ "$(nightjar manifests --json | jq -r 'map(.tags[0] // "whole") | join(" ")')" = "whole whole repaired whole whole" ]
+	run nightjar forget --keep-daily 1 --path "$PWD/src" --dry-run --json
+	[ "$(jq -r '.[0].keep[].short_id' <<<"$output" | xargs)" = "$whole" ]
+	run nightjar forget --keep-last 2
+	assert_status 0
+	[ "$(nightjar manifests --json | jq -r '.[2:][].short_id' | xargs)" = "$whole" ]
+	# The rest of the damaged pack is needed, and prune says how it is to be had.
+	run nightjar prune --no-writers
+	assert_status 20
+	[[ $output == *"nothing is deleted until 'nightjar repair packs' has saved it"* ]]
+	run nightjar repair packs
+	assert_status 20
+	[[ $output == *"no backup needs what is lost"* ]]
+	run nightjar prune --no-writers
+	assert_status 0
+	run nightjar check --read-data
+	assert_status 0
+}
+
 @test "repair manifests --forget: nothing goes while not one backup is whole" {
 	mv repo/data away && mkdir repo/data
 	run nightjar repair manifests --forget
