@@ -254,6 +254,11 @@ static int check_words(const struct backup_words *w, struct err *err)
 		free(database);
 		free(query);
 	}
+	for (size_t i = 0; !r && i < w->excludes.count; i++) {
+		r = glob_validate(w->excludes.items[i], err);
+		if (r)
+			(void)err_prefix(err, "--exclude");
+	}
 	return r;
 }
 
@@ -305,6 +310,22 @@ static int gather_tags(const struct backup_words *w, struct lines *tags, struct 
 		if (strlen(tags->items[i]) > LIMIT_TAG_BYTES)
 			r = err_set(err, ERR_USAGE, "--tag: at most %u bytes", LIMIT_TAG_BYTES);
 	}
+	return r;
+}
+
+int cmd_backup_judge(const void *options, int count, struct err *err)
+{
+	const struct backup_words *w = options;
+	struct lines tags = {0};
+	char host[256];
+	int r = check_words(w, err);
+
+	(void)count; /* files may name the paths */
+	if (!r && w->host)
+		r = session_host(w->host, host, err);
+	if (!r)
+		r = gather_tags(w, &tags, err);
+	lines_free(&tags);
 	return r;
 }
 

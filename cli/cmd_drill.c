@@ -161,6 +161,17 @@ static int read_assertions(const struct option_list *from, struct assertions *ou
 	return r;
 }
 
+int cmd_drill_judge(const void *options, int count, struct err *err)
+{
+	const struct drill_words *w = options;
+	struct assertions assertions = {0};
+	int r = read_assertions(&w->assertions, &assertions, err);
+
+	(void)count;
+	assertions_free(&assertions);
+	return r;
+}
+
 static int64_t now_ns(void)
 {
 	struct timespec now;

@@ -215,6 +215,17 @@ static int check_words(const struct wanted *w, int count, struct err *err)
 	return 0;
 }
 
+int cmd_forget_judge(const void *options, int count, struct err *err)
+{
+	struct wanted w = {0};
+	int r = read_words(options, &w, err);
+
+	if (!r)
+		r = check_words(&w, count, err);
+	wanted_free(&w);
+	return r;
+}
+
 /* --- doing it --- */
 
 static int find_names(const struct session *s, struct wanted *w, int count, char **operands,

@@ -20,10 +20,10 @@ const size_t cmd_key_options_bytes = sizeof(struct key_words);
 
 static int new_password(const struct key_words *w, struct secret *out_secret, struct err *err)
 {
-	bool open_to_all;
+	bool tolerated;
 
 	if (w->new_password_file)
-		return secret_from_file(w->new_password_file, out_secret, &open_to_all, err);
+		return secret_from_file(w->new_password_file, out_secret, &tolerated, err);
 	return secret_from_terminal("new password: ", "new password again: ", out_secret, err);
 }
 

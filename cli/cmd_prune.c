@@ -20,7 +20,7 @@ struct prune_words {
 
 const struct option_spec cmd_prune_options[] = {
     {"max-unused", 0, OPTION_STRING, offsetof(struct prune_words, max_unused), "LIMIT",
-     "what may stay that nobody needs: '5%' (the default), a size or 'unlimited'"},
+     "what may stay that nobody needs: '5%' (the default), a size as '500m', or 'unlimited'"},
     {"max-repack-size", 0, OPTION_SIZE, offsetof(struct prune_words, max_repack), "SIZE",
      "repack at most so much in this run"},
     {"grace", 0, OPTION_STRING, offsetof(struct prune_words, grace), "TIME",
@@ -83,6 +83,12 @@ static int parse_unused(const char *text, struct prune_options *o, struct err *e
 			       "--max-unused: '%s' is neither a percentage nor a size nor "
 			       "'unlimited'",
 			       text);
+	/* Five of what? Of 0 there is no doubt. */
+	if (n && isdigit((unsigned char)text[len - 1]))
+		return err_set(err, ERR_USAGE,
+			       "--max-unused: '%s' has no unit: a percentage as '5%%', a size as "
+			       "'500m', or 'unlimited'",
+			       text);
 	o->unused = PRUNE_UNUSED_BYTES;
 	o->unused_bytes = (uint64_t)n << shift;
 	return 0;
@@ -125,6 +131,14 @@ static int read_words(const struct prune_words *w, struct prune_options *o, stru
 	o->no_writers = w->no_writers;
 	o->dry_run = w->dry_run;
 	return r ? r : parse_grace(w->grace, o, err);
+}
+
+int cmd_prune_judge(const void *options, int count, struct err *err)
+{
+	struct prune_options o = {0};
+
+	(void)count;
+	return read_words(options, &o, err);
 }
 
 /* --- words out --- */

@@ -27,7 +27,7 @@ int command_repo(struct cli *cli, const char **out_repo, struct err *err)
 	int r = 0;
 
 	/* With a repository and a key at hand no file has a say. */
-	if (!g->repo || !(g->password_file || g->password_command || g->key_file))
+	if (!options_complete(g))
 		r = command_config(cli, err);
 	if (!r)
 		r = config_file_fill(&cli->file, g, err);
@@ -135,6 +135,8 @@ int command_try(int count, char **words, struct err *err)
 	r = options_parse_command(count, words, &global, c->options, options, &first, err);
 	if (!r)
 		r = check_operands(c, count - first, words + first, err);
+	if (!r)
+		r = commands_judge(c, options, count - first, err);
 	options_wipe(c->options, options);
 	free(options);
 	return r;

@@ -57,6 +57,13 @@ extern const struct command commands[];
  */
 const struct command *commands_find(int count, char **words, int *out_words, struct err *err);
 
+/*
+ * Are the values of its options such as it takes? options: its struct, filled; count: of operands. Nothing is opened. What a command
+ * without a judge of its own refuses, it refuses when it runs. ERR_USAGE begins with the option's name.
+ */
+int commands_judge(const struct command *command, const void *options, int count,
+		   struct err *err) ERR_UNUSED_WARN;
+
 /* True when word begins two-word commands ("key"). */
 bool commands_is_group(const char *word);
 
@@ -77,7 +84,7 @@ int command_repo(struct cli *cli, const char **out_repo, struct err *err) ERR_UN
  * cli->global, which is resolved anew. Returns its own answer.
  */
 enum exit_code command_run(struct cli *cli, int count, char **words);
-/* Would these words be understood? Nothing is run. ERR_USAGE. */
+/* Would these words be understood, and their values taken? Nothing is run. ERR_USAGE. */
 int command_try(int count, char **words, struct err *err) ERR_UNUSED_WARN;
 
 /* The whole program: options, command, messages. Returns its exit code. */
@@ -121,6 +128,12 @@ enum exit_code cmd_nightly(struct cli *cli, const void *options, int count, char
 enum exit_code cmd_status(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_db_copy(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_db_verify(struct cli *cli, const void *options, int count, char **operands);
+
+/* Those that `nightly` runs, of its words. */
+int cmd_backup_judge(const void *options, int count, struct err *err) ERR_UNUSED_WARN;
+int cmd_drill_judge(const void *options, int count, struct err *err) ERR_UNUSED_WARN;
+int cmd_forget_judge(const void *options, int count, struct err *err) ERR_UNUSED_WARN;
+int cmd_prune_judge(const void *options, int count, struct err *err) ERR_UNUSED_WARN;
 
 /* Their options, next to what they mean. */
 extern const struct option_spec cmd_backup_options[];

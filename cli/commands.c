@@ -116,7 +116,9 @@ static const char forget_detail[] =
 static const char init_detail[] =
     "With --key-file FILE the key is written to FILE, which must not exist, and there is no "
     "password:\n"
-    "best for unattended hosts. Otherwise a password is asked for, or read as the options say.";
+    "best for unattended hosts. Otherwise a password is asked for, or read as the options say.\n"
+    "Of every command: a key file or password file that others may open is refused, exit code 2,\n"
+    "but for what the system mounted: on a read-only mount, or below /run/secrets.";
 static const char copy_detail[] =
     "Makes a consistent copy of a live database (VACUUM INTO), checks it with PRAGMA "
     "integrity_check,\n"
@@ -178,7 +180,7 @@ static const char nightly_detail[] =
     "leaves\n"
     "nothing to clean up. At the end stands a summary, and one exit code for all: of those that "
     "the\n"
-    "steps ended with the first of 130, 2, 12, 10, 24, 1, 20, 21, 22, 23, 3, 11.\n"
+    "steps ended with the first of 130, 12, 10, 24, 1, 20, 21, 22, 23, 2, 3, 11.\n"
     "\n"
     "From cron:     30 2 * * *  root  nightjar -q nightly\n"
     "From systemd:  a service of Type=oneshot with ExecStart=/usr/local/bin/nightjar nightly, and "
@@ -319,4 +321,23 @@ const struct command *commands_find(int count, char **words, int *out_words, str
 		(void)err_set(err, ERR_USAGE,
 			      "unknown command '%s'; 'nightjar help' lists the commands", words[0]);
 	return NULL;
+}
+
+static const struct {
+	enum exit_code (*run)(struct cli *cli, const void *options, int count, char **operands);
+	int (*judge)(const void *options, int count, struct err *err);
+} judges[] = {
+    {cmd_backup, cmd_backup_judge},
+    {cmd_drill, cmd_drill_judge},
+    {cmd_forget, cmd_forget_judge},
+    {cmd_prune, cmd_prune_judge},
+};
+
+int commands_judge(const struct command *command, const void *options, int count, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(judges) / sizeof(judges[0]); i++) {
+		if (judges[i].run == command->run)
+			return judges[i].judge(options, count, err);
+	}
+	return 0;
 }

@@ -21,9 +21,12 @@ struct parser {
 	void *members;                         /* of the section that is open */
 	uint64_t seen;                         /* keys of config_keys that it has, a bit each */
 	unsigned opened[CONFIG_SECTION_KINDS]; /* the line of the last of each kind, 0 = none */
+	unsigned keys[CONFIG_SECTION_KINDS];   /* of all of a kind */
+	unsigned hooks_opened[2];              /* [hooks], and that of restore: their lines */
 	const struct config_key *key;          /* the last one; what is indented goes on with it */
 	unsigned key_line;
 	bool key_has_value;
+	char *long_value; /* of this line, which inih would not take whole */
 	struct config *config;
 	struct err *err;
 };
@@ -109,14 +112,14 @@ static int open_single(struct parser *p, enum config_section kind, const char *n
 static int open_hooks(struct parser *p, const char *name)
 {
 	bool restore = name && strcmp(name, "restore") == 0;
-	unsigned *opened = &p->opened[SECTION_HOOKS];
-	const unsigned mark = restore ? 2 : 1;
+	unsigned *opened = &p->hooks_opened[restore];
 
 	if (name && !restore)
 		return refuse(p, "there is [hooks] and [hooks \"restore\"], not \"%s\"", name);
-	if (*opened & mark)
-		return refuse(p, "[hooks%s] comes twice", restore ? " \"restore\"" : "");
-	*opened |= mark;
+	if (*opened)
+		return refuse(p, "[hooks%s] is in line %u already", restore ? " \"restore\"" : "",
+			      *opened);
+	*opened = p->line;
 	p->members = restore ? &p->config->restore_hooks : &p->config->hooks;
 	return 0;
 }
@@ -183,21 +186,40 @@ static int open_section(struct parser *p, char *line)
 
 /* --- keys --- */
 
+/* What a value must be is said behind the name, as a sentence or behind a colon. */
+static int refuse_value(struct parser *p, int r, const char *name, const struct err *why)
+{
+	if (r == -ERR_NOMEM)
+		return err_nomem(p->err);
+	return refuse(p, "'%s'%s%s", name, why->text[0] == ':' ? "" : " ", why->text);
+}
+
 /* "path =" must be followed by what it is. */
 static int close_key(struct parser *p)
 {
 	unsigned line = p->line;
+	struct err why = {0};
+	int r;
 
-	if (!p->key || p->key_has_value)
+	if (!p->key)
 		return 0;
 	p->line = p->key_line;
-	(void)refuse(p, "'%s' has no value", p->key->name);
+	if (!p->key_has_value) {
+		(void)refuse(p, "'%s' has no value", p->key->name);
+	} else {
+		r = config_key_close(p->key, p->members, &why);
+		if (r)
+			(void)refuse_value(p, r, p->key->name, &why);
+	}
 	p->line = line;
+	p->key = NULL;
 	return -p->err->code;
 }
 
 static int find_key(struct parser *p, const char *name)
 {
+	if (!*name)
+		return refuse(p, "the name of a key is missing: 'key = value'");
 	for (size_t i = 0; i < config_key_count; i++) {
 		const struct config_key *key = &config_keys[i];
 
@@ -206,6 +228,7 @@ static int find_key(struct parser *p, const char *name)
 		if (p->seen >> i & 1 && !config_kind_repeats(key->kind))
 			return refuse(p, "'%s' comes twice in this section", name);
 		p->seen |= UINT64_C(1) << i;
+		p->keys[p->section]++;
 		p->key = key;
 		p->key_line = p->line;
 		p->key_has_value = false;
@@ -236,16 +259,16 @@ static int take_pair(struct parser *p, const char *name, const char *value)
 		return refuse(p, "'%s' has no value", name);
 	r = config_key_set(p->key, p->members, value, p->indented && p->key_has_value, &why);
 	p->key_has_value = true;
-	if (r == -ERR_NOMEM)
-		return err_nomem(p->err);
-	return r ? refuse(p, "'%s' %s", name, why.text) : 0;
+	return r ? refuse_value(p, r, name, &why) : 0;
 }
 
 /* inih's idea of success is 1. */
 static int on_pair(void *user, const char *section, const char *name, const char *value)
 {
+	struct parser *p = user;
+
 	(void)section; /* cut at 50 bytes; take_line has seen all of it */
-	return take_pair(user, name, value) == 0;
+	return take_pair(p, name, p->long_value ? p->long_value : value) == 0;
 }
 
 /* --- lines --- */
@@ -256,7 +279,7 @@ static const char white[] = " \t\r\v\f";
  * What inih would take without a word and not as it was meant. It ends a value at a ';' behind white space, which cuts a shell
  * script short.
  */
-static int judge_line(struct parser *p, char *line, size_t room)
+static int judge_line(struct parser *p, char *line)
 {
 	size_t len = strlen(line);
 	char *start = line + strspn(line, white);
@@ -267,9 +290,9 @@ static int judge_line(struct parser *p, char *line, size_t room)
 		if ((c < 0x20 && !strchr(white, c)) || c == 0x7f)
 			return refuse(p, "holds a control character");
 	}
-	if (len > room)
-		return refuse(p, "longer than %zu bytes; an indented line goes on with a value",
-			      room);
+	if (len > CONFIG_LINE_BYTES)
+		return refuse(p, "longer than %u bytes; an indented line goes on with a value",
+			      CONFIG_LINE_BYTES);
 	p->indented = start > line;
 	while (len && strchr(white, line[len - 1]))
 		line[--len] = '\0';
@@ -318,6 +341,35 @@ static bool next_line(struct parser *p, char **out_line)
 	return *out_line != NULL;
 }
 
+/*
+ * inih is built with a longest line, 198 bytes in most places. It gets the key of a longer one and something for a value, which
+ * on_pair then takes from here.
+ */
+static int shorten(struct parser *p, char *line, size_t room)
+{
+	size_t len = strlen(line), key;
+	const char *value;
+
+	if (len <= room)
+		return 0;
+	if (strchr("#;", line[strspn(line, white)])) {
+		line[0] = '\0';
+		return 0;
+	}
+	/* judge_line has seen that it has one. */
+	key = p->indented ? strspn(line, white) : strcspn(line, "=:") + 1;
+	if (key + 1 > room)
+		return refuse(p, "begins with no key: 'key = value'");
+	while (strchr(white, line[len - 1]))
+		line[--len] = '\0';
+	value = line + key + strspn(line + key, white);
+	p->long_value = strdup(value);
+	if (!p->long_value)
+		return err_nomem(p->err);
+	memcpy(line + key, *value ? "-" : "", *value ? 2 : 1);
+	return 0;
+}
+
 /* An ini_reader: a line a call, so that ours and inih's lines are the same. Ends at the first error. */
 static char *read_line(char *str, int num, void *stream)
 {
@@ -325,17 +377,17 @@ static char *read_line(char *str, int num, void *stream)
 	size_t room = num > 2 ? (size_t)num - 2 : 0;
 	char *line, *given = NULL;
 
+	free(p->long_value);
+	p->long_value = NULL;
 	if (p->err->code || !next_line(p, &line))
 		return NULL;
 	given = strdup(line); /* a section's line is taken apart */
 	if (!given)
 		(void)err_nomem(p->err);
-	else if (judge_line(p, line, room) == 0) {
-		size_t len = strlen(given);
-
+	else if (judge_line(p, line) == 0 && (given[0] == '[' || shorten(p, given, room) == 0)) {
 		/* Sections are ours, and inih would cut their names. */
-		if (given[0] == '[')
-			len = 0;
+		size_t len = given[0] == '[' ? 0 : strlen(given);
+
 		memcpy(str, given, len);
 		memcpy(str + len, "\n", 2);
 	}
@@ -359,30 +411,61 @@ static int check_repository(const char *from, const struct config_repository *r,
 	return 0;
 }
 
+static int check_source(const struct parser *p, const struct config_source *s, struct err *err)
+{
+	if (s->paths.count == 0)
+		return err_set(err, ERR_USAGE, "%s:%u: the source '%s' has no path", p->from,
+			       s->line, s->name);
+	if (s->drill.count && !p->config->checks.drill_days)
+		return err_set(
+		    err, ERR_USAGE,
+		    "%s:%u: what 'assert' says is checked by drills, and [checks] has no "
+		    "'drill-days'",
+		    p->from, s->line);
+	return 0;
+}
+
+/* What is wrong with a section as a whole; its line. NULL = nothing. */
+static const char *odd_section(const struct parser *p, enum config_section kind)
+{
+	const struct config *c = p->config;
+	const struct lines *forget = &c->retention.forget;
+	bool keeps = false;
+
+	for (size_t i = 0; i < forget->count; i++)
+		keeps = keeps || strncmp(forget->items[i], "--keep-", 7) == 0;
+	if (kind == SECTION_PING && c->ping.url && c->ping.url_file)
+		return "give [ping] one of url and url-file, not both";
+	if (kind == SECTION_PING && !c->ping.url && !c->ping.url_file)
+		return "[ping] has no url";
+	if (kind == SECTION_METRICS && !c->metrics_textfile)
+		return "[metrics] has no textfile";
+	if (kind == SECTION_CHECKS && c->checks.off && p->keys[kind] > 1)
+		return "'off' goes with no other check";
+	if (kind == SECTION_CHECKS && c->checks.drill.count && !c->checks.drill_days)
+		return "what 'assert' says is checked by drills, and there is no 'drill-days'";
+	if (kind == SECTION_RETENTION && c->retention.prune.count && !c->retention.run_prune)
+		return "what prune does is said, but not 'prune = yes'";
+	if (kind == SECTION_RETENTION && forget->count && !keeps)
+		return "what to keep is not said, such as 'keep-daily = 7'";
+	return NULL;
+}
+
 static int check_whole(const struct parser *p, struct err *err)
 {
 	const struct config *c = p->config;
+	const char *odd;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < c->repository_count; i++)
 		r = check_repository(p->from, &c->repositories[i], err);
-	for (size_t i = 0; !r && i < c->source_count; i++) {
-		if (c->sources[i].paths.count == 0)
-			r = err_set(err, ERR_USAGE, "%s:%u: the source '%s' has no path", p->from,
-				    c->sources[i].line, c->sources[i].name);
+	for (size_t i = 0; !r && i < c->source_count; i++)
+		r = check_source(p, &c->sources[i], err);
+	for (unsigned kind = 0; !r && kind < CONFIG_SECTION_KINDS; kind++) {
+		odd = p->opened[kind] ? odd_section(p, (enum config_section)kind) : NULL;
+		if (odd)
+			r = err_set(err, ERR_USAGE, "%s:%u: %s", p->from, p->opened[kind], odd);
 	}
-	if (!r && c->ping.url && c->ping.url_file)
-		r = err_set(err, ERR_USAGE, "%s:%u: give [ping] one of url and url-file, not both",
-			    p->from, p->opened[SECTION_PING]);
-	if (!r && p->opened[SECTION_PING] && !c->ping.url && !c->ping.url_file)
-		r = err_set(err, ERR_USAGE, "%s:%u: [ping] has no url", p->from,
-			    p->opened[SECTION_PING]);
-	if (!r && c->checks.off && (c->checks.read_data_days || c->checks.drill_days))
-		r = err_set(err, ERR_USAGE, "%s:%u: 'off' goes with no other check", p->from,
-			    p->opened[SECTION_CHECKS]);
-	if (!r && c->retention.prune.count && !c->retention.run_prune)
-		r = err_set(err, ERR_USAGE, "%s:%u: what prune does is said, but not 'prune = yes'",
-			    p->from, p->opened[SECTION_RETENTION]);
 	return r;
 }
 
@@ -398,6 +481,7 @@ int config_parse(const char *text, size_t len, const char *from, struct config *
 	if (len > CONFIG_BYTES)
 		return err_set(err, ERR_LIMIT, "%s: too long, this is no configuration file", from);
 	at = ini_parse_stream(read_line, &p, on_pair, &p);
+	free(p.long_value);
 	if (at > 0 && !why.code) { /* what inih refuses of itself */
 		p.line = (unsigned)at;
 		(void)refuse(&p, "does not read as 'key = value'");
@@ -439,10 +523,12 @@ void config_free(struct config *config)
 		free(s->name);
 		lines_free(&s->paths);
 		lines_free(&s->words);
+		lines_free(&s->drill);
 		hooks_free(&s->hooks);
 	}
 	free(config->repositories);
 	free(config->sources);
+	lines_free(&config->checks.drill);
 	lines_free(&config->retention.forget);
 	lines_free(&config->retention.prune);
 	hooks_free(&config->hooks);
@@ -461,7 +547,7 @@ static bool has_password(const char *location)
 	if (!host)
 		return false;
 	host += 3;
-	at = memchr(host, '@', strcspn(host, "/?#"));
+	at = memrchr(host, '@', strcspn(host, "/?#"));
 	colon = at ? memchr(host, ':', (size_t)(at - host)) : NULL;
 	return colon != NULL;
 }

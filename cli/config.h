@@ -14,6 +14,7 @@
 #include "core/err.h"
 
 #define CONFIG_BYTES ((size_t)1 << 20) /* of a file */
+#define CONFIG_LINE_BYTES 8192u        /* of a line; what inih takes is less, and no matter */
 #define CONFIG_SECTIONS 256u           /* repositories, and sources, at most */
 
 /* Shell scripts; NULL = none. */
@@ -33,6 +34,7 @@ struct config_source {
 	char *name; /* as the section has it, else "source" */
 	struct lines paths;
 	struct lines words; /* options of `backup`: "--exclude=*.tmp" */
+	struct lines drill; /* options of `drill`, for what it backed up */
 	struct config_hooks hooks;
 	unsigned line;
 };
@@ -46,6 +48,7 @@ struct config_retention {
 struct config_checks {
 	uint64_t read_data_days; /* 0 = structure only */
 	uint64_t drill_days;     /* 0 = never */
+	struct lines drill;      /* options of `drill`: "--assert=app.db: SELECT …" */
 	bool off;                /* structure neither */
 	bool integrity_full;
 };

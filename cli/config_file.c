@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/paths.h"
+#include "cli/text.h"
 
 void config_file_free(struct config_file *file)
 {
@@ -45,8 +46,42 @@ static int judge_mode(const char *path, const struct stat *st, const struct conf
 		return err_set(err, ERR_USAGE, "%s: others can write to it: 'chmod go-w' it", path);
 	if (secret && (st->st_mode & (S_IRWXG | S_IRWXO)))
 		return err_set(err, ERR_USAGE,
-			       "%s: holds %s and can be read by others: 'chmod 600' it", path,
-			       secret);
+			       "%s: holds %s and can be read by others: 'chmod 600 %s'", path,
+			       secret, path);
+	return 0;
+}
+
+/* The same place: as it is written, or the same folder by another name. */
+static bool same_location(const char *a, const char *b)
+{
+	char *real_a, *real_b;
+	bool same = strcmp(a, b) == 0;
+
+	if (same || strchr(a, ':') || strchr(b, ':'))
+		return same;
+	real_a = realpath(a, NULL);
+	real_b = realpath(b, NULL);
+	same = real_a && real_b && strcmp(real_a, real_b) == 0;
+	free(real_a);
+	free(real_b);
+	return same;
+}
+
+/* Two backups a night in one place would be no second copy. */
+static int judge_locations(const char *path, const struct config *c, struct err *err)
+{
+	for (size_t i = 0; i < c->repository_count; i++) {
+		for (size_t k = 0; k < i; k++) {
+			const struct config_repository *a = &c->repositories[k],
+						       *b = &c->repositories[i];
+
+			if (same_location(a->location, b->location))
+				return err_set(err, ERR_USAGE,
+					       "%s:%u: the repository '%s' is where '%s' of line "
+					       "%u is",
+					       path, b->line, b->name, a->name, a->line);
+		}
+	}
 	return 0;
 }
 
@@ -69,6 +104,8 @@ static int read_file(int fd, const char *path, struct config *out_config, struct
 		r = config_parse(text, len, path, out_config, err);
 	if (!r)
 		r = judge_mode(path, &st, out_config, err);
+	if (!r)
+		r = judge_locations(path, out_config, err);
 	if (r)
 		config_free(out_config);
 	free(text);
@@ -109,22 +146,6 @@ int config_file_load(const struct options_global *global, struct config_file *ou
 	return r;
 }
 
-/* The same place: as it is written, or the same folder by another name. */
-static bool same_location(const char *a, const char *b)
-{
-	char *real_a, *real_b;
-	bool same = strcmp(a, b) == 0;
-
-	if (same || strchr(a, ':') || strchr(b, ':'))
-		return same;
-	real_a = realpath(a, NULL);
-	real_b = realpath(b, NULL);
-	same = real_a && real_b && strcmp(real_a, real_b) == 0;
-	free(real_a);
-	free(real_b);
-	return same;
-}
-
 static const struct config_repository *find(const struct config *c, const char *location)
 {
 	for (size_t i = 0; i < c->repository_count; i++) {
@@ -139,10 +160,14 @@ int config_file_fill(const struct config_file *file, struct options_global *glob
 	const struct config *c = &file->config;
 	const struct config_repository *chosen;
 
-	if (!global->repo && c->repository_count > 1)
+	if (!global->repo && c->repository_count > 1) {
+		char shown[512];
+
+		text_location(c->repositories[0].location, shown, sizeof(shown));
 		return err_set(err, ERR_USAGE,
 			       "%s names %zu repositories: choose one with -r REPO, such as -r %s",
-			       file->path, c->repository_count, c->repositories[0].location);
+			       file->path, c->repository_count, shown);
+	}
 	if (!global->repo && c->repository_count == 1)
 		global->repo = c->repositories[0].location;
 	if (!global->repo || global->password_file || global->password_command || global->key_file)

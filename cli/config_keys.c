@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/command.h"
+#include "cli/ping.h"
 #include "cli/text.h"
-#include "core/retention.h"
 
 #define MOST_NUMBER 36500u
 
@@ -37,39 +38,41 @@ const struct config_key config_keys[] = {
     {SECTION_SOURCE, "exclude", CONFIG_WORDS, SOURCE(words)},
     {SECTION_SOURCE, "exclude-file", CONFIG_WORD_PATHS, SOURCE(words)},
     {SECTION_SOURCE, "exclude-if-present", CONFIG_WORDS, SOURCE(words)},
-    {SECTION_SOURCE, "exclude-larger-than", CONFIG_WORD_SIZE, SOURCE(words)},
+    {SECTION_SOURCE, "exclude-larger-than", CONFIG_WORD, SOURCE(words)},
     {SECTION_SOURCE, "one-file-system", CONFIG_WORD_FLAG, SOURCE(words)},
     {SECTION_SOURCE, "tag", CONFIG_WORDS, SOURCE(words)},
     {SECTION_SOURCE, "host", CONFIG_WORD, SOURCE(words)},
     {SECTION_SOURCE, "refs", CONFIG_WORD_SQL, SOURCE(words)},
     {SECTION_SOURCE, "immutable", CONFIG_WORD_PATHS, SOURCE(words)},
+    {SECTION_SOURCE, "assert", CONFIG_WORD_SQL, SOURCE(drill)},
     {SECTION_SOURCE, "before", CONFIG_SCRIPT, SOURCE(hooks.before)},
     {SECTION_SOURCE, "after", CONFIG_SCRIPT, SOURCE(hooks.after)},
     {SECTION_SOURCE, "failed", CONFIG_SCRIPT, SOURCE(hooks.failed)},
     {SECTION_SOURCE, "time-limit", CONFIG_SPAN, SOURCE(hooks.time_limit_s)},
 
-    {SECTION_RETENTION, "keep-last", CONFIG_WORD_COUNT, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-hourly", CONFIG_WORD_COUNT, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-daily", CONFIG_WORD_COUNT, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-weekly", CONFIG_WORD_COUNT, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-monthly", CONFIG_WORD_COUNT, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-yearly", CONFIG_WORD_COUNT, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within", CONFIG_WORD_AGE, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within-hourly", CONFIG_WORD_AGE, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within-daily", CONFIG_WORD_AGE, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within-weekly", CONFIG_WORD_AGE, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within-monthly", CONFIG_WORD_AGE, RETENTION(forget)},
-    {SECTION_RETENTION, "keep-within-yearly", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-last", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-hourly", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-daily", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-weekly", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-monthly", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-yearly", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-hourly", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-daily", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-weekly", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-monthly", CONFIG_WORD, RETENTION(forget)},
+    {SECTION_RETENTION, "keep-within-yearly", CONFIG_WORD, RETENTION(forget)},
     {SECTION_RETENTION, "keep-tag", CONFIG_WORDS, RETENTION(forget)},
     {SECTION_RETENTION, "group-by", CONFIG_WORD, RETENTION(forget)},
-    {SECTION_RETENTION, "min-age", CONFIG_WORD_AGE, RETENTION(forget)},
+    {SECTION_RETENTION, "min-age", CONFIG_WORD, RETENTION(forget)},
     {SECTION_RETENTION, "prune", CONFIG_BOOL, RETENTION(run_prune)},
     {SECTION_RETENTION, "max-unused", CONFIG_WORD, RETENTION(prune)},
-    {SECTION_RETENTION, "max-repack-size", CONFIG_WORD_SIZE, RETENTION(prune)},
-    {SECTION_RETENTION, "grace", CONFIG_WORD_GRACE, RETENTION(prune)},
+    {SECTION_RETENTION, "max-repack-size", CONFIG_WORD, RETENTION(prune)},
+    {SECTION_RETENTION, "grace", CONFIG_WORD, RETENTION(prune)},
 
     {SECTION_CHECKS, "read-data-days", CONFIG_NUMBER, CHECKS(read_data_days)},
     {SECTION_CHECKS, "drill-days", CONFIG_NUMBER, CHECKS(drill_days)},
+    {SECTION_CHECKS, "assert", CONFIG_WORD_SQL, CHECKS(drill)},
     {SECTION_CHECKS, "integrity", CONFIG_FULL, CHECKS(integrity_full)},
     {SECTION_CHECKS, "off", CONFIG_BOOL, CHECKS(off)},
 
@@ -78,9 +81,9 @@ const struct config_key config_keys[] = {
     {SECTION_HOOKS, "failed", CONFIG_SCRIPT, HOOKS(failed)},
     {SECTION_HOOKS, "time-limit", CONFIG_SPAN, HOOKS(time_limit_s)},
 
-    {SECTION_METRICS, "textfile", CONFIG_PATH, 0},
+    {SECTION_METRICS, "textfile", CONFIG_PROM, 0},
 
-    {SECTION_PING, "url", CONFIG_TEXT, PING(url)},
+    {SECTION_PING, "url", CONFIG_URL, PING(url)},
     {SECTION_PING, "url-file", CONFIG_PATH, PING(url_file)},
     {SECTION_PING, "timeout", CONFIG_SPAN, PING(timeout_s)},
 };
@@ -133,25 +136,50 @@ static int need_span(const char *value, int64_t *out, struct err *err)
 	return err_set(err, ERR_USAGE, "needs a time as 90s, 15m, 36h or 2d, not '%s'", value);
 }
 
-/* As prune has it. */
-static int need_grace(const char *value, struct err *err)
+/* node_exporter reads no others. */
+static int need_prom(const char *value, struct err *err)
 {
-	size_t digits = strspn(value, "0123456789");
+	size_t len = strlen(value);
+	int r = need_path(value, err);
 
-	if (digits && digits < 6 && (value[digits] == 'h' || value[digits] == 'd') &&
-	    !value[digits + 1])
-		return 0;
-	return err_set(err, ERR_USAGE, "needs a time as 72h or 3d, not '%s'", value);
+	if (r || (len > 6 && strcmp(value + len - 5, ".prom") == 0 && value[len - 6] != '/'))
+		return r;
+	return err_set(err, ERR_USAGE,
+		       "needs a name that ends with .prom, or node_exporter does not read it; "
+		       "not '%s'",
+		       value);
 }
 
-static int need_size(const char *value, struct err *err)
+/* The command whose option the key is. */
+static const char *command_of(const struct config_key *key)
 {
-	size_t digits = strspn(value, "0123456789");
+	if (key->section == SECTION_RETENTION)
+		return key->offset == RETENTION(prune) ? "prune" : "forget";
+	return key->section == SECTION_SOURCE && key->offset == SOURCE(words) ? "backup" : "drill";
+}
 
-	if (digits && digits < 16 &&
-	    (!value[digits] || (strchr("kKmMgGtT", value[digits]) && !value[digits + 1])))
-		return 0;
-	return err_set(err, ERR_USAGE, "needs a size as 500, 10k or 2g, not '%s'", value);
+/* Asks the command itself, with what it needs besides, so that one place knows what a value may be. */
+static int try_word(const struct config_key *key, const char *word, struct err *err)
+{
+	struct lines words = {0};
+	size_t name = strlen(key->name) + 2; /* "--name" */
+	const char *command = command_of(key);
+	int r = lines_add(&words, command, err);
+
+	if (!r && strcmp(command, "forget") == 0)
+		r = lines_add(&words, "--keep-last=1", err);
+	if (!r)
+		r = lines_add(&words, word, err);
+	if (!r) {
+		r = command_try((int)words.count, words.items, err);
+		/* "--name: …": the name is said in the file's way. */
+		if (r == -ERR_USAGE && strncmp(err->text, word, name) == 0)
+			memmove(err->text, err->text + name, strlen(err->text + name) + 1);
+		else if (r == -ERR_USAGE)
+			(void)err_prefix(err, "%s", "");
+	}
+	lines_free(&words);
+	return r;
 }
 
 /* --- where it goes --- */
@@ -167,14 +195,19 @@ static int put_text(char **member, const char *value, const char *between, struc
 	return 0;
 }
 
-static int put_word(struct lines *words, const char *name, const char *value, struct err *err)
+static int put_word(const struct config_key *key, struct lines *words, const char *value,
+		    struct err *err)
 {
 	char *word;
-	int r;
+	int r = 0;
 
-	if (asprintf(&word, "--%s%s%s", name, value ? "=" : "", value ? value : "") < 0)
+	if (asprintf(&word, "--%s%s%s", key->name, value ? "=" : "", value ? value : "") < 0)
 		return err_nomem(err);
-	r = lines_add(words, word, err);
+	/* A query may go on in the next line. */
+	if (key->kind != CONFIG_WORD_SQL)
+		r = try_word(key, word, err);
+	if (!r)
+		r = lines_add(words, word, err);
 	free(word);
 	return r;
 }
@@ -196,20 +229,10 @@ static int put_more(struct lines *words, const char *value, struct err *err)
 static int set_word(const struct config_key *key, struct lines *words, const char *value, bool more,
 		    struct err *err)
 {
-	struct retention_span age;
-	int64_t count;
 	bool yes = true;
 	int r = 0;
 
-	if (key->kind == CONFIG_WORD_COUNT)
-		r = retention_parse_count("it", value, &count, err);
-	else if (key->kind == CONFIG_WORD_AGE)
-		r = retention_parse_span("it", value, &age, err);
-	else if (key->kind == CONFIG_WORD_GRACE)
-		r = need_grace(value, err);
-	else if (key->kind == CONFIG_WORD_SIZE)
-		r = need_size(value, err);
-	else if (key->kind == CONFIG_WORD_PATHS)
+	if (key->kind == CONFIG_WORD_PATHS)
 		r = need_path(value, err);
 	else if (key->kind == CONFIG_WORD_FLAG)
 		r = need_bool(value, "yes", "no", &yes, err);
@@ -217,7 +240,15 @@ static int set_word(const struct config_key *key, struct lines *words, const cha
 		return r;
 	if (key->kind == CONFIG_WORD_SQL && more && words->count)
 		return put_more(words, value, err);
-	return put_word(words, key->name, key->kind == CONFIG_WORD_FLAG ? NULL : value, err);
+	return put_word(key, words, key->kind == CONFIG_WORD_FLAG ? NULL : value, err);
+}
+
+int config_key_close(const struct config_key *key, const void *section, struct err *err)
+{
+	const struct lines *words = (const void *)((const char *)section + key->offset);
+
+	return key->kind == CONFIG_WORD_SQL ? try_word(key, words->items[words->count - 1], err)
+					    : 0;
 }
 
 int config_key_set(const struct config_key *key, void *section, const char *value, bool more,
@@ -232,6 +263,12 @@ int config_key_set(const struct config_key *key, void *section, const char *valu
 		return put_text(member, value, "\n", err);
 	case CONFIG_PATH:
 		r = need_path(value, err);
+		return r ? r : put_text(member, value, "", err);
+	case CONFIG_PROM:
+		r = need_prom(value, err);
+		return r ? r : put_text(member, value, "", err);
+	case CONFIG_URL:
+		r = ping_url_judge(value, err);
 		return r ? r : put_text(member, value, "", err);
 	case CONFIG_PATHS:
 		r = need_path(value, err);
@@ -248,10 +285,6 @@ int config_key_set(const struct config_key *key, void *section, const char *valu
 	case CONFIG_WORDS:
 	case CONFIG_WORD_PATHS:
 	case CONFIG_WORD_SQL:
-	case CONFIG_WORD_COUNT:
-	case CONFIG_WORD_AGE:
-	case CONFIG_WORD_SIZE:
-	case CONFIG_WORD_GRACE:
 	case CONFIG_WORD_FLAG:
 		break;
 	}

@@ -25,15 +25,13 @@ enum config_kind {
 	CONFIG_FULL,   /* bool: full or due */
 	CONFIG_NUMBER, /* uint64_t: 1 to 36500 */
 	CONFIG_SPAN,   /* int64_t: seconds */
-	/* struct lines: "--key=value", an option of the command that it is for */
+	CONFIG_URL,    /* char *: of a ping */
+	CONFIG_PROM,   /* char *: absolute, ends with .prom */
+	/* struct lines: "--key=value", an option of the command that it is for, which judges the value */
 	CONFIG_WORD,
 	CONFIG_WORDS,      /* may be repeated, one a line */
 	CONFIG_WORD_PATHS, /* the same, absolute */
 	CONFIG_WORD_SQL,   /* may be repeated; indented lines are joined to one */
-	CONFIG_WORD_SIZE,
-	CONFIG_WORD_COUNT, /* of backups: 7, unlimited */
-	CONFIG_WORD_AGE,   /* as forget has it: 1y6m, 2d */
-	CONFIG_WORD_GRACE, /* 72h, 3d */
 	CONFIG_WORD_FLAG   /* "--key" when yes */
 };
 
@@ -53,9 +51,14 @@ bool config_kind_repeats(enum config_kind kind);
 bool config_kind_goes_on(enum config_kind kind);
 
 /*
- * Puts a value (not empty) into its member; more: it goes on with what is there. ERR_USAGE says what is wrong, without the line.
+ * Puts a value (not empty) into its member; more: it goes on with what is there. ERR_USAGE says what is wrong, to go behind the key's name:
+ * "needs a path …", or ": 'x' is none of …".
  */
 int config_key_set(const struct config_key *key, void *section, const char *value, bool more,
 		   struct err *err) ERR_UNUSED_WARN;
+
+/* And when all of it is there: what only makes sense as a whole. Errors as above. */
+int config_key_close(const struct config_key *key, const void *section,
+		     struct err *err) ERR_UNUSED_WARN;
 
 #endif

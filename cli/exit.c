@@ -1,12 +1,14 @@
 #include "cli/exit.h"
 
-/* Usage comes right after the interrupt: a run that was not understood has nothing else to say. */
+/*
+ * Usage stands alone but in a night, where a step that was not understood must not hide what others found: so it comes after all
+ * that was.
+ */
 static const struct {
 	enum exit_code code;
 	const char *text;
 } by_precedence[] = {
     {EXIT_INTERRUPTED, "interrupted"},
-    {EXIT_USAGE, "usage error"},
     {EXIT_KEY, "wrong password or key"},
     {EXIT_NOREPO, "no repository"},
     {EXIT_ROLLBACK, "the repository was rolled back"},
@@ -15,6 +17,7 @@ static const struct {
     {EXIT_INTEGRITY, "a database failed its integrity check"},
     {EXIT_REFS, "referenced files are missing"},
     {EXIT_DRILL, "the drill failed"},
+    {EXIT_USAGE, "usage error"},
     {EXIT_SOURCE, "a source could not be read"},
     {EXIT_BUSY, "busy"},
 };

@@ -35,7 +35,7 @@ struct exit_codes {
 /* EXIT_OK changes nothing. */
 void exit_add(struct exit_codes *codes, enum exit_code code);
 
-/* The one that wins: 130, 2, 12, 10, 24, 1, 20, 21, 22, 23, 3, 11; EXIT_OK when there is none. */
+/* The one that wins: 130, 12, 10, 24, 1, 20, 21, 22, 23, 2, 3, 11; EXIT_OK when there is none. */
 enum exit_code exit_first(const struct exit_codes *codes);
 
 /* All that were added, the winner first. Returns how many. */

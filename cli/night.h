@@ -73,7 +73,7 @@ bool night_add_step(struct night *night, struct night_repo *repo, const struct n
 
 enum night_command { NIGHT_BACKUP, NIGHT_FORGET, NIGHT_PRUNE, NIGHT_CHECK, NIGHT_DRILL };
 
-/* The words of a step, its command first. source: for backup. manifest: for drill; NULL = the latest. */
+/* The words of a step, its command first. source: for backup, and for a drill of its manifest. manifest: for drill; NULL = the latest. */
 const char *night_command_name(enum night_command command);
 int night_words(const struct night *night, enum night_command command,
 		const struct config_source *source, const char *manifest, struct lines *out_words,

@@ -122,6 +122,10 @@ int night_words(const struct night *night, enum night_command command,
 	case NIGHT_DRILL:
 		break;
 	}
+	if (!r)
+		r = add_all(out_words, &c->checks.drill, err);
+	if (!r && source)
+		r = add_all(out_words, &source->drill, err);
 	return !r && manifest ? lines_add(out_words, manifest, err) : r;
 }
 

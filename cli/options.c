@@ -296,3 +296,9 @@ void options_wipe(const struct option_spec *specs, void *options)
 		}
 	}
 }
+
+bool options_complete(const struct options_global *global)
+{
+	return global->repo &&
+	       (global->password_file || global->password_command || global->key_file);
+}

@@ -98,4 +98,7 @@ bool options_flag(const struct option_spec *specs, const void *options, const ch
 /* Frees the lists. */
 void options_wipe(const struct option_spec *specs, void *options);
 
+/* Are a repository and how to open it said, by options or variables? Then no file has a say. Of a resolved one. */
+bool options_complete(const struct options_global *global);
+
 #endif

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "cli/secret.h"
 
 #ifdef HAVE_LIBCURL
 #include <curl/curl.h>
@@ -125,15 +126,12 @@ static int built_for_it(struct err *err)
 
 static int read_url(int fd, const char *path, char *out, struct err *err)
 {
-	struct stat st;
+	bool tolerated;
 	ssize_t got;
+	int r = secret_judge_mode(fd, "the ping's url-file", path, &tolerated, err);
 
-	if (fstat(fd, &st) != 0)
-		return err_sys(err, errno, "%s", path);
-	if (S_ISREG(st.st_mode) && (st.st_mode & (S_IRWXG | S_IRWXO)))
-		return err_set(err, ERR_USAGE,
-			       "%s: holds the ping's url and is open to others: 'chmod 600' it",
-			       path);
+	if (r)
+		return r;
 	do {
 		got = read(fd, out, PING_URL_BYTES);
 	} while (got < 0 && errno == EINTR);
@@ -165,13 +163,21 @@ static int url_of_file(const char *path, char **out_url, struct err *err)
 }
 
 /* libcurl would also write to a file: or gopher: URL. */
-static bool url_ok(const char *url)
+int ping_url_judge(const char *url, struct err *err)
 {
-	size_t len = strlen(url);
+	const char *host = strncmp(url, "https://", 8) == 0  ? url + 8
+			   : strncmp(url, "http://", 7) == 0 ? url + 7
+							     : NULL;
+	bool ok = host && *host && !strchr("/?#", *host) && strlen(url) < PING_URL_BYTES &&
+		  !strpbrk(url, "\"'<>");
 
-	return len < PING_URL_BYTES && !strpbrk(url, " \t\"'<>") &&
-	       ((strncmp(url, "https://", 8) == 0 && len > 8) ||
-		(strncmp(url, "http://", 7) == 0 && len > 7));
+	for (const char *c = url; ok && *c; c++)
+		ok = (unsigned char)*c > 0x20 && *c != 0x7f;
+	return ok ? 0
+		  : err_set(
+			err, ERR_USAGE,
+			"must begin with https:// or http:// and a host, and have no blank, quote "
+			"or control character in it");
 }
 
 int ping_url(const struct config_ping *ping, char **out_url, struct err *err)
@@ -190,10 +196,9 @@ int ping_url(const struct config_ping *ping, char **out_url, struct err *err)
 		*out_url = strdup(ping->url);
 		r = *out_url ? 0 : err_nomem(err);
 	}
-	if (!r && !url_ok(*out_url))
-		r = err_set(err, ERR_USAGE,
-			    "the ping's url must begin with https:// or http:// and have no blanks "
-			    "in it");
+	if (!r && ping_url_judge(*out_url, err))
+		r = err_prefix(err, "the ping's url%s%s", ping->url_file ? " in " : "",
+			       ping->url_file ? ping->url_file : "");
 	if (r) {
 		free(*out_url);
 		*out_url = NULL;

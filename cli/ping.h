@@ -19,6 +19,9 @@ enum ping_event { PING_START, PING_SUCCESS, PING_FAIL };
  */
 int ping_url(const struct config_ping *ping, char **out_url, struct err *err) ERR_UNUSED_WARN;
 
+/* ERR_USAGE, which does not repeat it: none of http or https, without a host, too long, or with a blank, quote or control character in it. */
+int ping_url_judge(const char *url, struct err *err) ERR_UNUSED_WARN;
+
 /* One POST, within the timeout, to a server whose certificate is good. ERR_IO. */
 int ping_send(const char *url, int64_t timeout_s, enum ping_event event, const char *body,
 	      struct err *err) ERR_UNUSED_WARN;

@@ -25,8 +25,15 @@ enum exit_code cmd_restore_hooked(struct cli *cli, const void *options, int coun
 	struct exit_codes codes = {0};
 	struct err err = {0};
 
-	if (command_config(cli, &err))
-		return command_fail(cli, &err);
+	/* On the worst day a file that does not read is no reason to restore nothing. */
+	if (command_config(cli, &err)) {
+		if (!options_complete(&cli->global) || err.code == ERR_NOMEM)
+			return command_fail(cli, &err);
+		out_warning(&cli->out,
+			    "%s; the repository and the key were given without it, so it is "
+			    "ignored, and with it the hooks that it may have for 'restore'",
+			    err.text);
+	}
 	/* What only says what it would do must not stop an application. */
 	if (options_flag(cmd_restore_options, options, "dry-run"))
 		return cmd_restore(cli, options, count, operands);

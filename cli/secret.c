@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <sodium.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -82,16 +84,50 @@ static int check_length(const struct secret *secret, struct err *err)
 	return 0;
 }
 
-int secret_from_file(const char *path, struct secret *out_secret, bool *out_world_readable,
-		     struct err *err)
+/* Where the system itself says who sees what, and a mode of 0444 is what one gets. */
+static bool is_given(int fd, const char *path)
+{
+	static const char dir[] = "/run/secrets/";
+	struct statvfs fs;
+	char *real = realpath(path, NULL);
+	bool given = (fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_RDONLY)) ||
+		     (real && strncmp(real, dir, sizeof(dir) - 1) == 0);
+
+	free(real);
+	return given;
+}
+
+int secret_judge_mode(int fd, const char *what, const char *path, bool *out_tolerated,
+		      struct err *err)
 {
 	struct stat st;
+
+	*out_tolerated = false;
+	if (fstat(fd, &st) != 0)
+		return err_sys(err, errno, "%s %s", what, path);
+	if (!S_ISREG(st.st_mode) || !(st.st_mode & (S_IRWXG | S_IRWXO)))
+		return 0;
+	*out_tolerated = is_given(fd, path);
+	if (*out_tolerated)
+		return 0;
+	return err_set(err, ERR_USAGE, "%s %s: is open to others: 'chmod 600 %s'", what, path,
+		       path);
+}
+
+int secret_from_file(const char *path, struct secret *out_secret, bool *out_tolerated,
+		     struct err *err)
+{
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	int status;
 
-	*out_world_readable = false;
+	*out_tolerated = false;
 	if (fd < 0)
 		return err_sys(err, errno, "password file %s", path);
+	status = secret_judge_mode(fd, "password file", path, out_tolerated, err);
+	if (status) {
+		(void)close(fd);
+		return status;
+	}
 	status = secret_room(out_secret, err);
 	if (status == 0)
 		status = read_all(fd, false, out_secret, err);
@@ -99,8 +135,6 @@ int secret_from_file(const char *path, struct secret *out_secret, bool *out_worl
 		drop_newline(out_secret);
 		status = check_length(out_secret, err);
 	}
-	if (fstat(fd, &st) == 0)
-		*out_world_readable = S_ISREG(st.st_mode) && (st.st_mode & S_IROTH) != 0;
 	(void)close(fd);
 	if (status < 0) {
 		secret_free(out_secret);
@@ -283,11 +317,11 @@ int secret_from_terminal(const char *prompt, const char *again, struct secret *o
 }
 
 int secret_password(const struct options_global *global, bool is_new, struct secret *out_secret,
-		    bool *out_world_readable, struct err *err)
+		    bool *out_tolerated, struct err *err)
 {
-	*out_world_readable = false;
+	*out_tolerated = false;
 	if (global->password_file)
-		return secret_from_file(global->password_file, out_secret, out_world_readable, err);
+		return secret_from_file(global->password_file, out_secret, out_tolerated, err);
 	if (global->password_command)
 		return secret_from_command(global->password_command, out_secret, err);
 	if (is_new)

@@ -20,11 +20,18 @@ struct secret {
 void secret_free(struct secret *secret); /* {0} is fine */
 
 /*
- * The contents of path without one trailing newline (LF or CRLF). /dev/fd/N reads a descriptor.
- * *out_world_readable: a regular file that everybody may read deserves a warning. ERR_KEY when
- * empty, ERR_LIMIT when too long, or the error of opening it; all name the path.
+ * Nobody but its owner may open a file with a secret: ERR_USAGE names it as what ("key file") and path, and says what to do. But who gets it from a
+ * container or the service manager cannot choose its mode: on a read-only mount, and below /run/secrets, *out_tolerated is true
+ * instead, which deserves a warning. What is no regular file is nobody's to judge.
  */
-int secret_from_file(const char *path, struct secret *out_secret, bool *out_world_readable,
+int secret_judge_mode(int fd, const char *what, const char *path, bool *out_tolerated,
+		      struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * The contents of path without one trailing newline (LF or CRLF). /dev/fd/N reads a descriptor.
+ * ERR_KEY when empty, ERR_LIMIT when too long, as secret_judge_mode, or the error of opening it; all name the path.
+ */
+int secret_from_file(const char *path, struct secret *out_secret, bool *out_tolerated,
 		     struct err *err) ERR_UNUSED_WARN;
 
 /*
@@ -47,6 +54,6 @@ int secret_from_terminal(const char *prompt, const char *again, struct secret *o
  * Not for --key-file, which is no password.
  */
 int secret_password(const struct options_global *global, bool is_new, struct secret *out_secret,
-		    bool *out_world_readable, struct err *err) ERR_UNUSED_WARN;
+		    bool *out_tolerated, struct err *err) ERR_UNUSED_WARN;
 
 #endif

@@ -42,35 +42,39 @@ static int read_all(int fd, const char *path, char *out, size_t room, size_t *ou
 	return err_set(err, ERR_KEY, "key file %s: too long, this is no nightjar key file", path);
 }
 
+static void warn_tolerated(struct cli *cli, const char *what, const char *file)
+{
+	out_warning(&cli->out,
+		    "%s %s is open to others; it is taken, being a secret that the system mounted",
+		    what, file);
+}
+
 static int read_keyfile(struct cli *cli, const char *path, char *out, size_t *out_len,
 			struct err *err)
 {
-	struct stat st;
+	bool tolerated;
 	int r, fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0) {
 		r = err_sys(err, errno, "key file %s: cannot be opened", path);
 		return r == -ERR_NOMEM ? r : err_set(err, ERR_KEY, "%s", err->text);
 	}
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0077))
-		out_warning(&cli->out, "key file %s can be read by others; 'chmod 600' it", path);
-	r = read_all(fd, path, out, KEYFILE_BYTES, out_len, err);
+	r = secret_judge_mode(fd, "key file", path, &tolerated, err);
+	if (!r && tolerated)
+		warn_tolerated(cli, "key file", path);
+	if (!r)
+		r = read_all(fd, path, out, KEYFILE_BYTES, out_len, err);
 	(void)close(fd);
 	return r;
 }
 
-static void warn_open_to_all(struct cli *cli, const char *file)
-{
-	out_warning(&cli->out, "password file %s can be read by everybody; 'chmod 600' it", file);
-}
-
 int session_password(struct cli *cli, bool is_new, struct secret *out_secret, struct err *err)
 {
-	bool open_to_all = false;
-	int r = secret_password(&cli->global, is_new, out_secret, &open_to_all, err);
+	bool tolerated = false;
+	int r = secret_password(&cli->global, is_new, out_secret, &tolerated, err);
 
-	if (!r && open_to_all)
-		warn_open_to_all(cli, cli->global.password_file);
+	if (!r && tolerated)
+		warn_tolerated(cli, "password file", cli->global.password_file);
 	return r;
 }
 
@@ -78,7 +82,7 @@ int session_password(struct cli *cli, bool is_new, struct secret *out_secret, st
 static int from_password(struct cli *cli, const struct options_from *from,
 			 struct secret *out_secret, struct err *err)
 {
-	bool open_to_all = false;
+	bool tolerated = false;
 	int r;
 
 	if (from->password_command)
@@ -86,9 +90,9 @@ static int from_password(struct cli *cli, const struct options_from *from,
 	if (!from->password_file)
 		return secret_from_terminal("password of the repository to copy from: ", NULL,
 					    out_secret, err);
-	r = secret_from_file(from->password_file, out_secret, &open_to_all, err);
-	if (!r && open_to_all)
-		warn_open_to_all(cli, from->password_file);
+	r = secret_from_file(from->password_file, out_secret, &tolerated, err);
+	if (!r && tolerated)
+		warn_tolerated(cli, "password file", from->password_file);
 	return r;
 }
 

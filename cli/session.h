@@ -44,7 +44,7 @@ int session_find(struct cli *cli, const struct session *s, const char *spec, con
 		 const struct manifest_item **out_item, const char **out_sub,
 		 struct err *err) ERR_UNUSED_WARN;
 
-/* The password as options say; a warning when its file is open to everybody. */
+/* The password as options say; a warning when its file is open to others and taken all the same. */
 struct secret;
 int session_password(struct cli *cli, bool is_new, struct secret *out_secret,
 		     struct err *err) ERR_UNUSED_WARN;

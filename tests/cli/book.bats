@@ -193,9 +193,9 @@ says() {
 	says 21 "FAILED its integrity check and was kept as it is:" backup "$APP"
 	says 21 "was copied page by page:" backup "$APP"
 	chmod 644 "$KEY"
-	says 0 "key file … can be read by others; 'chmod 600' it" manifests
+	says 2 "key file …: is open to others: 'chmod 600 …'" manifests
 	chmod 600 "$KEY"
-	echo wrong >wrong
+	(umask 077 && echo wrong >wrong)
 	says 12 "wrong password, or the key slot in keys/ is damaged or missing" -r "$REPO" --password-file wrong manifests
 	mv "$KEY" key.away
 	says 12 "key file …: cannot be opened: No such file or directory" manifests
@@ -209,7 +209,7 @@ says() {
 	says 1 "hook '…': exit status …" nightly
 	says 1 "no night has backed up every source yet; the last ended with exit code …" status
 	chmod 644 "$INI"
-	says 2 "can be read by others: 'chmod 600' it" nightly
+	says 2 "can be read by others: 'chmod 600 …'" nightly
 	chmod 600 "$INI"
 	sed -i 's/^prune = /pruned = /' "$INI"
 	says 2 "unknown key '…' in […]" nightly

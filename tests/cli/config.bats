@@ -72,7 +72,7 @@ count() {
 	printf '[ping]\nurl = https://hc.example/uuid\n' >>good.ini
 	for mode in 644 640 604; do
 		chmod $mode good.ini
-		fails 2 "*good.ini: holds the ping's url and can be read by others: 'chmod 600' it" --config good.ini manifests
+		fails 2 "*good.ini: holds the ping's url and can be read by others: 'chmod 600 good.ini'" --config good.ini manifests
 	done
 	chmod 600 good.ini
 	[ "$(count --config good.ini)" = 2 ]
@@ -80,7 +80,43 @@ count() {
 	chmod 644 l.ini
 	fails 2 "*l.ini: holds a password in a location*" --config l.ini manifests
 	[[ $stderr != *u:p@* ]]
+	sed -i 's,u:p@,u@x:p@,' l.ini # the last @ is the one
+	fails 2 "*l.ini: holds a password in a location*" --config l.ini manifests
 	fails 2 "*: is no file" --config "$WORK" manifests
+}
+
+@test "a secret of two repositories is not in the advice to choose one; one place is no two" {
+	printf '[repository "a"]\nlocation = rest:https://me:geheim@h/\n[repository "b"]\nlocation = %s\n' "$WORK/repo" >two.ini
+	chmod 600 two.ini
+	fails 2 "*two.ini names 2 repositories: choose one with -r REPO, such as -r rest:https://h/" --config two.ini manifests
+	printf '[repository "c"]\nlocation = %s\n' "$WORK/./repo" >>two.ini
+	fails 2 "*two.ini:5: the repository 'c' is where 'b' of line 3 is" --config two.ini manifests
+}
+
+@test "a broken file stops no restore that has a repository and a key without it" {
+	mkdir -p config/nightjar
+	printf '[hooks "restore"]\nbefore = touch %s/ran\nnonsense\n' "$WORK" >config/nightjar/nightjar.ini
+	chmod 600 config/nightjar/nightjar.ini
+	fails 2 "*nightjar.ini:3: is neither*" restore latest --target back
+	fails 2 "*nightjar.ini:3: is neither*" -r repo restore latest --target back
+	run --separate-stderr nightjar -r repo --key-file key restore latest --target back
+	assert_status 0
+	says "nightjar: warning: *nightjar.ini:3: is neither*; the repository and the key were given without it*hooks*"
+	[ ! -e ran ]
+	diff -r --exclude=app.db src "back$SRC"
+	NIGHTJAR_REPOSITORY=repo NIGHTJAR_KEY_FILE=key run --separate-stderr nightjar restore latest --target again
+	assert_status 0
+	for command in manifests check "dump latest:$SRC/sub/a.txt"; do
+		# shellcheck disable=SC2086
+		run --separate-stderr nightjar -r repo --key-file key $command
+		assert_status 0
+		[[ $stderr != *neither* ]]
+	done
+	fails 2 "*nightjar.ini:3: is neither*" -r repo --key-file key nightly
+	# What it says stands when it reads.
+	sed -i '$d' config/nightjar/nightjar.ini
+	run nightjar -r repo --key-file key restore latest --target third
+	[ -e ran ]
 }
 
 @test "what is wrong is one line with file and line number, exit code 2" {
@@ -98,6 +134,19 @@ count() {
 		3|a number of backups|# c\n[retention]\nkeep-daily = seven\n
 		3|no duration|# c\n[retention]\nkeep-within = 36hours\n
 		2|yes or no|[retention]\nprune = 1\n
+		2|'keep-daily': 'x' is|[retention]\nkeep-daily = x\n
+		3|'grace': 2 hours at least|[retention]\nprune = yes\ngrace = 1h\n
+		3|'max-unused': '5' has no unit|[retention]\nprune = yes\nmax-unused = 5\n
+		3|'max-repack-size': *too large|[retention]\nprune = yes\nmax-repack-size = 99999999t\n
+		2|'group-by': 'names' is none|[retention]\ngroup-by = names\n
+		1|what to keep is not said|[retention]\nmin-age = 2d\n
+		3|'refs': |[source]\npath = /a\nrefs = a.db\n
+		2|'url' must begin with https://|[ping]\nurl = gopher://x/\n
+		1|has no textfile|[metrics]\n
+		2|ends with .prom|[metrics]\ntextfile = /m.txt\n
+		1|'off' goes with no other|[checks]\noff = yes\nintegrity = full\n
+		3|\[hooks\] is in line 1 already|[hooks]\n\n[hooks]\n
+		2|name of a key is missing|[hooks]\n= x\n
 	END
 }
 
@@ -107,12 +156,14 @@ count() {
 	printf '[source]\npath = /x\n' >s.ini && chmod 600 s.ini
 	fails 2 "*s.ini: names no \[repository\]*-r*" --config s.ini nightly
 	cat good.ini s.ini >b.ini && chmod 600 b.ini
-	printf 'exclude = [\n' >>b.ini
-	run nightjar --config b.ini nightly
-	assert_status 2
-	# What a command would refuse is refused before anything is done, naming the section.
+	printf 'exclude = [\n[hooks]\nbefore = touch %s/ran\n' "$WORK" >>b.ini
+	# What a command would refuse is refused before anything is done, whatever reads the file.
+	for command in nightly manifests; do
+		fails 2 "*b.ini:6: 'exclude': pattern '\['*" --config b.ini $command
+	done
 	sed -i 's/^exclude = .*/exclude-larger-than = 99999999999999t/' b.ini
-	fails 2 "*b.ini:4: source 'source': --exclude-larger-than*too large*" --config b.ini nightly
+	fails 2 "*b.ini:6: 'exclude-larger-than': *too large*" --config b.ini nightly
+	[ ! -e ran ]
 }
 
 @test "the example is printed, parses, and every section has its place in it" {

@@ -80,10 +80,34 @@ password_repo() {
 	fails 12 "*password file newline: the password is empty" manifests --password-file newline
 	mkdir folder
 	fails 1 "*password file folder: *directory" manifests --password-file folder
-	chmod 644 pw
-	run --separate-stderr nightjar manifests --password-file pw
+	cp pw new
+	for mode in 644 640 604 620; do
+		chmod $mode pw
+		fails 2 "nightjar: password file pw: is open to others: 'chmod 600 pw'" manifests --password-file pw
+	done
+	chmod 600 pw
+	chmod 644 new
+	fails 2 "*password file new: is open to others*" key add --password-file pw --new-password-file new
+	run nightjar manifests --password-file /dev/stdin < <(cat pw)
 	assert_status 0
-	assert_error "nightjar: warning: password file pw can be read by everybody*chmod 600*"
+}
+
+@test "a secret that the system mounted is taken with its mode, and a warning" {
+	need_root
+	unshare -m true 2>/dev/null || skip "needs unshare"
+	password_repo
+	mkdir ro && cp pw ro/pw && chmod 444 ro/pw
+	fails 2 "*ro/pw: is open to others*" manifests --password-file ro/pw
+	# shellcheck disable=SC2016
+	run --separate-stderr unshare -m sh -c 'mount --bind ro ro && mount -o remount,bind,ro ro && exec "$@"' - \
+		"$NIGHTJAR" manifests --password-file ro/pw
+	assert_status 0
+	assert_error "nightjar: warning: password file ro/pw is open to others; it is taken*"
+	# shellcheck disable=SC2016
+	run --separate-stderr unshare -m sh -c 'mount -t tmpfs none /run && mkdir /run/secrets && cp -p ro/pw /run/secrets/ && exec "$@"' - \
+		"$NIGHTJAR" manifests --password-file /run/secrets/pw
+	assert_status 0
+	assert_error "nightjar: warning: password file /run/secrets/pw is open to others; it is taken*"
 }
 
 @test "password command: its first line; what it says when it fails; its words are not repeated" {
@@ -163,14 +187,16 @@ password_repo() {
 	assert_status 0
 }
 
-@test "a key file open to others is warned of, and used" {
+@test "a key file open to others is refused" {
 	nightjar -q -r repo init --key-file key
-	chmod 644 key
-	run --separate-stderr nightjar -r repo --key-file key manifests
+	[ "$(stat -c %a key)" = 600 ]
+	for mode in 644 640 604; do
+		chmod $mode key
+		fails 2 "nightjar: key file key: is open to others: 'chmod 600 key'" -r repo --key-file key manifests
+	done
+	chmod 400 key
+	run nightjar -r repo --key-file key manifests
 	assert_status 0
-	assert_error "nightjar: warning: key file key can be read by others*chmod 600*"
-	run --separate-stderr nightjar -q -r repo --key-file key manifests
-	[ -z "$stderr" ]
 }
 
 @test "key add gives a key file repository a password; key passwd wants a password" {

@@ -232,6 +232,46 @@ backdate() {
 	[ "$(step drill)" = 0 ]
 }
 
+@test "drill: what the file asserts, of every source or of one" {
+	config <<-END
+		assert = app.db:
+		   SELECT count(*) = 2
+		   FROM t
+		[source "other"]
+		path = $WORK/src/sub
+		[checks]
+		drill-days = 30
+	END
+	night 0
+	[ "$(step drill | tr '\n' ' ')" = "0 0 " ]
+	elsewhere() { # a repository that knows of no drill yet
+		nightjar -q -r "$1" init --key-file "$1.key"
+		sed -i "s,^location = .*,location = $WORK/$1,; s,^key-file = .*,key-file = $WORK/$1.key," n.ini
+	}
+	elsewhere second
+	sed -i 's/= 2$/= 3/' n.ini
+	night 23
+	[ "$(step drill | tr '\n' ' ')" = "23 0 " ]
+	jq -se 'any(.assertions == 1 and .assertions_failed == 1)' all.json
+	elsewhere third
+	sed -i 's/= 3$/= 2/' n.ini
+	printf 'assert = app.db: SELECT 1\n' >>n.ini
+	night 2 # the other source has no app.db
+	[ "$(step drill | tr '\n' ' ')" = "0 2 " ]
+}
+
+@test "a step that was not understood does not hide what others found" {
+	sqlite3 src/app.db "CREATE TABLE f(path); INSERT INTO f VALUES('sub/b.txt')"
+	config <<-END
+		refs = app.db: SELECT path FROM f
+		[source "other"]
+		path = $WORK/src
+		refs = nowhere.db: SELECT path FROM f
+	END
+	night 22
+	[ "$(step backup | tr '\n' ' ')" = "22 2 " ]
+}
+
 @test "refs: an attachment that the database names and that is missing: 22, counted in the metrics" {
 	sqlite3 src/app.db "CREATE TABLE f(path); INSERT INTO f VALUES('sub/a.txt'), ('sub/b.txt')"
 	config <<-END

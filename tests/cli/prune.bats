@@ -146,6 +146,7 @@ all_restore() {
 	fails 2 "nightjar: --grace: 'soon' *" prune --grace soon
 	fails 2 "nightjar: --max-unused: '101%' *" prune --max-unused 101%
 	fails 2 "nightjar: --max-unused: 'much' *" prune --max-unused much
+	fails 2 "nightjar: --max-unused: '5' has no unit: a percentage as '5%'*" prune --max-unused 5
 	fails 2 "nightjar: --grace does not go with --no-writers*" prune --grace 72h --no-writers
 	run nightjar prune --max-unused unlimited --max-repack-size 0
 	assert_status 0

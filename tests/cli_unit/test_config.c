@@ -159,7 +159,7 @@ static void empty_files(void **state)
 	config_free(&c);
 	c = parsed("\n\n# nothing\n");
 	config_free(&c);
-	c = parsed("[metrics]\n");
+	c = parsed("[checks]\n[retention]\n");
 	assert_null(c.metrics_textfile);
 	config_free(&c);
 }
@@ -186,7 +186,9 @@ static void refused(void **state)
 	    {"[source \"a]\n", 1, "double quotes"},
 	    {"# c\n\n [source]\n", 3, "begins at the beginning"},
 	    {"[retention]\n[checks]\n[retention]\n", 3, "in line 1 already"},
-	    {"[hooks]\n[hooks \"restore\"]\n[hooks]\n", 3, "[hooks] comes twice"},
+	    {"[hooks]\n[hooks \"restore\"]\n[hooks]\n", 3, "[hooks] is in line 1 already"},
+	    {"\n[hooks \"restore\"]\n[hooks \"restore\"]\n", 3,
+	     "\"restore\"] is in line 2 already"},
 	    {"[hooks \"backup\"]\n", 1, "[hooks \"restore\"]"},
 	    {"[source]\npath = /a\n[source]\npath = /b\n", 3, "'source' is in line 1"},
 	    {"[repository \"a\"]\nlocation = /a\n[repository \"a\"]\n", 3, "name each"},
@@ -208,10 +210,26 @@ static void refused(void **state)
 	    {"[retention]\nprune = true\n", 2, "yes or no"},
 	    {"[retention]\nmin-age = 2\n", 2, "no duration"},
 	    {"[retention]\nkeep-within = 90s\n", 2, "no duration"},
-	    {"[retention]\nprune = yes\ngrace = 2 d\n", 3, "a time as"},
+	    {"[retention]\nprune = yes\ngrace = 2 d\n", 3, "a time such as"},
 	    {"[retention]\nkeep-daily = 1\ngrace = 72h\n", 1, "'prune = yes'"},
-	    {"[retention]\nprune = yes\ngrace = 90s\n", 3, "a time as"},
+	    {"[retention]\nprune = yes\ngrace = 90s\n", 3, "a time such as"},
+	    {"[retention]\nkeep-daily = seven\n", 2, "'keep-daily': 'seven' is no"},
+	    {"[retention]\n= x\n", 2, "the name of a key is missing"},
+	    {"[retention]\nprune = yes\ngrace = 1h\n", 3, "'grace': 2 hours at least"},
+	    {"[retention]\nprune = yes\nmax-unused = much\n", 3, "'max-unused': 'much' is neither"},
+	    {"[retention]\nprune = yes\nmax-unused = 5\n", 3, "'max-unused': '5' has no unit"},
+	    {"[retention]\nprune = yes\nmax-repack-size = 99999999t\n", 3,
+	     "'max-repack-size': 99999999t is too large"},
+	    {"[retention]\nkeep-last = 1\ngroup-by = host,path\n", 3,
+	     "'group-by': 'path' is none of host, paths, tags"},
+	    {"\n[retention]\nmin-age = 2d\n", 2, "what to keep is not said"},
 	    {"[checks]\nintegrity = yes\n", 2, "full or due"},
+	    {"[checks]\noff = yes\nintegrity = full\n", 1, "no other check"},
+	    {"[checks]\noff = yes\nintegrity = due\n", 1, "no other check"},
+	    {"[checks]\nassert = a.db: SELECT 1\n", 1, "no 'drill-days'"},
+	    {"[checks]\ndrill-days = 1\nassert = a.db: DELETE\n", 3, "'assert': "},
+	    {"[checks]\nassert =\n   a.db:\n   DROP TABLE t\ndrill-days = 1\n", 2, "'assert': "},
+	    {"[source]\npath = /a\nassert = a.db: SELECT 1\n", 1, "no 'drill-days'"},
 	    {"[checks]\noff = yes\ndrill-days = 3\n", 1, "no other check"},
 	    {"[source]\npath = app\n", 2, "begins with '/'"},
 	    {"[source]\npath = \"/app\"\n", 2, "begins with '/'"},
@@ -221,6 +239,10 @@ static void refused(void **state)
 	    {"[source]\npath =\nexclude = a\n", 2, "'path' has no value"},
 	    {"[source]\npath =", 2, "'path' has no value"},
 	    {"[source]\npath = /a\nexclude-larger-than = much\n", 3, "a size as"},
+	    {"[source]\npath = /a\nexclude-larger-than = 99999999999t\n", 3, "is too large"},
+	    {"[source]\npath = /a\nexclude =\n  *.tmp\n  a[\n", 5, "'exclude': pattern 'a['"},
+	    {"[source]\npath = /a\nrefs = app.db SELECT path FROM t\nhost = h\n", 3, "'refs': "},
+	    {"[source]\npath = /a\nrefs = app.db:\n  UPDATE t\n  SET x\n", 3, "'refs': "},
 	    {"[source]\npath = /a\nbefore = cd /x ; rm y\n", 3, "';' behind a blank"},
 	    {"[source]\npath = /a\nimmutable = up\n", 3, "begins with '/'"},
 	    {"[source]\npath = /a\x01\n", 2, "control character"},
@@ -229,6 +251,15 @@ static void refused(void **state)
 	    {"[repository]\nlocation = /a\npassword = x\n", 3, "unknown key 'password'"},
 	    {"[ping]\nurl = https://a\nurl-file = /b\n", 1, "not both"},
 	    {"[ping]\n", 1, "has no url"},
+	    {"[ping]\ntimeout = 9s\nurl = ftp://host/x\n", 3, "'url' must begin with https://"},
+	    {"[ping]\nurl = https://\n", 2, "and a host"},
+	    {"[ping]\nurl = https:///x\n", 2, "and a host"},
+	    {"[ping]\nurl = https://h/a b\n", 2, "no blank"},
+	    {"[ping]\nurl = https://h/a\x02\n", 2, "control character"},
+	    {"[metrics]\n", 1, "[metrics] has no textfile"},
+	    {"[metrics]\ntextfile = /m.txt\n", 2, "ends with .prom"},
+	    {"[metrics]\ntextfile = /m/.prom\n", 2, "ends with .prom"},
+	    {"[metrics]\ntextfile = m.prom\n", 2, "begins with '/'"},
 	};
 
 	(void)state;
@@ -248,21 +279,72 @@ static void refused(void **state)
 	}
 }
 
+/* inih alone takes 198 bytes. */
 static void long_lines(void **state)
 {
-	char text[2048] = "[source]\npath = /";
-	size_t len = strlen(text);
+	size_t room = 8 * CONFIG_LINE_BYTES;
+	char *text = calloc(1, room), *a = calloc(1, room);
 	struct config c;
 	struct err err = {0};
 
 	(void)state;
-	memset(text + len, 'a', 180);
-	c = parsed(text);
-	assert_int_equal(strlen(c.sources[0].paths.items[0]), 181);
-	config_free(&c);
-	memset(text + len, 'a', 1500);
+	assert_true(text && a);
+	for (size_t len = 150; len < CONFIG_LINE_BYTES - 50; len += len < 250 ? 1 : 997) {
+		memset(a, 'a', len);
+		(void)snprintf(text, room,
+			       "[source]\npath=/%s\n \t/b/%s \t\r\n# %s\n  ; %s\nbefore = %s\n"
+			       "\techo %s\nhost : %s",
+			       a, a, a, a, a, a, "h");
+		c = parsed(text);
+		assert_int_equal(c.sources[0].paths.count, 2);
+		assert_int_equal(strlen(c.sources[0].paths.items[0]), len + 1);
+		assert_int_equal(strlen(c.sources[0].paths.items[1]), len + 3);
+		assert_int_equal(strlen(c.sources[0].hooks.before), 2 * len + 6);
+		assert_lines(&c.sources[0].words, "--host=h");
+		config_free(&c);
+	}
+	memset(a, 'a', CONFIG_LINE_BYTES);
+	(void)snprintf(text, room, "[source]\npath = /%s", a);
 	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
 	assert_non_null(strstr(err.text, "f.ini:2: longer than"));
+	a[300] = '\0';
+	(void)snprintf(text, room, "[source]\npath = /a\n%300s\nhost =%300s\n", "", "");
+	err = (struct err){0};
+	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
+	assert_string_equal(err.text, "f.ini:4: 'host' has no value");
+	(void)snprintf(text, room, "[source]\n%s = 1\n", a);
+	err = (struct err){0};
+	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
+	assert_non_null(strstr(err.text, "f.ini:2: begins with no key"));
+	(void)snprintf(text, room, "[source]\npath = /a\nhost = %s\n", a);
+	err = (struct err){0};
+	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
+	assert_non_null(strstr(err.text, "f.ini:3: 'host': at most"));
+	(void)snprintf(text, room, "[source \"%s\"]\n", a);
+	err = (struct err){0};
+	assert_int_equal(config_parse(text, strlen(text), "f.ini", &c, &err), -ERR_USAGE);
+	assert_non_null(strstr(err.text, "f.ini:1: the name of a section"));
+	free(text);
+	free(a);
+}
+
+static void assertions(void **state)
+{
+	struct config c = parsed("[source]\n"
+				 "path = /a\n"
+				 "assert = app.db:\n"
+				 "    SELECT count(*)\n"
+				 "    FROM t\n"
+				 "[checks]\n"
+				 "drill-days = 3\n"
+				 "assert = a.db: SELECT 1\n"
+				 "assert = b.db: SELECT 2\n");
+
+	(void)state;
+	assert_lines(&c.sources[0].drill, "--assert=app.db: SELECT count(*) FROM t");
+	assert_lines(&c.checks.drill, "--assert=a.db: SELECT 1|--assert=b.db: SELECT 2");
+	assert_int_equal(c.sources[0].words.count, 0);
+	config_free(&c);
 }
 
 static void zero_bytes_and_size(void **state)
@@ -360,6 +442,7 @@ int main(void)
 	    cmocka_unit_test(empty_files),
 	    cmocka_unit_test(refused),
 	    cmocka_unit_test(long_lines),
+	    cmocka_unit_test(assertions),
 	    cmocka_unit_test(zero_bytes_and_size),
 	    cmocka_unit_test(secrets),
 	    cmocka_unit_test(the_example_parses),

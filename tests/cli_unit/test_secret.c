@@ -38,12 +38,12 @@ static void assert_file(const void *bytes, size_t len, const char *expected, siz
 	const char *path = write_file(bytes, len, 0600);
 	struct secret secret = {0};
 	struct err err = {0};
-	bool open_to_all = true;
+	bool tolerated = true;
 
-	assert_int_equal(secret_from_file(path, &secret, &open_to_all, &err), 0);
+	assert_int_equal(secret_from_file(path, &secret, &tolerated, &err), 0);
 	assert_int_equal(secret.len, expected_len);
 	assert_memory_equal(secret.bytes, expected, expected_len);
-	assert_false(open_to_all);
+	assert_false(tolerated);
 	secret_free(&secret);
 	(void)unlink(path);
 }
@@ -58,18 +58,23 @@ static void one_newline_is_dropped(void **state)
 	assert_file(" a\0b \n", 6, " a\0b ", 5);
 }
 
-static void world_readable_is_told(void **state)
+static void open_to_others_is_refused(void **state)
 {
-	const char *path = write_file("x", 1, 0644);
-	struct secret secret = {0};
-	struct err err = {0};
-	bool open_to_all = false;
+	static const mode_t modes[] = {0644, 0640, 0604, 0602, 0620, 0777};
 
 	(void)state;
-	assert_int_equal(secret_from_file(path, &secret, &open_to_all, &err), 0);
-	assert_true(open_to_all);
-	secret_free(&secret);
-	(void)unlink(path);
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		const char *path = write_file("x", 1, modes[i]);
+		struct secret secret = {0};
+		struct err err = {0};
+		bool tolerated = true;
+
+		assert_int_equal(secret_from_file(path, &secret, &tolerated, &err), -ERR_USAGE);
+		assert_non_null(strstr(err.text, "chmod 600 /"));
+		assert_false(tolerated);
+		assert_null(secret.bytes);
+		(void)unlink(path);
+	}
 }
 
 static void assert_bad_file(const void *bytes, size_t len, int code)
@@ -77,9 +82,9 @@ static void assert_bad_file(const void *bytes, size_t len, int code)
 	const char *path = write_file(bytes, len, 0600);
 	struct secret secret = {0};
 	struct err err = {0};
-	bool open_to_all;
+	bool tolerated;
 
-	assert_int_equal(secret_from_file(path, &secret, &open_to_all, &err), -code);
+	assert_int_equal(secret_from_file(path, &secret, &tolerated, &err), -code);
 	assert_non_null(strstr(err.text, path));
 	assert_null(secret.bytes);
 	(void)unlink(path);
@@ -89,7 +94,7 @@ static void bad_files(void **state)
 {
 	struct secret secret = {0};
 	struct err err = {0};
-	bool open_to_all;
+	bool tolerated;
 	char *bytes = malloc(LIMIT_PASSWORD_BYTES + 10);
 
 	(void)state;
@@ -102,9 +107,9 @@ static void bad_files(void **state)
 	bytes[LIMIT_PASSWORD_BYTES] = '\n';
 	assert_file(bytes, LIMIT_PASSWORD_BYTES + 1, bytes, LIMIT_PASSWORD_BYTES);
 	free(bytes);
-	assert_int_equal(secret_from_file("/nonexistent/p", &secret, &open_to_all, &err),
+	assert_int_equal(secret_from_file("/nonexistent/p", &secret, &tolerated, &err),
 			 -ERR_MISSING);
-	assert_int_equal(secret_from_file("/tmp", &secret, &open_to_all, &err), -ERR_IO);
+	assert_int_equal(secret_from_file("/tmp", &secret, &tolerated, &err), -ERR_IO);
 	assert_null(secret.bytes);
 }
 
@@ -235,14 +240,14 @@ static void options_choose(void **state)
 	struct options_global global = {.password_file = path};
 	struct secret secret = {0};
 	struct err err = {0};
-	bool open_to_all;
+	bool tolerated;
 
 	(void)state;
-	assert_int_equal(secret_password(&global, true, &secret, &open_to_all, &err), 0);
+	assert_int_equal(secret_password(&global, true, &secret, &tolerated, &err), 0);
 	assert_memory_equal(secret.bytes, "from file", 9);
 	secret_free(&secret);
 	global = (struct options_global){.password_command = "echo command"};
-	assert_int_equal(secret_password(&global, false, &secret, &open_to_all, &err), 0);
+	assert_int_equal(secret_password(&global, false, &secret, &tolerated, &err), 0);
 	assert_memory_equal(secret.bytes, "command", 7);
 	secret_free(&secret);
 	(void)unlink(path);
@@ -252,7 +257,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(one_newline_is_dropped),
-	    cmocka_unit_test(world_readable_is_told),
+	    cmocka_unit_test(open_to_others_is_refused),
 	    cmocka_unit_test(bad_files),
 	    cmocka_unit_test(first_line_of_a_command),
 	    cmocka_unit_test(bad_commands),
