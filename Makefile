@@ -18,11 +18,12 @@ PKGS += libcrypto
 DEFS += -DHAVE_LIBCRYPTO
 endif
 ifeq ($(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes),yes)
-PKGS += libcurl
 DEFS += -DHAVE_LIBCURL
+CURL := libcurl
 endif
-PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) $(CURL) 2>/dev/null)
+# Without libcurl, which repo/curllib.c loads when it is first used: it would double what every start costs.
+LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm -ldl
 TEST_LIBS := -lcmocka
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wcast-qual -Wformat=2 -Wundef -Wvla \
@@ -107,8 +108,9 @@ long: $(PROGRAM) $(LONG_BINS) $(BENCH_BINS)
 
 threads: ## whatever starts threads, under ThreadSanitizer
 	@+$(MAKE) --no-print-directory VARIANT=tsan threads_now
-threads_now: $(PROGRAM) $(B)/tests/repo/test_workers $(BENCH_BINS)
-	@$(SUITE) $(B)/tests/repo/test_workers tests/crash/bench.bats
+THREADS := $(addprefix $(B)/tests/repo/test_,workers store_parallel store_layers packer_cut)
+threads_now: $(PROGRAM) $(THREADS) $(BENCH_BINS)
+	@$(SUITE) $(THREADS) tests/crash/bench.bats
 
 bench: ## time, memory and stored bytes beside restic and borg; sizes: tests/bench/bench.sh
 	@tests/tools/deps.sh demo

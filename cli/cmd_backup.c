@@ -142,9 +142,10 @@ static void on_reference(void *arg, const struct manifest_ref *ref)
 		incidents_reference_json(j, ref);
 	}
 	t->references++;
-	out_note(&t->cli->out, "references of %s: %llu files named, %llu missing, %llu orphans",
-		 ref->database, (unsigned long long)ref->referenced,
-		 (unsigned long long)ref->missing, (unsigned long long)ref->orphans);
+	out_note(&t->cli->out, "references of %s: %llu file%s named, %llu missing, %llu orphan%s",
+		 ref->database, (unsigned long long)ref->referenced, text_plural(ref->referenced),
+		 (unsigned long long)ref->missing, (unsigned long long)ref->orphans,
+		 text_plural(ref->orphans));
 }
 
 static void on_missing(void *arg, const char *database, const char *path, const char *text)
@@ -345,6 +346,7 @@ static int gather_excludes(const struct backup_words *w, struct lines *excludes,
 static void print_json(struct teller *t, const struct backup_result *res)
 {
 	struct json *j = &t->json;
+	struct transfer_sums sums = {0};
 	char hex[ID_HEX_CHARS + 1];
 
 	if (t->databases == 0 && t->references == 0)
@@ -365,6 +367,8 @@ static void print_json(struct teller *t, const struct backup_result *res)
 	json_u64(j, "databases_unchecked", res->databases_unchecked);
 	json_u64(j, "unreadable", res->unreadable);
 	incidents_counts_json(res, j);
+	transfers_add(t->cli, &sums);
+	transfers_json(&sums, j);
 	json_double(j, "total_duration", progress_seconds(&t->progress));
 	if (res->committed) {
 		id_hex(&res->manifest, hex);
@@ -393,15 +397,15 @@ static void print_databases(struct cli *cli, uint64_t databases, const struct ba
 		(void)snprintf(stored, sizeof(stored), "%sstored in %s, %s of a plain copy",
 			       res->committed ? "" : "to be ", packed, part);
 	out_note(&cli->out, "%s database%s of %s: %s of %s cell%s new or changed, %s", count,
-		 databases == 1 ? "" : "s", size, changed, cells, res->cells == 1 ? "" : "s",
-		 stored);
+		 text_plural(databases), size, changed, cells, text_plural(res->cells), stored);
 }
 
 static void print_people(struct teller *t, const struct backup_result *res)
 {
 	struct cli *cli = t->cli;
 	char processed[TEXT_SIZE_CHARS], added[TEXT_SIZE_CHARS], stored[TEXT_SIZE_CHARS];
-	char took[TEXT_SIZE_CHARS], hex[ID_HEX_CHARS + 1];
+	char took[TEXT_SIZE_CHARS], hex[ID_HEX_CHARS + 1], sent[TRANSFERS_CHARS];
+	struct transfer_sums sums = {0};
 
 	text_size(res->bytes, processed);
 	text_size(res->bytes_added, added);
@@ -413,6 +417,10 @@ static void print_people(struct teller *t, const struct backup_result *res)
 	print_databases(cli, t->databases, res);
 	out_note(&cli->out, "processed %s in %s; new data %s, the repository grew by %s", processed,
 		 took, added, stored);
+	transfers_add(cli, &sums);
+	transfers_words(&sums, sent);
+	if (*sent && !cli->out.verbose) /* with -v every command says it */
+		out_note(&cli->out, "network: %s", sent);
 	if (res->databases_failed)
 		out_note(&cli->out, "databases that FAILED their integrity check: %llu",
 			 (unsigned long long)res->databases_failed);
@@ -510,7 +518,7 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 		    .alarm = on_alarm,
 		    .warning = on_warning,
 		    .detail = on_detail,
-		    .kept = on_kept,
+		    .kept = cli->out.verbose ? on_kept : NULL,
 		    .progress = on_progress,
 		    .arg = t,
 		},
@@ -562,6 +570,7 @@ enum exit_code cmd_backup(struct cli *cli, const void *options, int count, char 
 		print_people(&teller, &res);
 	if (!r)
 		facts_backup(cli, &res);
+	cli->facts.full = r == -ERR_FULL;
 	json_free(&teller.json);
 	incidents_free(&teller.incidents);
 	return r ? command_fail(cli, &err) : EXIT_OK;

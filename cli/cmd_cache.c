@@ -65,7 +65,7 @@ static int walk(struct cli *cli, const char *dir, const struct cachedir_repo *re
 		json_repo(j, &repos[i], due);
 		print_row(&cli->out, &repos[i], age, due);
 	}
-	out_note(&cli->out, "%zu cache%s in %s", count, count == 1 ? "" : "s", dir);
+	out_note(&cli->out, "%zu cache%s in %s", count, text_plural(count), dir);
 	return r;
 }
 

@@ -143,16 +143,16 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 		 (unsigned long long)res->segments);
 	if (read_data) {
 		text_size(res->bytes_read, size);
-		out_note(&cli->out, "read %llu chunks in %s", (unsigned long long)res->chunks,
-			 size);
+		out_note(&cli->out, "read %llu chunk%s in %s", (unsigned long long)res->chunks,
+			 text_plural(res->chunks), size);
 	}
 	if (read_data && !whole)
 		out_note(&cli->out, "that is %llu of the packs: the part that was asked for",
 			 (unsigned long long)res->packs_read);
 	if (res->ref_queries)
-		out_note(&cli->out, "references: %llu files named, %llu missing%s",
+		out_note(&cli->out, "references: %llu file%s named, %llu missing%s",
 			 (unsigned long long)res->refs_referenced,
-			 (unsigned long long)res->refs_missing,
+			 text_plural(res->refs_referenced), (unsigned long long)res->refs_missing,
 			 res->refs_failed ? "; NOT all queries could be run" : "");
 	if (res->orphans)
 		out_note(&cli->out,
@@ -263,7 +263,7 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 	o->cache_dir = cache;
 	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!r)
-		r = session_open(cli, &s, err);
+		r = session_open_direct(cli, &s, err);
 	if (!r && count)
 		r = choose(&s, count, operands, &ids, err);
 	o->manifests = ids;

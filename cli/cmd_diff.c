@@ -73,9 +73,9 @@ static void print_tables(const struct teller *t, const struct rowdiff *rows, uin
 		const struct rowdiff_table *table = &rows->tables[i];
 
 		(void)text_printable(table->name, shown, sizeof(shown));
-		out_line(&t->cli->out, "     %s %s: %llu rows added, %llu removed, %llu changed",
-			 states[table->is], shown, llu(table->added), llu(table->removed),
-			 llu(table->changed));
+		out_line(&t->cli->out, "     %s %s: %llu row%s added, %llu removed, %llu changed",
+			 states[table->is], shown, llu(table->added), text_plural(table->added),
+			 llu(table->removed), llu(table->changed));
 	}
 }
 

@@ -109,9 +109,9 @@ static void print_people(const struct teller *t, const struct drillnote *n,
 
 	id_hex(&n->manifest, hex);
 	text_size(c->bytes, size);
-	out_note(out, "%s %llu files (%llu of them databases), %s%s%s",
-		 w->target ? "restored" : "read", llu(c->files), llu(c->databases), size,
-		 w->target ? " to " : "", w->target ? w->target : "");
+	out_note(out, "%s %llu file%s (%llu database%s), %s%s%s", w->target ? "restored" : "read",
+		 llu(c->files), text_plural(c->files), llu(c->databases), text_plural(c->databases),
+		 size, w->target ? " to " : "", w->target ? w->target : "");
 	if (c->assertions)
 		out_note(out, "assertions that hold: %llu of %llu",
 			 llu(c->assertions - c->assertions_failed), llu(c->assertions));
@@ -229,7 +229,7 @@ static int run(struct teller *t, const struct drill_words *w, struct drill_optio
 	const struct manifest_item *item;
 	struct session s = {0};
 	const char *kept;
-	int r = session_open_reader(t->cli, &s, err);
+	int r = session_open_reader_direct(t->cli, &s, err);
 
 	if (!r)
 		r = find(t->cli, &s, w, count, operands, &item, err);

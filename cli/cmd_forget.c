@@ -9,6 +9,7 @@
 #include "cli/pick.h"
 #include "cli/process.h"
 #include "cli/session.h"
+#include "cli/text.h"
 
 struct forget_words {
 	const char *count[RETENTION_UNITS], *within[RETENTION_UNITS], *min_age;
@@ -267,10 +268,10 @@ static void show(struct cli *cli, const struct wanted *w, const struct forget_pl
 		forget_show_json(&cli->out, plan, w->o.group_by);
 	else if (dry_run)
 		out_line(&cli->out, "would remove %zu manifest%s and keep %zu", plan->removed,
-			 plan->removed == 1 ? "" : "s", kept);
+			 text_plural(plan->removed), kept);
 	else
 		out_line(&cli->out, "removed %zu manifest%s, kept %zu%s", plan->removed,
-			 plan->removed == 1 ? "" : "s", kept,
+			 text_plural(plan->removed), kept,
 			 plan->removed && !prunes ? "; 'nightjar prune' frees their space" : "");
 }
 

@@ -11,6 +11,7 @@
 #include "cli/session.h"
 #include "core/keyfile.h"
 #include "repo/durable.h"
+#include "repo/store_stack.h"
 
 static void print_result(struct cli *cli, const struct store *store, const struct keys *keys)
 {
@@ -91,7 +92,7 @@ static int refuse_existing(struct store *store, struct err *err)
 		return err_set(err, ERR_EXISTS,
 			       "%s: there is a repository already; nothing was changed",
 			       store->location);
-	return r;
+	return r == -ERR_MISSING ? 0 : r;
 }
 
 enum exit_code cmd_init(struct cli *cli, const void *options, int count, char **operands)
@@ -108,7 +109,7 @@ enum exit_code cmd_init(struct cli *cli, const void *options, int count, char **
 	(void)operands;
 	session_label(&init.label);
 	if (!r)
-		r = store_open(location, &store, &err);
+		r = store_stack_open(location, &cli->net, NULL, &store, &err);
 	if (!r)
 		r = refuse_existing(store, &err);
 	if (!r)

@@ -140,7 +140,7 @@ static void print_rows(struct out *out, const struct manifest_list *list)
 			out_line(out, "%71s  %s", "", path);
 		}
 	}
-	out_note(out, "%zu manifest%s", list->count, list->count == 1 ? "" : "s");
+	out_note(out, "%zu manifest%s", list->count, text_plural(list->count));
 }
 
 enum exit_code cmd_manifests(struct cli *cli, const void *options, int count, char **operands)

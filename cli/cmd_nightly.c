@@ -116,7 +116,6 @@ static void log_end(struct log *log, struct out *out)
 
 static void ping_end(struct cli *cli, struct log *log, const struct night *night, const char *url)
 {
-	bool well = exit_first(&night->codes) == EXIT_OK;
 	struct err err = {0};
 	char *text = NULL;
 
@@ -125,21 +124,37 @@ static void ping_end(struct cli *cli, struct log *log, const struct night *night
 	(void)fflush(cli->out.results);
 	if (tail_text(&log->tail, url, &text, &err))
 		out_warning(&cli->out, "%s", err.text);
-	ping(cli, url, well ? PING_SUCCESS : PING_FAIL, text ? text : "");
+	ping(cli, url, night_is_well(night) ? PING_SUCCESS : PING_FAIL, text ? text : "");
 	free(text);
 }
 
 /* --- the whole --- */
 
-static void write_metrics(struct night *night)
+/* False: it failed, which is said. */
+static bool write_metrics(struct night *night)
 {
 	const char *path = night->config->metrics_textfile;
 	struct err err = {0};
 
 	if (!path || night->dry_run || metrics_write(night, path, &err) == 0)
-		return;
+		return true;
 	out_error(&night->cli->out, "metrics", path, err.text);
-	exit_add(&night->codes, EXIT_FAILED);
+	night_fail(night, EXIT_FAILED);
+	return false;
+}
+
+/* The last hooks find the night written down, for those who ask or fetch it; and then they are a part of it. */
+static void finish(struct night *night)
+{
+	bool written, again;
+
+	night_keep(night);
+	written = write_metrics(night);
+	again = night_run_last_hooks(night);
+	if (again || !written)
+		night_keep(night);
+	if (again && written)
+		(void)write_metrics(night);
 }
 
 /* "exit code 20: damage was found; and 3: a source could not be read" */
@@ -164,8 +179,7 @@ static void run(struct cli *cli, struct night *night, struct log *log, const cha
 	if (!night->dry_run)
 		ping(cli, url, PING_START, "");
 	night_run(night);
-	write_metrics(night);
-	night_run_last_hooks(night);
+	finish(night);
 	night_report(night);
 	say_codes(&cli->out, &night->codes);
 	if (!night->dry_run)

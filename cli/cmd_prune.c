@@ -198,6 +198,8 @@ static void print_json(struct cli *cli, const struct prune_result *res, bool dry
 	json_sum(&j, "after", &res->after);
 	json_u64(&j, "index_segments_written", res->segments_written);
 	json_u64(&j, "index_segments_removed", res->segments_removed);
+	json_u64(&j, "leftover_files", res->left.files);
+	json_u64(&j, "leftover_bytes", res->left.bytes);
 	json_bool(&j, "unfinished", res->unfinished);
 	if (res->due_s) {
 		text_time_json(res->due_s, 0, time);
@@ -213,7 +215,8 @@ static void print_sum(struct cli *cli, const char *what, const struct prune_sum 
 	char size[TEXT_SIZE_CHARS];
 
 	text_size(sum->bytes, size);
-	out_line(&cli->out, "%-34s %6llu packs  %12s", what, llu(sum->packs), size);
+	out_line(&cli->out, "%-34s %6llu pack%-1s  %12s", what, llu(sum->packs),
+		 text_plural(sum->packs), size);
 }
 
 static void print_if_any(struct cli *cli, const char *what, const struct prune_sum *sum)
@@ -236,11 +239,23 @@ static void print_due(struct cli *cli, const struct prune_result *res)
 	else
 		out_line(&cli->out,
 			 "condemned packs stay until no running backup can need them: a prune in "
-			 "%lld hours (after %s) deletes the first of them",
-			 (long long)(wait + 3599) / 3600, time);
+			 "%lld hour%s (after %s) deletes the first of them",
+			 (long long)(wait + 3599) / 3600,
+			 text_plural((uint64_t)(wait + 3599) / 3600), time);
 }
 
-static void print_people(struct cli *cli, const struct prune_result *res, bool dry_run)
+static void print_left(struct cli *cli, const struct store_leftovers *left, bool dry_run)
+{
+	char size[TEXT_SIZE_CHARS];
+
+	text_size(left->bytes, size);
+	if (left->files)
+		out_line(&cli->out, "unfinished files of killed backups %s: %llu, %s",
+			 dry_run ? "to be removed" : "removed", llu(left->files), size);
+}
+
+static void print_people(struct cli *cli, const struct prune_result *res, bool dry_run,
+			 bool no_writers)
 {
 	char used[TEXT_SIZE_CHARS], unused[TEXT_SIZE_CHARS];
 
@@ -249,11 +264,10 @@ static void print_people(struct cli *cli, const struct prune_result *res, bool d
 	if (dry_run)
 		out_line(&cli->out, "a dry run: nothing was changed; this would be done:");
 	out_note(&cli->out,
-		 "manifests: %llu, which need %llu chunks of %s; not needed in packs "
-		 "that stay: %s",
+		 "manifests: %llu; chunks needed: %llu, of %s; not needed in packs that stay: %s",
 		 llu(res->manifests), llu(res->chunks), used, unused);
 	print_sum(cli, "before", &res->before);
-	print_if_any(cli, "deleted, as condemned earlier", &res->deleted);
+	print_if_any(cli, no_writers ? "deleted" : "deleted, as condemned earlier", &res->deleted);
 	print_if_any(cli, "repacked: what was needed of", &res->repacked);
 	print_if_any(cli, "  now lies in", &res->written);
 	print_if_any(cli, "condemned now", &res->condemned);
@@ -261,6 +275,7 @@ static void print_people(struct cli *cli, const struct prune_result *res, bool d
 	print_if_any(cli, "of no finished backup: kept 14 days", &res->watched);
 	print_sum(cli, "after", &res->after);
 	print_if_any(cli, "  of these condemned", &res->waiting);
+	print_left(cli, &res->left, dry_run);
 	print_due(cli, res);
 	if (res->unfinished)
 		out_line(&cli->out, "an hour was not enough; the next prune goes on deleting");
@@ -304,6 +319,6 @@ enum exit_code cmd_prune(struct cli *cli, const void *options, int count, char *
 	if (cli->out.json)
 		print_json(cli, &res, o.dry_run);
 	else
-		print_people(cli, &res, o.dry_run);
+		print_people(cli, &res, o.dry_run, o.no_writers);
 	return EXIT_OK;
 }

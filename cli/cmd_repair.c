@@ -8,6 +8,7 @@
 #include "cli/process.h"
 #include "cli/progress.h"
 #include "cli/session.h"
+#include "cli/text.h"
 #include "repo/repair.h"
 
 struct index_words {
@@ -22,13 +23,15 @@ const struct option_spec cmd_repair_index_options[] = {
 const size_t cmd_repair_index_options_bytes = sizeof(struct index_words);
 
 struct manifests_words {
-	bool dry_run;
+	bool dry_run, forget;
 	struct pick pick;
 };
 
 const struct option_spec cmd_repair_manifests_options[] = {
     {"dry-run", 'n', OPTION_FLAG, offsetof(struct manifests_words, dry_run), NULL,
-     "only say what would be left out"},
+     "only say what would be left out, and removed"},
+    {"forget", 0, OPTION_FLAG, offsetof(struct manifests_words, forget), NULL,
+     "remove the damaged ones then, and those of which nothing can be had"},
     {"host", 0, OPTION_LIST, offsetof(struct manifests_words, pick.hosts), "NAME",
      "only backups of NAME; may be repeated"},
     {"tag", 0, OPTION_LIST, offsetof(struct manifests_words, pick.tags), "TAG[,TAG…]",
@@ -144,7 +147,7 @@ enum exit_code cmd_repair_index(struct cli *cli, const void *options, int count,
 	struct repair_index_result res = {0};
 	struct session s = {0};
 	struct err err = {0};
-	int r = session_open(cli, &s, &err);
+	int r = session_open_direct(cli, &s, &err);
 
 	(void)count;
 	(void)operands;
@@ -236,7 +239,7 @@ enum exit_code cmd_repair_packs(struct cli *cli, const void *options, int count,
 	struct session s = {0};
 	struct err err = {0};
 	struct id *ids = NULL;
-	int r = session_open(cli, &s, &err);
+	int r = session_open_direct(cli, &s, &err);
 
 	(void)options;
 	if (!r)
@@ -281,6 +284,40 @@ static void on_made(void *arg, const struct id *damaged, const struct id *repair
 	json_free(&j);
 }
 
+static void forgot_json(struct cli *cli, const char *id, const char *why)
+{
+	struct json j = {0};
+
+	json_object(&j, NULL);
+	json_str(&j, "message_type", "forgotten");
+	json_str(&j, "manifest_id", id);
+	json_str(&j, "reason", why);
+	json_close(&j);
+	out_json(&cli->out, &j);
+	json_free(&j);
+}
+
+/* In a dry run the summary says that nothing was changed. */
+static void on_forgot(void *arg, const struct id *name, const struct manifest *m, const char *why)
+{
+	struct teller *t = arg;
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS];
+
+	id_hex(name, hex);
+	if (t->cli->out.json) {
+		forgot_json(t->cli, hex, why);
+		return;
+	}
+	if (!m) {
+		out_line(&t->cli->out, "forget snapshots/%s: %s", hex, why);
+		return;
+	}
+	text_time_local(m->time_ns / 1000000000, time);
+	out_line(&t->cli->out, "forget manifest %.*s of %s, host %s, %s%s: %s", ID_SHORT_CHARS, hex,
+		 time, m->host, m->source_count ? m->sources[0] : "/",
+		 m->source_count > 1 ? " and more" : "", why);
+}
+
 static void manifests_json(struct cli *cli, const struct repair_manifests_result *res, bool dry_run)
 {
 	struct json j = {0};
@@ -293,6 +330,7 @@ static void manifests_json(struct cli *cli, const struct repair_manifests_result
 	json_u64(&j, "manifests_repaired", res->repaired);
 	json_u64(&j, "manifests_repaired_before", res->repaired_before);
 	json_u64(&j, "manifests_lost", res->hopeless);
+	json_u64(&j, "manifests_forgotten", res->forgotten);
 	json_u64(&j, "paths_left_out", res->left_out);
 	json_close(&j);
 	out_json(&cli->out, &j);
@@ -316,9 +354,16 @@ static void manifests_people(struct cli *cli, const struct repair_manifests_resu
 		 dry_run ? "would be repaired" : "repaired", (unsigned long long)res->repaired,
 		 (unsigned long long)res->repaired_before, (unsigned long long)res->hopeless,
 		 (unsigned long long)res->left_out);
+	if (res->spared)
+		out_line(&cli->out,
+			 "nothing was forgotten: not one backup is whole; is the disk of data/ "
+			 "there (mounted)? If all is lost: make a backup first");
 	if (dry_run)
 		out_line(&cli->out, "dry run: nothing was changed; next: the same without "
 				    "--dry-run");
+	else if (res->forgotten)
+		out_line(&cli->out, "forgotten: %llu; next: make a backup, and 'nightjar prune'",
+			 (unsigned long long)res->forgotten);
 	else if (res->repaired)
 		out_line(&cli->out,
 			 "the damaged ones stay; next: restore from those that are tagged "
@@ -370,7 +415,7 @@ static int run_manifests(struct cli *cli, const struct manifests_words *w, int c
 
 	o->state_dir = state;
 	if (!r)
-		r = session_open(cli, &s, err);
+		r = session_open_direct(cli, &s, err);
 	if (!r)
 		r = choose_manifests(&s, &w->pick, count, operands, o, &ids, err);
 	if (!r)
@@ -386,8 +431,12 @@ enum exit_code cmd_repair_manifests(struct cli *cli, const void *options, int co
 {
 	const struct manifests_words *w = options;
 	struct teller teller = {.cli = cli, .phase = "manifests", .unit = "manifests"};
-	struct repair_manifests_options o = {
-	    .dry_run = w->dry_run, .cb = callbacks_of(&teller), .made = on_made};
+	struct repair_manifests_options o = {.dry_run = w->dry_run,
+					     .forget = w->forget,
+					     .now_ns = now_ns(),
+					     .cb = callbacks_of(&teller),
+					     .forgot = on_forgot,
+					     .made = on_made};
 	struct repair_manifests_result res = {0};
 	struct err err = {0};
 	int r;
@@ -401,5 +450,6 @@ enum exit_code cmd_repair_manifests(struct cli *cli, const void *options, int co
 		manifests_json(cli, &res, w->dry_run);
 	else
 		manifests_people(cli, &res, w->dry_run);
-	return res.hopeless ? EXIT_DAMAGED : EXIT_OK;
+	return res.hopeless > res.lost_forgotten || (w->dry_run && res.hopeless) ? EXIT_DAMAGED
+										 : EXIT_OK;
 }

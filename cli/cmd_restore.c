@@ -206,23 +206,25 @@ static void print_result(struct cli *cli, const struct restore_result *res,
 		return;
 	}
 	text_size(res->bytes, size);
-	out_line(&cli->out, "%s %llu files (%llu of them databases), %llu folders, %s to %s",
+	out_line(&cli->out, "%s %llu file%s (%llu database%s), %llu folder%s, %s to %s",
 		 w->dry_run ? "would restore" : "restored", (unsigned long long)res->files,
-		 (unsigned long long)res->databases, (unsigned long long)res->dirs, size,
-		 w->target);
+		 text_plural(res->files), (unsigned long long)res->databases,
+		 text_plural(res->databases), (unsigned long long)res->dirs, text_plural(res->dirs),
+		 size, w->target);
 	if (res->skipped) {
 		text_size(res->bytes_skipped, size);
-		out_line(&cli->out, "%s %llu files that were there already, %s",
+		out_line(&cli->out, "%s %llu file%s that %s there already, %s",
 			 w->dry_run ? "would leave" : "left", (unsigned long long)res->skipped,
-			 size);
+			 text_plural(res->skipped), res->skipped == 1 ? "was" : "were", size);
 	}
 	if (res->deleted)
-		out_line(&cli->out, "%s %llu files or folders that are not in the backup",
-			 w->dry_run ? "would delete" : "deleted", (unsigned long long)res->deleted);
+		out_line(&cli->out, "%s %llu file%s or folder%s not in the backup",
+			 w->dry_run ? "would delete" : "deleted", (unsigned long long)res->deleted,
+			 text_plural(res->deleted), text_plural(res->deleted));
 	if (res->verified)
 		out_line(&cli->out,
-			 "verified %llu files: every byte reads back as it was backed up",
-			 (unsigned long long)res->verified);
+			 "verified %llu file%s: every byte reads back as it was backed up",
+			 (unsigned long long)res->verified, text_plural(res->verified));
 	if (res->failed)
 		out_line(&cli->out, "could NOT be restored: %llu", (unsigned long long)res->failed);
 }

@@ -139,10 +139,11 @@ static void print_totals(struct cli *cli, const struct stats *s)
 	text_size(s->plain_bytes, b);
 	text_size(s->stored_bytes, c);
 	out_line(&cli->out, "%s", "");
-	out_line(&cli->out, "%llu manifest%s; restoring each would write %s in %llu files",
-		 llu(s->night_count), s->night_count == 1 ? "" : "s", a, llu(s->restore_files));
-	out_line(&cli->out, "%llu different chunks of %s, deduplicated %.2f times", llu(s->chunks),
-		 b, ratio(s->restore_bytes, s->plain_bytes));
+	out_line(&cli->out, "%llu manifest%s; restoring each would write %s in %llu file%s",
+		 llu(s->night_count), text_plural(s->night_count), a, llu(s->restore_files),
+		 text_plural(s->restore_files));
+	out_line(&cli->out, "%llu different chunk%s of %s, deduplicated %.2f times", llu(s->chunks),
+		 text_plural(s->chunks), b, ratio(s->restore_bytes, s->plain_bytes));
 	out_line(&cli->out, "stored in %s, compressed %.2f times", c,
 		 ratio(s->plain_bytes, s->stored_bytes));
 	out_line(&cli->out, "%s", "");
@@ -159,8 +160,8 @@ static void print_night(struct cli *cli, const struct manifest_item *item,
 	text_time_local(m->time_ns / NS_PER_S, time);
 	text_size(m->bytes, size);
 	text_size(night->stored_bytes, stored);
-	out_line(&cli->out, "%.*s  %-19s  %12s  %12s  %llu files", ID_SHORT_CHARS, hex, time, size,
-		 stored, llu(m->files));
+	out_line(&cli->out, "%.*s  %-19s  %12s  %12s  %llu file%s", ID_SHORT_CHARS, hex, time, size,
+		 stored, llu(m->files), text_plural(m->files));
 }
 
 static void print_db_night(struct cli *cli, const struct manifest_item *item,
@@ -352,7 +353,7 @@ static void print_drills(struct cli *cli, const struct drilled *d)
 	text_time_local(d->good.time_ns / NS_PER_S, time);
 	if (d->has_good)
 		out_line(&cli->out, "%-24s %s, of %.*s (%lld day%s ago)", "Last good drill:", time,
-			 ID_SHORT_CHARS, hex, (long long)age, age == 1 ? "" : "s");
+			 ID_SHORT_CHARS, hex, (long long)age, text_plural((uint64_t)age));
 	else
 		out_line(&cli->out, "%-24s %s",
 			 "Last good drill:", "never; 'nightjar drill' restores for practice");

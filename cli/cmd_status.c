@@ -12,11 +12,14 @@
 
 struct status_words {
 	const char *max_age;
+	bool strict;
 };
 
 const struct option_spec cmd_status_options[] = {
     {"max-age", 0, OPTION_STRING, offsetof(struct status_words, max_age), "TIME",
      "how old the last backup may be: 90m, 26h, 2d [" MAX_AGE "]"},
+    {"strict", 0, OPTION_FLAG, offsetof(struct status_words, strict), NULL,
+     "exit code 1 also when the last night ended with 3: a source could not be read"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 const size_t cmd_status_options_bytes = sizeof(struct status_words);
@@ -25,13 +28,14 @@ const size_t cmd_status_options_bytes = sizeof(struct status_words);
 struct line {
 	struct runstate state;
 	bool fresh;
-	char trouble[1024]; /* "" = none; why it is not fresh */
+	char trouble[1024]; /* "" = all is well */
 };
 
 struct status {
 	struct line *lines;
 	size_t count;
 	int64_t now_s, max_age_s;
+	bool strict;
 };
 
 /* Of a night only one that backed up every source counts. */
@@ -40,33 +44,76 @@ static int64_t good_at(const struct runstate *s)
 	return s->nightly_at_s ? s->nightly_good_at_s : s->backup_at_s;
 }
 
-static void judge(const struct status *st, struct line *line)
+/* Of the last night, or without nights of the last backup. */
+static enum exit_code ended_with(const struct runstate *s)
+{
+	return (enum exit_code)(s->nightly_at_s ? s->nightly_exit : s->backup_exit);
+}
+
+static uint64_t alarms_of(const struct runstate *s)
+{
+	return (uint64_t)(s->nightly_at_s ? s->nightly_alarms : s->backup_alarms);
+}
+
+/* "the last night ended with exit code 22 (referenced files are missing)" */
+static void say_end(const struct runstate *s, char *out, size_t out_size)
+{
+	(void)snprintf(out, out_size, "the last %s ended with exit code %d (%s)",
+		       s->nightly_at_s ? "night" : "backup", (int)ended_with(s),
+		       exit_text(ended_with(s)));
+}
+
+static void judge_age(const struct status *st, struct line *line)
 {
 	const struct runstate *s = &line->state;
 	int64_t age = st->now_s - good_at(s);
-	char shown[TEXT_TIME_CHARS], most[TEXT_TIME_CHARS];
+	char shown[TEXT_TIME_CHARS], most[TEXT_TIME_CHARS], end[256];
 
-	if (line->trouble[0])
-		return;
 	line->fresh = good_at(s) && age <= st->max_age_s;
 	if (line->fresh)
 		return;
 	text_age(age, shown);
 	text_age(st->max_age_s, most);
+	say_end(s, end, sizeof(end));
 	if (!good_at(s))
 		(void)snprintf(line->trouble, sizeof(line->trouble),
-			       "no night has backed up every source yet; the last ended with exit "
-			       "code %d (%s)",
-			       (int)s->nightly_exit, exit_text((enum exit_code)s->nightly_exit));
+			       "no night has backed up every source yet; %s", end);
 	else if (s->nightly_at_s && s->nightly_at_s != s->nightly_good_at_s)
-		(void)snprintf(
-		    line->trouble, sizeof(line->trouble),
-		    "the last whole backup is %s old, more than %s; the last night ended with "
-		    "exit code %d (%s)",
-		    shown, most, (int)s->nightly_exit, exit_text((enum exit_code)s->nightly_exit));
+		(void)snprintf(line->trouble, sizeof(line->trouble),
+			       "the last whole backup is %s old, more than %s; %s", shown, most,
+			       end);
 	else
 		(void)snprintf(line->trouble, sizeof(line->trouble),
 			       "the last backup is %s old, more than %s", shown, most);
+}
+
+/* 3 leaves a backup that is good but for what it names; every other code is for somebody to look at. */
+static void judge_end(const struct status *st, struct line *line)
+{
+	const struct runstate *s = &line->state;
+	enum exit_code code = ended_with(s);
+	uint64_t alarms = alarms_of(s);
+	char age[TEXT_TIME_CHARS], end[256];
+
+	text_age(st->now_s - good_at(s), age);
+	say_end(s, end, sizeof(end));
+	if (code != EXIT_OK && (code != EXIT_SOURCE || st->strict))
+		(void)snprintf(line->trouble, sizeof(line->trouble),
+			       "%s; its log says why; the last backup is %s old", end, age);
+	else if (alarms)
+		(void)snprintf(line->trouble, sizeof(line->trouble),
+			       "the last %s raised an ALARM: %llu file%s of immutable folders "
+			       "changed; its log names each",
+			       s->nightly_at_s ? "night" : "backup", (unsigned long long)alarms,
+			       text_plural(alarms));
+}
+
+static void judge(const struct status *st, struct line *line)
+{
+	if (!line->trouble[0])
+		judge_age(st, line);
+	if (!line->trouble[0])
+		judge_end(st, line);
 }
 
 /* --- which repositories --- */
@@ -169,6 +216,15 @@ static void json_time(struct json *j, const char *key, int64_t seconds)
 	json_str(j, key, seconds ? text : NULL);
 }
 
+/* What never ended has no code. */
+static void json_code(struct json *j, const char *key, int64_t at_s, int64_t code)
+{
+	if (at_s)
+		json_i64(j, key, code);
+	else
+		json_str(j, key, NULL);
+}
+
 static void json_line(struct json *j, const struct line *line)
 {
 	const struct runstate *s = &line->state;
@@ -176,26 +232,29 @@ static void json_line(struct json *j, const struct line *line)
 	json_object(j, NULL);
 	json_str(j, "repository_id", s->repo[0] ? s->repo : NULL);
 	json_str(j, "location", s->location[0] ? s->location : NULL);
+	json_bool(j, "ok", !line->trouble[0]);
 	json_bool(j, "fresh", line->fresh);
-	json_str(j, "trouble", line->fresh ? NULL : line->trouble);
+	json_str(j, "trouble", line->trouble[0] ? line->trouble : NULL);
 	json_time(j, "last_success", good_at(s));
 	json_time(j, "last_backup", s->backup_at_s);
-	json_i64(j, "backup_exit_code", s->backup_exit);
+	json_code(j, "backup_exit_code", s->backup_at_s, s->backup_exit);
 	json_str(j, "manifest_id", s->manifest[0] ? s->manifest : NULL);
 	json_time(j, "last_nightly", s->nightly_at_s);
-	json_i64(j, "nightly_exit_code", s->nightly_exit);
+	json_code(j, "nightly_exit_code", s->nightly_at_s, s->nightly_exit);
+	json_code(j, "immutable_alarms", good_at(s), (int64_t)alarms_of(s));
 	json_time(j, "last_check", s->check_at_s);
-	json_i64(j, "check_exit_code", s->check_exit);
+	json_code(j, "check_exit_code", s->check_at_s, s->check_exit);
 	json_time(j, "last_good_drill", s->drill_good_at_s);
 	json_close(j);
 }
 
-static void print_json(struct cli *cli, const struct status *st, bool fresh)
+static void print_json(struct cli *cli, const struct status *st, bool ok, bool fresh)
 {
 	struct json j = {0};
 
 	json_object(&j, NULL);
 	json_str(&j, "message_type", "status_summary");
+	json_bool(&j, "ok", ok);
 	json_bool(&j, "fresh", fresh);
 	json_i64(&j, "max_age_seconds", st->max_age_s);
 	json_array(&j, "repositories");
@@ -217,45 +276,44 @@ static void print_people(struct cli *cli, const struct status *st)
 	for (size_t i = 0; i < st->count; i++) {
 		const struct line *line = &st->lines[i];
 		const struct runstate *s = &line->state;
-		char age[TEXT_TIME_CHARS], code[64] = "";
-		int64_t exit = s->nightly_at_s ? s->nightly_exit : s->backup_exit;
+		char age[TEXT_TIME_CHARS], end[256] = "";
 
-		if (!line->fresh)
+		if (line->trouble[0])
 			continue;
 		text_age(st->now_s - good_at(s), age);
-		if (exit)
-			(void)snprintf(code, sizeof(code), "; it ended with exit code %d (%s)",
-				       (int)exit, exit_text((enum exit_code)exit));
-		out_line(&cli->out, "%s: last backup %s ago, manifest %.*s%s", where(line), age,
-			 ID_SHORT_CHARS, s->manifest, code);
+		if (ended_with(s) != EXIT_OK)
+			say_end(s, end, sizeof(end));
+		out_line(&cli->out, "%s: last backup %s ago, manifest %.*s%s%s", where(line), age,
+			 ID_SHORT_CHARS, s->manifest, end[0] ? "; " : "", end);
 	}
 }
 
 static enum exit_code conclude(struct cli *cli, struct status *st)
 {
-	bool fresh = st->count > 0;
+	bool fresh = st->count > 0, ok = fresh;
 
 	for (size_t i = 0; i < st->count; i++) {
 		judge(st, &st->lines[i]);
 		fresh = fresh && st->lines[i].fresh;
+		ok = ok && !st->lines[i].trouble[0];
 	}
 	if (cli->out.json)
-		print_json(cli, st, fresh);
+		print_json(cli, st, ok, fresh);
 	else
 		print_people(cli, st);
 	for (size_t i = 0; i < st->count; i++) {
-		if (!st->lines[i].fresh)
+		if (st->lines[i].trouble[0])
 			out_error(&cli->out, "status", where(&st->lines[i]), st->lines[i].trouble);
 	}
 	if (st->count == 0)
 		out_exit_error(&cli->out, EXIT_FAILED, "no backup was ever made from this host");
-	return fresh ? EXIT_OK : EXIT_FAILED;
+	return ok ? EXIT_OK : EXIT_FAILED;
 }
 
 enum exit_code cmd_status(struct cli *cli, const void *options, int count, char **operands)
 {
 	const struct status_words *w = options;
-	struct status st = {.now_s = (int64_t)time(NULL)};
+	struct status st = {.now_s = (int64_t)time(NULL), .strict = w->strict};
 	struct err err = {0};
 	enum exit_code code;
 	int r = 0;

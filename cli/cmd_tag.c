@@ -6,6 +6,7 @@
 
 #include "cli/lines.h"
 #include "cli/session.h"
+#include "cli/text.h"
 #include "repo/tags.h"
 
 struct tag_words {
@@ -184,7 +185,7 @@ static void say_summary(struct cli *cli, uint64_t changed)
 	struct json j = {0};
 
 	out_line(&cli->out, "changed the tags of %llu manifest%s", (unsigned long long)changed,
-		 changed == 1 ? "" : "s");
+		 text_plural(changed));
 	if (!cli->out.json)
 		return;
 	json_object(&j, NULL);

@@ -71,6 +71,17 @@ static void find_json(struct cli *cli, int count, char **words)
 	take_output_options(cli);
 }
 
+static void tell_transfers(struct cli *cli)
+{
+	struct transfer_sums sums = {0};
+	char words[TRANSFERS_CHARS];
+
+	transfers_add(cli, &sums);
+	transfers_words(&sums, words);
+	if (*words)
+		out_detail(&cli->out, "network: %s", words);
+}
+
 /* words[0] is the last word of the command's name. */
 static enum exit_code run_command(struct cli *cli, const struct command *c, int count, char **words)
 {
@@ -94,10 +105,12 @@ static enum exit_code run_command(struct cli *cli, const struct command *c, int 
 		help_command(&cli->out, c);
 		code = EXIT_OK;
 	} else if (options_resolve(&cli->global, &err) < 0 ||
-		   check_operands(c, count - first, words + first, &err) < 0) {
+		   check_operands(c, count - first, words + first, &err) < 0 ||
+		   transfers_set(cli, &err) < 0) {
 		code = command_fail(cli, &err);
 	} else {
 		code = c->run(cli, options, count - first, words + first);
+		tell_transfers(cli);
 	}
 out:
 	options_wipe(c->options, options);

@@ -16,13 +16,16 @@
 #include "cli/facts.h"
 #include "cli/options.h"
 #include "cli/out.h"
+#include "cli/transfers.h"
 #include "core/err.h"
-
-#define NIGHTJAR_VERSION "0.1.0"
+#include "core/version.h"
+#include "repo/net.h"
 
 /* One run of the program. */
 struct cli {
 	struct options_global global; /* resolved: options, then environment */
+	struct net net;               /* what they say of servers; for store_stack_open */
+	struct transfers transfers;   /* what net's pointers lead to */
 	struct config_file file;      /* once command_config has read it */
 	bool file_read;
 	struct out out;

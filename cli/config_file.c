@@ -10,6 +10,7 @@
 
 #include "cli/paths.h"
 #include "cli/text.h"
+#include "repo/runstate.h"
 
 void config_file_free(struct config_file *file)
 {
@@ -159,14 +160,13 @@ int config_file_fill(const struct config_file *file, struct options_global *glob
 {
 	const struct config *c = &file->config;
 	const struct config_repository *chosen;
+	char first[RUNSTATE_LOCATION_CHARS];
 
 	if (!global->repo && c->repository_count > 1) {
-		char shown[512];
-
-		text_location(c->repositories[0].location, shown, sizeof(shown));
+		text_location(c->repositories[0].location, first, sizeof(first));
 		return err_set(err, ERR_USAGE,
 			       "%s names %zu repositories: choose one with -r REPO, such as -r %s",
-			       file->path, c->repository_count, shown);
+			       file->path, c->repository_count, first);
 	}
 	if (!global->repo && c->repository_count == 1)
 		global->repo = c->repositories[0].location;

@@ -50,6 +50,7 @@ static void keep_backup(void *arg, struct runstate *s)
 	memcpy(s->manifest, f->manifest, sizeof(s->manifest));
 	s->backup_at_s = (int64_t)time(NULL);
 	s->backup_exit = (int64_t)exit_first(&cli->codes);
+	s->backup_alarms = (int64_t)f->alarms;
 }
 
 void facts_backup(struct cli *cli, const struct backup_result *res)
@@ -62,6 +63,7 @@ void facts_backup(struct cli *cli, const struct backup_result *res)
 	f->databases_failed = res->databases_failed;
 	f->unreadable = res->unreadable;
 	f->refs_missing = res->refs_missing;
+	f->alarms = res->alarms;
 	if (!res->committed)
 		return;
 	f->backed_up = true;

@@ -18,7 +18,9 @@ struct facts {
 	char manifest[ID_HEX_CHARS + 1];
 	uint64_t bytes_stored, files, databases, databases_failed, unreadable;
 	uint64_t refs_missing;
-	bool checked; /* to its end */
+	uint64_t alarms; /* files of immutable folders that are not what they were */
+	bool full;       /* there was no room for the backup */
+	bool checked;    /* to its end */
 	uint64_t packs_read, bytes_read, damaged;
 };
 

@@ -157,7 +157,7 @@ static void print_group(const struct table *t, const struct forget_backup *backu
 		if (counts[kept] == 0)
 			continue;
 		row(t, "%s %zu manifest%s:", kept ? "keep" : "remove", counts[kept],
-		    counts[kept] == 1 ? "" : "s");
+		    text_plural(counts[kept]));
 		row(t, "%-8s  %-19s  %-12s  %-10s  %-24s  %s", "ID", "Time", "Host", "Tags",
 		    kept ? "Reasons" : "", "Paths");
 		print_part(t, backups + g->first, g->count, kept != 0);

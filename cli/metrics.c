@@ -87,6 +87,10 @@ static const struct {
      offsetof(struct night_repo, databases_failed)},
     {"references_missing", "Attachments that a database names and the backup lacks.", FROM_REPO,
      offsetof(struct night_repo, refs_missing)},
+    {"immutable_alarms", "Files of immutable folders that are not what they were.", FROM_REPO,
+     offsetof(struct night_repo, alarms)},
+    {"disk_full", "Backups for which there was no room.", FROM_REPO,
+     offsetof(struct night_repo, full)},
 };
 
 static void put_gauge(struct buf *b, const struct night *night, size_t g)

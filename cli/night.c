@@ -90,6 +90,28 @@ void night_free(struct night *night)
 	free(night->steps.items);
 }
 
+/* --- how it goes --- */
+
+void night_fail(struct night *night, enum exit_code code)
+{
+	exit_add(&night->codes, code);
+	exit_add(&night->shared, code);
+}
+
+uint64_t night_alarms(const struct night *night)
+{
+	uint64_t alarms = 0;
+
+	for (size_t i = 0; i < night->repo_count; i++)
+		alarms += night->repos[i].alarms;
+	return alarms;
+}
+
+bool night_is_well(const struct night *night)
+{
+	return exit_first(&night->codes) == EXIT_OK && night_alarms(night) == 0;
+}
+
 /* --- steps --- */
 
 /* False without memory: then the step is missing in the summary, and the night has failed. */
@@ -100,10 +122,9 @@ bool night_add_step(struct night *night, struct night_repo *repo, const struct n
 	    realloc(steps->items, (steps->count + 1) * sizeof(*steps->items));
 
 	exit_add(&night->codes, step->code);
-	if (repo)
-		exit_add(&repo->codes, step->code);
+	exit_add(repo ? &repo->codes : &night->shared, step->code);
 	if (!grown) {
-		exit_add(&night->codes, EXIT_FAILED);
+		night_fail(night, EXIT_FAILED);
 		return false;
 	}
 	steps->items = grown;
@@ -162,12 +183,13 @@ static enum exit_code run_step(struct night *night, struct night_repo *repo,
 	(void)clock_gettime(CLOCK_MONOTONIC, &began);
 	cli->codes = (struct exit_codes){0};
 	cli->facts = (struct facts){0};
-	if (night_words(night, command, source, manifest, &words, &err)) {
+	if (night_words(night, command, source, manifest, repo->full > 0, &words, &err)) {
 		code = command_fail(cli, &err);
 	} else {
 		cli->out.step = step.name;
 		say_step(night, repo, step.name, step.source);
 		code = command_run(cli, (int)words.count, words.items);
+		transfers_add(cli, &repo->transfers);
 	}
 	step.code = settle(night, repo, code);
 	step.seconds = night_seconds(&began);
@@ -189,6 +211,7 @@ static bool run_hook(struct night *night, const char *event, const char *script,
 	    .manifest = only ? only->manifest : NULL,
 	    .location = only ? only->location : NULL,
 	    .exit_code = (int)exit_first(codes),
+	    .alarms = night_alarms(night),
 	};
 	struct night_step step = {.source = facts.source};
 	struct timespec began;
@@ -251,7 +274,8 @@ static void open_repo(struct night *night, struct night_repo *repo)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &began);
 	repo->cli.out.step = "open";
-	if (session_open(&repo->cli, &s, &err)) {
+	if (transfers_set(&repo->cli, &err) || session_open(&repo->cli, &s, &err)) {
+		transfers_add(&repo->cli, &repo->transfers);
 		fail_open(night, repo, &err, night_seconds(&began));
 		return;
 	}
@@ -263,6 +287,7 @@ static void open_repo(struct night *night, struct night_repo *repo)
 	if (night->config->checks.drill_days)
 		find_last_drill(repo, &s);
 	session_close(&s);
+	transfers_add(&repo->cli, &repo->transfers);
 }
 
 static void backup_one(struct night *night, struct night_repo *repo,
@@ -275,6 +300,8 @@ static void backup_one(struct night *night, struct night_repo *repo,
 	repo->files += f->files;
 	repo->databases_failed += f->databases_failed;
 	repo->refs_missing += f->refs_missing;
+	repo->alarms += f->alarms;
+	repo->full += f->full;
 	if (f->backed_up) {
 		repo->backups++;
 		memcpy(repo->manifest, f->manifest, sizeof(repo->manifest));
@@ -315,6 +342,11 @@ static void backup_source(struct night *night, const struct config_source *sourc
 	/* An application is not stopped for nothing. */
 	if (!any_open(night)) {
 		skip_backups(night, source, "not open");
+		return;
+	}
+	/* Nor after an interrupt. */
+	if (process_interrupted()) {
+		skip_backups(night, source, "interrupted");
 		return;
 	}
 	night->codes = (struct exit_codes){0}; /* its own, for its hooks */
@@ -419,7 +451,8 @@ static const char *obstacle(struct night *night, struct night_repo *repo,
 		return "this host's key may only write; a reading key does this";
 	if (!writes && repo->role == ROLE_MAINTAIN)
 		return "a maintenance key cannot read";
-	if (writes && repo->backup_failed)
+	/* What prune deletes no backup needs, and the next one needs the room. */
+	if (writes && repo->backup_failed && !(command == NIGHT_PRUNE && repo->full))
 		return "a backup failed; nothing is deleted then";
 	if (command == NIGHT_DRILL && !drill_due(night, repo))
 		return "not due";
@@ -451,27 +484,33 @@ static void look_after(struct night *night, struct night_repo *repo)
 
 struct kept_night {
 	const struct night *night;
-	const struct night_repo *repo;
+	struct night_repo *repo;
 };
 
 static void keep_night(void *arg, struct runstate *s)
 {
 	const struct kept_night *k = arg;
-	int code = (int)exit_first(&k->repo->codes);
+	struct exit_codes codes = {k->repo->codes.seen | k->night->shared.seen};
+	int code = (int)exit_first(&codes);
 
 	memcpy(s->location, k->repo->location, sizeof(s->location));
 	s->nightly_at_s = (int64_t)time(NULL);
 	if (s->drill_good_at_s < k->repo->drill_good_at_s)
 		s->drill_good_at_s = k->repo->drill_good_at_s;
 	s->nightly_exit = code;
+	s->nightly_alarms = (int64_t)k->repo->alarms;
 	if (!k->repo->backup_failed && k->repo->backups == k->night->config->source_count)
 		s->nightly_good_at_s = s->nightly_at_s;
-	if (code == EXIT_OK)
-		s->nightly_clean_at_s = s->nightly_at_s;
+	if (!k->repo->kept)
+		k->repo->clean_before_s = s->nightly_clean_at_s;
+	k->repo->kept = true;
+	s->nightly_clean_at_s = code == EXIT_OK ? s->nightly_at_s : k->repo->clean_before_s;
 }
 
-static void keep(struct night *night)
+void night_keep(struct night *night)
 {
+	if (night->dry_run)
+		return;
 	for (size_t i = 0; i < night->repo_count; i++) {
 		struct night_repo *repo = &night->repos[i];
 		struct kept_night k = {night, repo};
@@ -503,16 +542,18 @@ void night_run(struct night *night)
 	for (size_t i = 0; i < night->repo_count; i++)
 		look_after(night, &night->repos[i]);
 	if (process_interrupted())
-		exit_add(&night->codes, EXIT_INTERRUPTED);
-	if (!night->dry_run)
-		keep(night);
+		night_fail(night, EXIT_INTERRUPTED);
 }
 
-void night_run_last_hooks(struct night *night)
+bool night_run_last_hooks(struct night *night)
 {
 	const struct config_hooks *h = &night->config->hooks;
+	size_t before = night->steps.count;
 
-	if (exit_first(&night->codes) != EXIT_OK)
+	if (!night_is_well(night))
 		(void)run_hook(night, "failed", h->failed, h->time_limit_s, NULL, &night->codes);
 	(void)run_hook(night, "after", h->after, h->time_limit_s, NULL, &night->codes);
+	if (process_interrupted())
+		night_fail(night, EXIT_INTERRUPTED);
+	return night->steps.count > before;
 }

@@ -40,8 +40,12 @@ struct night_repo {
 	char (*manifests)[ID_HEX_CHARS + 1];    /* by source; "" = none tonight */
 	int64_t
 	    drill_good_at_s; /* the last good one that the repository or this host knows of; 0 = none */
-	uint64_t bytes_stored, files, databases_failed, refs_missing; /* of all sources */
-	struct runstate state; /* as it is kept when the night has ended */
+	uint64_t bytes_stored, files, databases_failed, refs_missing, alarms; /* of all sources */
+	struct transfer_sums transfers;                                       /* of all steps */
+	uint64_t full;          /* backups for which there was no room */
+	struct runstate state;  /* as it is kept when the night has ended */
+	bool kept;              /* once already; then the next holds */
+	int64_t clean_before_s; /* nightly_clean_at_s before tonight */
 };
 
 struct night {
@@ -52,6 +56,7 @@ struct night {
 	size_t repo_count;
 	struct night_steps steps; /* hooks, which are of no repository */
 	struct exit_codes codes;  /* of everything */
+	struct exit_codes shared; /* of what is of no repository: hooks, metrics, an interrupt */
 	struct timespec started;
 	int64_t started_at_s;
 };
@@ -63,9 +68,19 @@ void night_free(struct night *night);
 
 /* Everything up to the metrics. What went wrong is in night->codes, and was said. */
 void night_run(struct night *night);
-/* Hooks `failed`, if so, and `after`. */
-void night_run_last_hooks(struct night *night);
+/* Hooks `failed`, unless all is well, and `after`. True when one was run. */
+bool night_run_last_hooks(struct night *night);
+/* A failure that is of no repository. */
+void night_fail(struct night *night, enum exit_code code);
+/*
+ * For `status`, and into each repository's state. Twice: what the last hooks ask for is the night before them, what stays is the night with
+ * them.
+ */
+void night_keep(struct night *night);
 
+uint64_t night_alarms(const struct night *night);
+/* Exit code 0, and no alarm, which has no exit code: what the night is told by to those who only hear yes or no. */
+bool night_is_well(const struct night *night);
 double night_seconds(const struct timespec *since);
 bool night_add_step(struct night *night, struct night_repo *repo, const struct night_step *step);
 
@@ -73,11 +88,14 @@ bool night_add_step(struct night *night, struct night_repo *repo, const struct n
 
 enum night_command { NIGHT_BACKUP, NIGHT_FORGET, NIGHT_PRUNE, NIGHT_CHECK, NIGHT_DRILL };
 
-/* The words of a step, its command first. source: for backup, and for a drill of its manifest. manifest: for drill; NULL = the latest. */
+/*
+ * The words of a step, its command first. source: for backup, and for a drill of its manifest. manifest: for drill; NULL = the latest. full: there is no room, so prune moves
+ * nothing.
+ */
 const char *night_command_name(enum night_command command);
 int night_words(const struct night *night, enum night_command command,
-		const struct config_source *source, const char *manifest, struct lines *out_words,
-		struct err *err) ERR_UNUSED_WARN;
+		const struct config_source *source, const char *manifest, bool full,
+		struct lines *out_words, struct err *err) ERR_UNUSED_WARN;
 /* Is this step asked for at all? */
 bool night_asks(const struct night *night, enum night_command command);
 /* Would every step that is asked for be understood? ERR_USAGE names the section. */

@@ -23,17 +23,28 @@ static void say_step(struct out *out, const struct night_step *s)
 
 static void say_repo(struct out *out, const struct night_repo *repo)
 {
-	char stored[TEXT_SIZE_CHARS];
+	char stored[TEXT_SIZE_CHARS], sent[TRANSFERS_CHARS];
 
 	out_line(out, "repository %s (%s)", repo->name, repo->location);
 	for (size_t i = 0; i < repo->steps.count; i++)
 		say_step(out, &repo->steps.items[i]);
+	if (repo->full)
+		out_line(out,
+			 "  the disk is FULL: there was no room for a backup; 'df' shows which, "
+			 "make room and start the night again");
+	if (repo->alarms)
+		out_line(out,
+			 "  ALARM: %llu file%s of immutable folders changed; the log names "
+			 "each, and the backup that has the old content",
+			 (unsigned long long)repo->alarms, text_plural(repo->alarms));
+	transfers_words(&repo->transfers, sent);
+	if (*sent)
+		out_line(out, "  network: %s", sent);
 	if (!repo->backups)
 		return;
 	text_size(repo->bytes_stored, stored);
 	out_line(out, "  %zu backup%s, newest manifest %.*s; the repository grew by %s",
-		 repo->backups, repo->backups == 1 ? "" : "s", ID_SHORT_CHARS, repo->manifest,
-		 stored);
+		 repo->backups, text_plural(repo->backups), ID_SHORT_CHARS, repo->manifest, stored);
 }
 
 static void say_people(const struct night *night)
@@ -50,7 +61,7 @@ static void say_people(const struct night *night)
 	for (size_t i = 0; i < night->steps.count; i++)
 		say_step(out, &night->steps.items[i]);
 	out_line(out, "nightly%s: %s, %s", night->dry_run ? " (dry run)" : "",
-		 exit_first(&night->codes) == EXIT_OK ? "all is well" : "NOT all is well", took);
+		 night_is_well(night) ? "all is well" : "NOT all is well", took);
 }
 
 static void json_steps(struct json *j, const struct night_steps *steps)
@@ -93,6 +104,9 @@ static void json_repo(struct json *j, const struct night_repo *repo)
 	json_u64(j, "data_stored", repo->bytes_stored);
 	json_u64(j, "databases_failed", repo->databases_failed);
 	json_u64(j, "refs_missing", repo->refs_missing);
+	json_u64(j, "immutable_alarms", repo->alarms);
+	json_bool(j, "disk_full", repo->full > 0);
+	transfers_json(&repo->transfers, j);
 	json_codes(j, &repo->codes);
 	json_steps(j, &repo->steps);
 	json_close(j);

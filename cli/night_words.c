@@ -100,8 +100,8 @@ static int add_forget(const struct night *night, struct lines *out, struct err *
 }
 
 int night_words(const struct night *night, enum night_command command,
-		const struct config_source *source, const char *manifest, struct lines *out_words,
-		struct err *err)
+		const struct config_source *source, const char *manifest, bool full,
+		struct lines *out_words, struct err *err)
 {
 	const struct config *c = night->config;
 	int r = lines_add(out_words, names[command], err);
@@ -114,6 +114,9 @@ int night_words(const struct night *night, enum night_command command,
 		if (!r)
 			r = command == NIGHT_FORGET ? add_forget(night, out_words, err)
 						    : add_all(out_words, &c->retention.prune, err);
+		/* What is moved needs room before it gives any. */
+		if (!r && command == NIGHT_PRUNE && full)
+			r = lines_add(out_words, "--max-repack-size=0", err);
 		return !r && night->dry_run ? lines_add(out_words, "--dry-run", err) : r;
 	case NIGHT_CHECK:
 		if (!r && c->checks.read_data_days)
@@ -133,7 +136,7 @@ static int try_one(const struct night *night, enum night_command command,
 		   const struct config_source *source, struct err *err)
 {
 	struct lines words = {0};
-	int r = night_words(night, command, source, NULL, &words, err);
+	int r = night_words(night, command, source, NULL, false, &words, err);
 
 	if (!r)
 		r = command_try((int)words.count, words.items, err);

@@ -18,6 +18,17 @@ const struct option_spec options_global_specs[] = {
     {"config", 0, OPTION_STRING, AT(config), "FILE",
      "the configuration file [NIGHTJAR_CONFIG]; 'nightjar help config' shows one"},
     {"cache-dir", 0, OPTION_STRING, AT(cache_dir), "DIR", "the cache [NIGHTJAR_CACHE_DIR]"},
+    {"cacert", 0, OPTION_STRING, AT(cacert), "FILE",
+     "trust the certificates in FILE (PEM), not the system's [NIGHTJAR_CACERT]"},
+    {"no-cache", 0, OPTION_FLAG, AT(no_cache), NULL,
+     "keep no copies here of what a repository behind a network has"},
+    {"limit-upload", 0, OPTION_NUMBER, AT(limit_upload), "RATE",
+     "send no more than RATE KiB a second"},
+    {"limit-download", 0, OPTION_NUMBER, AT(limit_download), "RATE",
+     "receive no more than RATE KiB a second"},
+    {"option", 'o', OPTION_WORDS, AT(extended), "KEY=VALUE",
+     "how the repository is reached: connections, retry-seconds, stall-seconds, s3.region, "
+     "s3.storage-class, s3.bucket-lookup, sftp.command; may be repeated"},
     {"json", 0, OPTION_FLAG, AT(json), NULL, "print JSON, an object a line"},
     {"quiet", 'q', OPTION_FLAG, AT(quiet), NULL, "print results and errors only"},
     {"verbose", 'v', OPTION_COUNT, AT(verbose), NULL, "print more"},
@@ -101,6 +112,16 @@ static int add_item(struct option_list *list, const char *text, struct err *err)
 	return 0;
 }
 
+static int add_word(const struct option_spec *spec, struct option_words *words, const char *text,
+		    struct err *err)
+{
+	if (words->count == OPTION_WORDS_MOST)
+		return err_set(err, ERR_USAGE, "--%s: at most %d times", spec->name,
+			       OPTION_WORDS_MOST);
+	words->items[words->count++] = text;
+	return 0;
+}
+
 static int store_value(const struct option_spec *spec, void *base, const char *text,
 		       struct err *err)
 {
@@ -120,6 +141,8 @@ static int store_value(const struct option_spec *spec, void *base, const char *t
 		return 0;
 	case OPTION_LIST:
 		return add_item(member, text, err);
+	case OPTION_WORDS:
+		return add_word(spec, member, text, err);
 	case OPTION_NUMBER:
 	case OPTION_SIZE:
 		break;
@@ -252,7 +275,12 @@ int options_resolve(struct options_global *global, struct err *err)
 		global->config = variable("NIGHTJAR_CONFIG");
 	if (!global->cache_dir)
 		global->cache_dir = variable("NIGHTJAR_CACHE_DIR");
+	if (!global->cacert)
+		global->cacert = variable("NIGHTJAR_CACERT");
 	global->state_dir = variable("NIGHTJAR_STATE_DIR");
+	global->rest_username = variable("NIGHTJAR_REST_USERNAME");
+	global->rest_password = variable("NIGHTJAR_REST_PASSWORD");
+	global->ssh_command = variable("NIGHTJAR_SSH_COMMAND");
 	return resolve_secret(&secrets, err);
 }
 

@@ -18,12 +18,19 @@ enum option_kind {
 	OPTION_COUNT,  /* unsigned: how often it was given */
 	OPTION_STRING, /* const char *; not empty; given twice, the last wins */
 	OPTION_LIST,   /* struct option_list; items may be empty */
+	OPTION_WORDS, /* struct option_words: a few, which need no wiping and may be copied; not empty */
 	OPTION_NUMBER, /* struct option_number: decimal digits */
 	OPTION_SIZE    /* struct option_number: digits and k, m, g or t, powers of 1024 */
 };
 
 struct option_list {
 	const char **items; /* freed by options_wipe */
+	size_t count;
+};
+
+#define OPTION_WORDS_MOST 16
+struct option_words {
+	const char *items[OPTION_WORDS_MOST];
 	size_t count;
 };
 
@@ -49,7 +56,14 @@ struct options_global {
 	const char *key_file;
 	const char *config;
 	const char *cache_dir;
-	const char *state_dir; /* from the environment only */
+	const char *state_dir; /* from the environment only, as the next three */
+	const char *rest_username;
+	const char *rest_password;
+	const char *ssh_command;
+	const char *cacert;
+	struct option_number limit_upload, limit_download; /* KiB/s, 0 = none */
+	struct option_words extended;                      /* -o KEY=VALUE */
+	bool no_cache;
 	bool json;
 	bool quiet;
 	unsigned verbose;
@@ -84,7 +98,7 @@ int options_parse_command(int argc, char **argv, struct options_global *global,
 
 /*
  * Fills what no option said from NIGHTJAR_REPOSITORY, _PASSWORD_FILE, _PASSWORD_COMMAND, _KEY_FILE,
- * _CONFIG, _CACHE_DIR, _STATE_DIR (an empty variable is not set) and refuses what contradicts itself: two of the
+ * _CONFIG, _CACHE_DIR, _STATE_DIR, _CACERT, _REST_USERNAME, _REST_PASSWORD, _SSH_COMMAND (an empty variable is not set) and refuses what contradicts itself: two of the
  * password and key options, or of their variables when no option decides; -q with -v.
  */
 int options_resolve(struct options_global *global, struct err *err) ERR_UNUSED_WARN;

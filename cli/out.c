@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/text.h"
 
@@ -190,6 +191,29 @@ void out_warning(struct out *o, const char *fmt, ...)
 	begin_message(&j, "warning");
 	json_str(&j, "message", text);
 	end_message(o, &j, text);
+}
+
+void out_elsewhere(const struct out *o, const char *text)
+{
+	const char *clear = isatty(fileno(o->errors)) ? "\r\033[K" : "";
+	char line[LINE_CHARS];
+	struct json j = {0};
+	struct err ignored = {0};
+
+	if (o->quiet)
+		return;
+	if (o->json) {
+		begin_message(&j, "warning");
+		json_str(&j, "message", text);
+		json_close(&j);
+		if (json_end(&j, &ignored) == 0)
+			(void)fprintf(o->errors, "%.*s\n", (int)j.text.len,
+				      (const char *)j.text.data);
+		json_free(&j);
+		return;
+	}
+	(void)text_printable(text, line, sizeof(line));
+	(void)fprintf(o->errors, "%snightjar: %s\n", clear, line);
 }
 
 void out_exit_error(struct out *o, enum exit_code code, const char *text)

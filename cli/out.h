@@ -49,6 +49,11 @@ void out_bytes(struct out *o, const void *bytes, size_t len);
 void out_error(struct out *o, const char *during, const char *item, const char *text);
 /* As out_error, but not wrong: "nightjar: warning: <text>"; message_type "warning"; not with --quiet. */
 void out_warning(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * As out_warning, for what happens behind a call that takes long: the one call here that any thread may make at any
+ * time. A progress line that is shown is written over.
+ */
+void out_elsewhere(const struct out *o, const char *text);
 /* The error that ends the command. */
 void out_exit_error(struct out *o, enum exit_code code, const char *text);
 

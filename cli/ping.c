@@ -8,10 +8,9 @@
 #include <unistd.h>
 
 #include "cli/secret.h"
+#include "repo/http.h"
 
-#ifdef HAVE_LIBCURL
-#include <curl/curl.h>
-#endif
+#define PING_ANSWER_BYTES (1u << 20)
 
 char *ping_event_url(const char *url, enum ping_event event)
 {
@@ -28,101 +27,56 @@ char *ping_event_url(const char *url, enum ping_event event)
 	return out;
 }
 
-#ifdef HAVE_LIBCURL
-
-/* What the server answers interests nobody. */
-static size_t drop(char *bytes, size_t size, size_t count, void *arg)
+/* What the server answers interests nobody; a redirect is told to whoever reads the log. */
+static int post(struct http *http, const char *url, const char *body, struct err *err)
 {
-	(void)bytes;
-	(void)arg;
-	return size * count;
-}
+	static const char *const headers[] = {"Content-Type: text/plain; charset=utf-8", NULL};
+	struct http_request request = {
+	    .method = "POST",
+	    .url = url,
+	    .headers = headers,
+	    .body = body,
+	    .body_len = strlen(body),
+	    .max_bytes = PING_ANSWER_BYTES,
+	};
+	struct http_answer answer;
+	int r = http_send(http, &request, &answer, NULL, err);
 
-static int judge(CURL *curl, CURLcode code, struct err *err)
-{
-	long status = 0;
-
-	if (code != CURLE_OK) /* its own words, which do not repeat the URL */
-		return err_set(err, ERR_IO, "the ping failed: %s", curl_easy_strerror(code));
-	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-	if (status >= 200 && status < 300)
+	if (r)
+		return err_set(err, ERR_IO, "the ping failed: %s", err->text);
+	if (answer.status / 100 == 2)
 		return 0;
-	return err_set(err, ERR_IO, "the ping failed: the server answered %ld", status);
-}
-
-/* No redirects: a monitor that moved is told to whoever reads the log. */
-static int post(CURL *curl, const char *url, long timeout_ms, const char *body, struct err *err)
-{
-	struct curl_slist *headers =
-	    curl_slist_append(NULL, "Content-Type: text/plain; charset=utf-8");
-	int r;
-
-	if (!headers)
-		return err_nomem(err);
-	(void)curl_easy_setopt(curl, CURLOPT_URL, url);
-	(void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
-	(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-	(void)curl_easy_setopt(curl, CURLOPT_USERAGENT, "nightjar");
-	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
-	(void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
-	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	(void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-	(void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-	(void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, drop);
-	r = judge(curl, curl_easy_perform(curl), err);
-	curl_slist_free_all(headers);
-	return r;
+	return err_set(err, ERR_IO, "the ping failed: the server answered %ld", answer.status);
 }
 
 int ping_send(const char *url, int64_t timeout_s, enum ping_event event, const char *body,
 	      struct err *err)
 {
+	struct net net = {.stall_s = PING_TIMEOUT_S};
 	char *whole = ping_event_url(url, event);
-	CURL *curl = NULL;
+	struct http *http = NULL;
 	int r;
 
-	if (timeout_s == 0)
-		timeout_s = PING_TIMEOUT_S;
-	if (timeout_s > PING_TIMEOUT_MOST_S)
-		timeout_s = PING_TIMEOUT_MOST_S;
-	if (whole && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
-		curl = curl_easy_init();
-	r = curl ? post(curl, whole, (long)timeout_s * 1000, body, err)
-		 : err_set(err, ERR_IO, "the ping failed: libcurl cannot start");
-	if (curl)
-		curl_easy_cleanup(curl);
-	curl_global_cleanup();
+	if (timeout_s > 0)
+		net.stall_s =
+		    timeout_s < PING_TIMEOUT_MOST_S ? (unsigned)timeout_s : PING_TIMEOUT_MOST_S;
+	r = whole ? http_new(&net, &http, err) : err_nomem(err);
+	if (!r)
+		r = post(http, whole, body, err);
+	http_free(http);
 	free(whole);
 	return r;
 }
 
+/* Before the night begins, so that nobody waits for pings that will never come. */
 static int built_for_it(struct err *err)
 {
-	(void)err;
-	return 0;
+	struct http *http = NULL;
+	int r = http_new(NULL, &http, err);
+
+	http_free(http);
+	return r ? err_prefix(err, "[ping]") : 0;
 }
-
-#else
-
-int ping_send(const char *url, int64_t timeout_s, enum ping_event event, const char *body,
-	      struct err *err)
-{
-	(void)url;
-	(void)timeout_s;
-	(void)event;
-	(void)body;
-	return err_set(err, ERR_USAGE, "this nightjar was built without libcurl");
-}
-
-static int built_for_it(struct err *err)
-{
-	return err_set(err, ERR_USAGE,
-		       "[ping] needs libcurl, and this nightjar was built without it");
-}
-
-#endif
 
 static int read_url(int fd, const char *path, char *out, struct err *err)
 {
@@ -162,7 +116,7 @@ static int url_of_file(const char *path, char **out_url, struct err *err)
 	return r;
 }
 
-/* libcurl would also write to a file: or gopher: URL. */
+/* Before a typing error becomes a failed connection. */
 int ping_url_judge(const char *url, struct err *err)
 {
 	const char *host = strncmp(url, "https://", 8) == 0  ? url + 8

@@ -1,6 +1,6 @@
 /*
  * ping: tells a monitor that a night began, went well or failed, the way healthchecks.io wants it: POST to URL/start, URL, URL/fail, with the end of
- * the log. The URL is a secret: it is in no error text and no log. Through libcurl where the program was built with it. One thread.
+ * the log. The URL is a secret: it is in no error text and no log. Over repo/http. One thread.
  */
 #ifndef NIGHTJAR_CLI_PING_H
 #define NIGHTJAR_CLI_PING_H
@@ -22,7 +22,7 @@ int ping_url(const struct config_ping *ping, char **out_url, struct err *err) ER
 /* ERR_USAGE, which does not repeat it: none of http or https, without a host, too long, or with a blank, quote or control character in it. */
 int ping_url_judge(const char *url, struct err *err) ERR_UNUSED_WARN;
 
-/* One POST, within the timeout, to a server whose certificate is good. ERR_IO. */
+/* One POST to a server whose certificate is good; it ends when nothing moves for so long. ERR_IO. */
 int ping_send(const char *url, int64_t timeout_s, enum ping_event event, const char *body,
 	      struct err *err) ERR_UNUSED_WARN;
 

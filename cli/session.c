@@ -12,7 +12,9 @@
 
 #include <sodium.h>
 
+#include "cli/paths.h"
 #include "cli/secret.h"
+#include "repo/store_stack.h"
 
 #define KEYFILE_BYTES 65536
 
@@ -140,6 +142,8 @@ static int need_repo(struct store *store, struct err *err)
 {
 	int r = session_probe(store, err);
 
+	if (r == -ERR_MISSING)
+		return err_set(err, ERR_NOREPO, "%s; 'nightjar init' would make it", err->text);
 	if (r)
 		return r > 0 ? 0 : r;
 	return err_set(err, ERR_NOREPO,
@@ -167,29 +171,67 @@ static int open_with_password(struct cli *cli, const struct options_from *from, 
 
 /* --- opening --- */
 
-static int open_at(struct cli *cli, const char *location, const char *key_file,
-		   const struct options_from *from, struct session *out_session, struct err *err)
+/* A repository and the way to it. */
+struct way {
+	const char *location, *key_file;
+	const struct options_from *from; /* NULL for the repository of -r */
+	bool direct;                     /* past the cache */
+};
+
+/* NULL without one, which is no failure. */
+static char *cache_of(struct cli *cli, const struct way *way)
+{
+	struct err err = {0};
+	char *dir = NULL;
+
+	if (way->direct || cli->global.no_cache || !store_is_remote(way->location))
+		return NULL;
+	if (paths_cache(&cli->global, &dir, &err)) {
+		out_detail(&cli->out, "without a cache: %s", err.text);
+		return NULL;
+	}
+	return dir;
+}
+
+static int open_at(struct cli *cli, const struct way *way, struct session *out_session,
+		   struct err *err)
 {
 	struct store *store = NULL;
-	int r = store_open(location, &store, err);
+	char *cache = cache_of(cli, way);
+	int r = store_stack_open(way->location, &cli->net, cache, &store, err);
 
 	if (!r)
 		r = need_repo(store, err);
 	if (!r)
-		r = key_file ? open_with_keyfile(cli, key_file, store, &out_session->repo, err)
-			     : open_with_password(cli, from, store, &out_session->repo, err);
+		r = way->key_file
+			? open_with_keyfile(cli, way->key_file, store, &out_session->repo, err)
+			: open_with_password(cli, way->from, store, &out_session->repo, err);
+	if (!r && *store_cache_note(store))
+		out_detail(&cli->out, "without a cache: %s", store_cache_note(store));
 	if (r)
 		store_free(store);
+	free(cache);
 	return r;
+}
+
+static int open_own(struct cli *cli, bool direct, struct session *out_session, struct err *err)
+{
+	struct way way = {.direct = direct};
+	int r = command_repo(cli, &way.location, err);
+
+	*out_session = (struct session){0};
+	way.key_file = cli->global.key_file;
+	return r ? r : open_at(cli, &way, out_session, err);
 }
 
 int session_open(struct cli *cli, struct session *out_session, struct err *err)
 {
-	const char *location;
-	int r = command_repo(cli, &location, err);
+	return open_own(cli, false, out_session, err);
+}
 
-	*out_session = (struct session){0};
-	return r ? r : open_at(cli, location, cli->global.key_file, NULL, out_session, err);
+int session_open_direct(struct cli *cli, struct session *out_session, struct err *err)
+{
+	return open_own(cli, true, out_session, err);
 }
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
@@ -209,10 +251,11 @@ int session_load_manifests(struct cli *cli, struct session *s, struct err *err)
 int session_open_from(struct cli *cli, const struct options_from *from, struct session *out_session,
 		      struct err *err)
 {
+	const struct way way = {.location = from->repo, .key_file = from->key_file, .from = from};
 	int r;
 
 	*out_session = (struct session){0};
-	r = open_at(cli, from->repo, from->key_file, from, out_session, err);
+	r = open_at(cli, &way, out_session, err);
 	if (!r)
 		r = manifests_load(out_session->repo, on_bad_manifest, cli, &out_session->manifests,
 				   err);
@@ -221,15 +264,21 @@ int session_open_from(struct cli *cli, const struct options_from *from, struct s
 	return r;
 }
 
-int session_open_manifests(struct cli *cli, struct session *out_session, struct err *err)
+static int open_manifests(struct cli *cli, bool direct, struct session *out_session,
+			  struct err *err)
 {
-	int r = session_open(cli, out_session, err);
+	int r = open_own(cli, direct, out_session, err);
 
 	if (!r)
 		r = session_load_manifests(cli, out_session, err);
 	if (r)
 		session_close(out_session);
 	return r;
+}
+
+int session_open_manifests(struct cli *cli, struct session *out_session, struct err *err)
+{
+	return open_manifests(cli, false, out_session, err);
 }
 
 int session_find(struct cli *cli, const struct session *s, const char *spec, const char *host,
@@ -252,9 +301,9 @@ static void on_bad_segment(void *arg, const struct id *name, const struct err *w
 		out_warning(&cli->out, "%s: %s", path, why->text);
 }
 
-int session_open_reader(struct cli *cli, struct session *out_session, struct err *err)
+static int open_reader(struct cli *cli, bool direct, struct session *out_session, struct err *err)
 {
-	int r = session_open_manifests(cli, out_session, err);
+	int r = open_manifests(cli, direct, out_session, err);
 
 	if (r)
 		return r;
@@ -264,6 +313,16 @@ int session_open_reader(struct cli *cli, struct session *out_session, struct err
 	if (r)
 		session_close(out_session);
 	return r;
+}
+
+int session_open_reader(struct cli *cli, struct session *out_session, struct err *err)
+{
+	return open_reader(cli, false, out_session, err);
+}
+
+int session_open_reader_direct(struct cli *cli, struct session *out_session, struct err *err)
+{
+	return open_reader(cli, true, out_session, err);
 }
 
 void session_close(struct session *s)

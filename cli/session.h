@@ -17,6 +17,9 @@ struct session {
 
 /* Opens the repository with the key file, or the password from where the options say. */
 int session_open(struct cli *cli, struct session *out_session, struct err *err) ERR_UNUSED_WARN;
+/* The same past the cache of this host, for whoever verifies what the repository has. */
+int session_open_direct(struct cli *cli, struct session *out_session,
+			struct err *err) ERR_UNUSED_WARN;
 /* And its manifests. A damaged one is said. */
 int session_open_manifests(struct cli *cli, struct session *out_session,
 			   struct err *err) ERR_UNUSED_WARN;
@@ -28,11 +31,14 @@ int session_open_reader(struct cli *cli, struct session *out_session,
 			struct err *err) ERR_UNUSED_WARN;
 /* The manifests of one that session_open opened; it stays open when that fails. */
 int session_load_manifests(struct cli *cli, struct session *s, struct err *err) ERR_UNUSED_WARN;
+/* session_open_reader after session_open_direct. */
+int session_open_reader_direct(struct cli *cli, struct session *out_session,
+			       struct err *err) ERR_UNUSED_WARN;
 void session_close(struct session *s); /* {0} is fine */
 
 /*
  * 1 when a repository is there, 0 when none is. ERR_NOREPO when none can be: a file is in the way, or config is
- * missing where backups are.
+ * missing where backups are. ERR_MISSING when not even the place is there (a bucket), which `init` makes.
  */
 int session_probe(struct store *store, struct err *err) ERR_UNUSED_WARN;
 

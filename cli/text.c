@@ -41,6 +41,11 @@ void text_count(uint64_t count, char out[TEXT_SIZE_CHARS])
 	out[to] = '\0';
 }
 
+const char *text_plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 void text_part(uint64_t part, uint64_t whole, char out[TEXT_SIZE_CHARS])
 {
 	double times = part ? (double)whole / (double)part : 0;
@@ -197,6 +202,8 @@ void text_location(const char *location, char *out, size_t out_size)
 		;
 	head = (int)(host - location);
 	tail = (int)strcspn(at, "?#");
+	while (tail > 0 && at[tail - 1] == '/')
+		tail--;
 	(void)snprintf(out, out_size, "%.*s%.*s", head, location, tail, at);
 }
 

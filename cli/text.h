@@ -15,6 +15,9 @@ void text_size(uint64_t bytes, char out[TEXT_SIZE_CHARS]);
 /* "0", "999", "1,000", "12,000,000". */
 void text_count(uint64_t count, char out[TEXT_SIZE_CHARS]);
 
+/* "" for one, "s" for all else: what follows a count in "%llu file%s". */
+const char *text_plural(uint64_t count);
+
 /* What part is of whole: "1/870", below ten "1/2.7"; "-" when there is no part or no whole. */
 void text_part(uint64_t part, uint64_t whole, char out[TEXT_SIZE_CHARS]);
 
@@ -43,7 +46,7 @@ bool text_span_parse(const char *text, int64_t *out_s);
 void text_age(int64_t seconds, char out[TEXT_TIME_CHARS]);
 
 /*
- * Copies a location without what may be secret in it: the user and password of a URL, and its query. Cuts what does not fit. "sftp:user@host:/path" is
+ * Copies a location without what may be secret in it: the user and password of a URL, and its query; a slash at its end is dropped, too. Cuts what does not fit. "sftp:user@host:/path" is
  * no URL and has no password.
  */
 void text_location(const char *location, char *out, size_t out_size);

@@ -53,6 +53,20 @@
 #define LIMIT_KEY_DOMAINS 64u /* domains one key file carries */
 #define LIMIT_EPOCHS 64u
 #define LIMIT_STORE_NAMES (64u << 20) /* names one listing may give */
+#define LIMIT_REST_NAMES                                                                           \
+	(4u << 20) /* of a rest: store, held at 40 bytes each: 64 TiB in packs of 16 MiB */
+#define LIMIT_URL_BYTES 2048u
+
+/* Not of the format: what an SFTP server may answer. */
+#define LIMIT_SFTP_PACKET_BYTES (256u << 10) /* without its length; OpenSSH's own limit */
+#define LIMIT_SFTP_HANDLE_BYTES 256u         /* the protocol's */
+#define LIMIT_SFTP_LISTED (2u << 20)         /* entries of one listing, foreign ones included */
+
+/* What an S3 server says, beside objects. */
+#define LIMIT_S3_LIST_BYTES (8u << 20) /* one page of a listing; a thousand names are some 400 kB */
+#define LIMIT_S3_TEXT_BYTES 4096u /* one element's text; a name has at most 1,024, encoded 3,072 */
+#define LIMIT_S3_DEPTH 8u
+#define LIMIT_S3_ATTRIBUTES 16u
 
 /* Argon2id parameters that are accepted on reading. */
 #define LIMIT_KDF_MIN_PASSES 1u

@@ -16,17 +16,17 @@
 
 #define FOUND 1 /* ends the search in a folder */
 
-static uint64_t key_of(const struct backup_run *run, const char *path)
+static uint64_t key_of(const struct backup_run *run, const char *path, size_t len)
 {
 	uint8_t hash[crypto_shorthash_BYTES];
 	uint64_t key;
 
-	(void)crypto_shorthash(hash, (const unsigned char *)path, strlen(path), run->carry.key);
+	(void)crypto_shorthash(hash, (const unsigned char *)path, len, run->carry.key);
 	memcpy(&key, hash, sizeof(key));
 	return key;
 }
 
-int backup_carry_note(struct backup_run *run, const char *path, struct err *err)
+static int note(struct backup_run *run, const char *path, size_t len, struct err *err)
 {
 	struct backup_carry *c = &run->carry;
 
@@ -43,8 +43,23 @@ int backup_carry_note(struct backup_run *run, const char *path, struct err *err)
 		c->seen = seen;
 		c->cap = cap;
 	}
-	c->seen[c->count++] = key_of(run, path);
+	c->seen[c->count++] = key_of(run, path, len);
 	return 0;
+}
+
+int backup_carry_note(struct backup_run *run, const char *path, struct err *err)
+{
+	return note(run, path, strlen(path), err);
+}
+
+/* Under its path with a slash behind it, which no path ends with. */
+int backup_carry_note_all(struct backup_run *run, const char *folder, struct err *err)
+{
+	char *with_slash = backup_join(folder, "");
+	int r = with_slash ? note(run, with_slash, strlen(with_slash), err) : err_nomem(err);
+
+	free(with_slash);
+	return r;
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -56,18 +71,27 @@ static int compare_keys(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static bool noted(struct backup_run *run, const char *path, size_t len)
+{
+	const struct backup_carry *c = &run->carry;
+	uint64_t key = key_of(run, path, len);
+
+	return bsearch(&key, c->seen, c->count, sizeof(key), compare_keys) != NULL;
+}
+
+/* path: of an entry of the parent manifest. */
 static bool was_there(struct backup_run *run, const char *path)
 {
 	struct backup_carry *c = &run->carry;
-	uint64_t key;
+	size_t above = (size_t)(strrchr(path, '/') + 1 - path);
 
 	if (c->count == 0)
 		return false;
 	if (!c->sorted) /* nothing vanishes on most nights */
 		qsort(c->seen, c->count, sizeof(*c->seen), compare_keys);
 	c->sorted = true;
-	key = key_of(run, path);
-	return bsearch(&key, c->seen, c->count, sizeof(key), compare_keys) != NULL;
+	return noted(run, path, strlen(path)) ||
+	       (noted(run, path, above) && !backup_filter_excludes(run->filter, path));
 }
 
 void backup_carry_free(struct backup_run *run)

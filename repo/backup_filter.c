@@ -155,6 +155,11 @@ bool backup_filter_excludes(const struct backup_filter *f, const char *path)
 	return false;
 }
 
+bool backup_filter_by_path(const struct backup_filter *f)
+{
+	return !f->o->if_present_count && !f->o->has_largest && !f->o->one_file_system;
+}
+
 static const char *own_of(const struct backup_filter *f, const struct stat *st)
 {
 	for (size_t i = 0; S_ISDIR(st->st_mode) && i < f->own_count; i++) {

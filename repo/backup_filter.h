@@ -53,6 +53,9 @@ bool backup_filter_wants(const struct backup_filter *f, int dirfd, const char *n
 /* The half of it that needs no look: is it left out because of its name? */
 bool backup_filter_excludes(const struct backup_filter *f, const char *path);
 
+/* Does nothing but a name leave anything out? */
+bool backup_filter_by_path(const struct backup_filter *f);
+
 /*
  * fs_list without what an --exclude-if-present file or a file system of its own keeps out. What is in there and is still
  * wanted must be asked for with backup_filter_wants.

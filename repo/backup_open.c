@@ -6,21 +6,26 @@
 
 #include <sodium.h>
 
+static void warn_of(struct backup_run *run, enum store_type type, const struct id *name,
+		    const struct err *why)
+{
+	char path[STORE_PATH_CHARS];
+	struct err bare = *why;
+
+	store_path(type, name, path);
+	repo_unname(run->repo->store, type, name, &bare);
+	backup_warning(run, path, bare.text);
+}
+
 /* A damaged segment costs space, not safety: what it named is stored again. */
 static void on_bad_segment(void *arg, const struct id *segment, const struct err *why)
 {
-	char path[STORE_PATH_CHARS];
-
-	store_path(STORE_INDEX, segment, path);
-	backup_warning(arg, path, why->text);
+	warn_of(arg, STORE_INDEX, segment, why);
 }
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
-	char path[STORE_PATH_CHARS];
-
-	store_path(STORE_SNAPSHOTS, name, path);
-	backup_warning(arg, path, why->text);
+	warn_of(arg, STORE_SNAPSHOTS, name, why);
 }
 
 static bool same_sources(const struct manifest *m, const struct sources *s)
@@ -120,7 +125,7 @@ static void tell_lost_packs(struct backup_run *run)
 
 	(void)snprintf(
 	    text, sizeof(text),
-	    "%llu packs are missing or cut short; 'nightjar check' names what they touch",
+	    "packs that are missing or cut short: %llu; 'nightjar check' names what they touch",
 	    (unsigned long long)packer_stats(run->packer)->packs_lost);
 	backup_warning(run, run->repo->store->location, text);
 }
@@ -167,11 +172,31 @@ static int open_cache(struct backup_run *run, struct err *err)
 	return r;
 }
 
-void backup_save_caches(struct backup_run *run)
+/* The root of the parent's tree, under a path that nothing has. */
+#define ROOT_MARK ""
+
+static void find_root(struct backup_run *run)
+{
+	struct id root;
+
+	run->follows = run->parent && filescache_get_mark(run->cache, ROOT_MARK, &root) &&
+		       id_eq(&root, &run->parent->root);
+}
+
+static int note_root(struct backup_run *run, const struct id *root, struct err *err)
+{
+	struct id noted;
+
+	if (filescache_get_mark(run->cache, ROOT_MARK, &noted) && id_eq(&noted, root))
+		return 0;
+	return filescache_put_mark(run->cache, ROOT_MARK, root, err);
+}
+
+void backup_save_caches(struct backup_run *run, const struct id *root)
 {
 	struct err ignored = {0};
 
-	if (filescache_save(run->cache, &ignored) == 0 &&
+	if (note_root(run, root, &ignored) == 0 && filescache_save(run->cache, &ignored) == 0 &&
 	    chunkcache_save(run->chunks, &ignored) == 0)
 		tell_caches(run);
 }
@@ -226,6 +251,7 @@ int backup_open(struct backup_run *run, struct manifest *m, struct err *err)
 	r = find_parent(run, err);
 	if (r)
 		return r;
+	find_root(run);
 	run->names = fs_names_new();
 	run->io = malloc(IO_BYTES);
 	return run->names && run->io ? 0 : err_nomem(err);

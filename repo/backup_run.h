@@ -75,6 +75,8 @@ struct backup_run {
 	struct manifest_list manifests;
 	const struct manifest *parent; /* what is compared with and rested on, or NULL */
 	struct id parent_name;
+	bool
+	    follows; /* the cache was saved by the backup that the parent is of, or by one of an equal tree */
 	struct backup_db *dbs; /* ascending by path once scanned */
 	size_t db_count, db_cap;
 	struct backup_folder *folders; /* ascending by path once scanned */
@@ -95,11 +97,12 @@ struct backup_run {
 	size_t lacking_count;
 };
 #define IO_BYTES (1u << 20)
+#define BACKUP_HEAD_BYTES 16 /* a shorter file is no database */
 
 /* What a run needs before it reads a source: the parent, index, notes, caches, a packer. Numbers the manifest. */
 int backup_open(struct backup_run *run, struct manifest *m, struct err *err) ERR_UNUSED_WARN;
-/* Once the manifest is there. The backup is made, and nothing about the caches can change that. */
-void backup_save_caches(struct backup_run *run);
+/* Once the manifest of this root is there. The backup is made, and nothing about the caches can change that. */
+void backup_save_caches(struct backup_run *run, const struct id *root);
 void backup_close(struct backup_run *run); /* also after a failed open */
 
 /* The clock, or what the options say instead. */
@@ -172,6 +175,9 @@ int backup_tree(struct backup_run *run, struct id *out_root, struct err *err) ER
 /* --- backup_carry.c --- */
 /* The first walk came by this file or folder. */
 int backup_carry_note(struct backup_run *run, const char *path, struct err *err) ERR_UNUSED_WARN;
+/* The first walk found that a folder has all the names that the parent manifest has, and did not list it. */
+int backup_carry_note_all(struct backup_run *run, const char *folder,
+			  struct err *err) ERR_UNUSED_WARN;
 /* 1 when what vanished was added to w as the parent manifest has it, 0 when that has not, or not whole. */
 int backup_carry(struct backup_run *run, const char *path, const char *name,
 		 const struct backup_old *old, unsigned depth, struct dir_writer *w,

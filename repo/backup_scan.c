@@ -1,13 +1,11 @@
 /* The first walk of a backup: which databases there are, and how much there will be to do. */
-#include "repo/backup_run.h"
+#include "repo/backup_quiet.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define HEAD_BYTES 16
 
 static int folder_add(struct backup_run *run, const char *path, const struct stat *st,
 		      struct err *err)
@@ -36,7 +34,7 @@ static int folder_add(struct backup_run *run, const char *path, const struct sta
 /* True when the file begins as a database does. What cannot be read is told by the second walk. */
 static bool looks_like_database(int dirfd, const char *name, const char *path)
 {
-	uint8_t head[HEAD_BYTES];
+	uint8_t head[BACKUP_HEAD_BYTES];
 	struct err ignored = {0};
 	ssize_t got;
 	int fd;
@@ -83,8 +81,9 @@ static bool known_by_name(const struct backup_run *run, const char *listed, cons
 			  uint64_t *out_bytes)
 {
 	return fs_listed_type(listed) == DT_REG &&
-	       filescache_remembers(run->cache, path, out_bytes) && *out_bytes >= HEAD_BYTES &&
-	       !backup_filter_excludes(run->filter, path) && !backup_refs_mean(run, path);
+	       filescache_remembers(run->cache, path, out_bytes) &&
+	       *out_bytes >= BACKUP_HEAD_BYTES && !backup_filter_excludes(run->filter, path) &&
+	       !backup_refs_mean(run, path);
 }
 
 static int scan_file(struct backup_run *run, const struct scanned *in, const char *name,
@@ -93,7 +92,7 @@ static int scan_file(struct backup_run *run, const struct scanned *in, const cha
 	struct fs_meta meta = {0};
 	int r = count_file(run, path, (uint64_t)st->st_size, err);
 
-	if (r || st->st_size < HEAD_BYTES || filescache_knows(run->cache, path, st))
+	if (r || st->st_size < BACKUP_HEAD_BYTES || filescache_knows(run->cache, path, st))
 		return r;
 	r = backup_immutable_scan(run, in->path, name, st, err);
 	if (r || !looks_like_database(in->fd, name, path))
@@ -159,9 +158,13 @@ static int scan_folder(struct backup_run *run, int dirfd, const char *path, unsi
 	size_t count = 0;
 	int r = backup_tick(run, BACKUP_SCAN, path, err);
 
-	if (r || depth > LIMIT_TREE_DEPTH || fstat(dirfd, &in.st) != 0 ||
-	    backup_filter_list(run->filter, dirfd, path, &names, &count, &ignored) != 0)
+	if (r || depth > LIMIT_TREE_DEPTH || fstat(dirfd, &in.st) != 0)
 		return r;
+	r = backup_quiet_scan(run, path, &in.st, err);
+	if (r)
+		return r > 0 ? backup_carry_note_all(run, path, err) : r;
+	if (backup_filter_list(run->filter, dirfd, path, &names, &count, &ignored) != 0)
+		return 0;
 	for (size_t i = 0; !r && i < count; i++)
 		r = scan_listed(run, &in, names[i], err);
 	free(names);

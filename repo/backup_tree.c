@@ -4,139 +4,17 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "core/sha256.h"
 #include "repo/backup_old.h"
-#include "repo/tree_write.h"
+#include "repo/backup_piece.h"
+#include "repo/backup_quiet.h"
 
-#define XATTRS_BYTES (1u << 20) /* of one entry; more is left out and said */
 #define LEFT_OUT 1
-
-/* --- one entry --- */
-
-/* What goes into the tree for one name; its spans point into meta and names. */
-struct piece {
-	struct entry e;
-	struct fs_meta meta; /* its st is there before the rest, where the filter needed it */
-	struct filescache_file file;
-	struct chunk_ref list;     /* a folder's child */
-	const struct content *use; /* the file's, or a database's */
-};
-
-static void piece_wipe(struct piece *p)
-{
-	fs_meta_wipe(&p->meta);
-	free(p->e.xattrs);
-	filescache_file_wipe(&p->file);
-}
-
-static struct span span_of(const char *s)
-{
-	return (struct span){(const uint8_t *)s, strlen(s)};
-}
-
-static uint8_t type_of(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG:
-		return ENTRY_FILE;
-	case S_IFDIR:
-		return ENTRY_DIR;
-	case S_IFLNK:
-		return ENTRY_SYMLINK;
-	case S_IFIFO:
-		return ENTRY_FIFO;
-	case S_IFSOCK:
-		return ENTRY_SOCKET;
-	case S_IFCHR:
-		return ENTRY_CHAR;
-	default:
-		return ENTRY_BLOCK;
-	}
-}
-
-static int link_number(struct backup_run *run, const struct stat *st, uint64_t *out,
-		       struct err *err)
-{
-	struct buf b = {0};
-	struct hmac_part parts[2];
-	struct rd r;
-	struct id mac;
-	int result;
-
-	*out = 0;
-	if (S_ISDIR(st->st_mode) || st->st_nlink < 2)
-		return 0;
-	buf_put_u64(&b, (uint64_t)st->st_dev);
-	buf_put_u64(&b, (uint64_t)st->st_ino);
-	result = buf_check(&b, err);
-	parts[0] = (struct hmac_part){"link", 4};
-	parts[1] = (struct hmac_part){b.data, b.len};
-	if (!result)
-		result = hmac256_of(packer_domain(run->packer)->id_key, parts, 2, &mac, err);
-	buf_free(&b);
-	if (result)
-		return result;
-	r = rd_of(mac.b, 8);
-	*out = rd_u64(&r);
-	if (*out == 0)
-		*out = 1;
-	return 0;
-}
-
-static int set_xattrs(struct backup_run *run, struct piece *p, const char *path, struct err *err)
-{
-	size_t total = 0;
-
-	for (size_t i = 0; i < p->meta.xattr_count; i++)
-		total += p->meta.xattrs[i].value_len;
-	if (total > XATTRS_BYTES || p->meta.xattr_count > LIMIT_XATTRS) {
-		backup_unreadable(run, path, "its extended attributes are too large; left out");
-		return 0;
-	}
-	if (p->meta.xattr_count == 0)
-		return 0;
-	p->e.xattrs = calloc(p->meta.xattr_count, sizeof(*p->e.xattrs));
-	if (!p->e.xattrs)
-		return err_nomem(err);
-	p->e.xattr_count = p->meta.xattr_count;
-	for (size_t i = 0; i < p->meta.xattr_count; i++) {
-		const struct fs_xattr *x = &p->meta.xattrs[i];
-
-		p->e.xattrs[i] = (struct entry_xattr){span_of(x->name), {x->value, x->value_len}};
-	}
-	return 0;
-}
-
-static int set_meta(struct backup_run *run, struct piece *p, const struct fs_meta *meta,
-		    const char *name, struct err *err)
-{
-	const struct stat *st = &meta->st;
-	struct entry *e = &p->e;
-
-	e->name = span_of(name);
-	e->type = type_of(st->st_mode);
-	e->mode = (uint16_t)(st->st_mode & 07777);
-	e->uid = st->st_uid;
-	e->gid = st->st_gid;
-	e->user = span_of(fs_names_user(run->names, st->st_uid));
-	e->group = span_of(fs_names_group(run->names, st->st_gid));
-	e->mtime_s = st->st_mtim.tv_sec;
-	e->mtime_ns = (uint32_t)st->st_mtim.tv_nsec;
-	if (e->type == ENTRY_SYMLINK)
-		e->target = span_of(meta->target);
-	if (e->type == ENTRY_CHAR || e->type == ENTRY_BLOCK) {
-		e->dev_major = major(st->st_rdev);
-		e->dev_minor = minor(st->st_rdev);
-	}
-	return link_number(run, st, &e->link, err);
-}
 
 /* --- folders --- */
 
-static int read_folder(struct backup_run *run, int dirfd, const char *name, struct piece *p,
+static int read_folder(struct backup_run *run, int dirfd, const char *name, struct backup_piece *p,
 		       const char *path, const struct backup_old_entry *old, unsigned depth,
 		       struct err *err)
 {
@@ -164,7 +42,7 @@ static int read_folder(struct backup_run *run, int dirfd, const char *name, stru
 
 /* What can be known of its former chunk list helps to store the new one. */
 static int read_file(struct backup_run *run, int dirfd, const char *name, const char *path,
-		     const struct backup_old_entry *old, struct piece *p, struct err *err)
+		     const struct backup_old_entry *old, struct backup_piece *p, struct err *err)
 {
 	struct former former = {0};
 	struct err ignored = {0};
@@ -179,15 +57,7 @@ static int read_file(struct backup_run *run, int dirfd, const char *name, const 
 	return r;
 }
 
-static void use_file(struct piece *p)
-{
-	p->use = &p->file.content;
-	p->e.size = p->file.size;
-	p->e.extents = p->file.extents;
-	p->e.extent_count = p->file.extent_count;
-}
-
-static void use_database(struct piece *p, struct backup_db *db)
+static void use_database(struct backup_piece *p, struct backup_db *db)
 {
 	db->placed = true;
 	p->use = &db->content;
@@ -197,7 +67,8 @@ static void use_database(struct piece *p, struct backup_db *db)
 }
 
 /* What has just turned out to be a database. */
-static int take_late(struct backup_run *run, const char *path, struct piece *p, struct err *err)
+static int take_late(struct backup_run *run, const char *path, struct backup_piece *p,
+		     struct err *err)
 {
 	int r = backup_db_late(run, path, &p->meta, err);
 	struct backup_db *db = backup_db_find(run, path);
@@ -210,7 +81,7 @@ static int take_late(struct backup_run *run, const char *path, struct piece *p, 
 
 /* In an immutable folder a file is known by name, size and time; the cache learns its new inode and ctime. */
 static int look_back(struct backup_run *run, const char *path, const struct backup_old_entry *old,
-		     struct piece *p, struct err *err)
+		     struct backup_piece *p, struct err *err)
 {
 	int r = backup_immutable_known(run, path, &p->meta.st, old, &p->file, err);
 
@@ -223,7 +94,8 @@ static int look_back(struct backup_run *run, const char *path, const struct back
 
 /* What lstat and the files cache say; 1 when that is all there is to know. */
 static int look_at(struct backup_run *run, int dirfd, const char *name, const char *path,
-		   bool is_db, const struct backup_old_entry *old, struct piece *p, struct err *err)
+		   bool is_db, const struct backup_old_entry *old, struct backup_piece *p,
+		   struct err *err)
 {
 	const struct stat st = p->meta.st;
 	int cached = 0;
@@ -240,7 +112,7 @@ static int look_at(struct backup_run *run, int dirfd, const char *name, const ch
 
 /* LEFT_OUT when there is nothing to store, which has been told. */
 static int fill_piece(struct backup_run *run, int dirfd, const char *name, const char *path,
-		      const struct backup_old_entry *old, unsigned depth, struct piece *p,
+		      const struct backup_old_entry *old, unsigned depth, struct backup_piece *p,
 		      struct err *err)
 {
 	struct backup_db *db = backup_db_find(run, path);
@@ -248,9 +120,9 @@ static int fill_piece(struct backup_run *run, int dirfd, const char *name, const
 	int r = cached < 0 ? cached : 0;
 
 	if (!r)
-		r = set_meta(run, p, db ? &db->meta : &p->meta, name, err);
+		r = backup_piece_meta(run, p, db ? &db->meta : &p->meta, name, err);
 	if (!r)
-		r = set_xattrs(run, p, path, err);
+		r = backup_piece_xattrs(run, p, path, err);
 	if (r)
 		return r;
 	if (db) {
@@ -260,14 +132,15 @@ static int fill_piece(struct backup_run *run, int dirfd, const char *name, const
 			r = read_file(run, dirfd, name, path, old, p, err);
 		if (r == 1)
 			return take_late(run, path, p, err);
-		use_file(p);
+		backup_piece_use_file(p);
 	} else if (p->e.type == ENTRY_DIR) {
 		r = read_folder(run, dirfd, name, p, path, old, depth, err);
 	}
 	return r;
 }
 
-static enum backup_change change_of(const struct piece *p, const struct backup_old_entry *old)
+static enum backup_change change_of(const struct backup_piece *p,
+				    const struct backup_old_entry *old)
 {
 	struct id content = backup_fold_ids(p->use->children, p->use->child_count);
 
@@ -279,7 +152,7 @@ static enum backup_change change_of(const struct piece *p, const struct backup_o
 	return BACKUP_CHANGED;
 }
 
-static void count_piece(struct backup_run *run, const char *path, const struct piece *p,
+static void count_piece(struct backup_run *run, const char *path, const struct backup_piece *p,
 			const struct backup_old_entry *old)
 {
 	const struct backup_callbacks *cb = &run->options->cb;
@@ -305,7 +178,7 @@ static void count_piece(struct backup_run *run, const char *path, const struct p
 		cb->kept(cb->arg, path, change, p->e.size);
 }
 
-static int add_piece(struct dir_writer *w, struct piece *p, struct err *err)
+static int add_piece(struct dir_writer *w, struct backup_piece *p, struct err *err)
 {
 	if (p->e.type == ENTRY_DIR)
 		return dir_writer_add(w, &p->e, &p->list, 1, err);
@@ -356,13 +229,13 @@ static int store_entry(struct backup_run *run, int dirfd, const char *open_at, c
 		       struct dir_writer *w, struct err *err)
 {
 	const struct backup_old_entry *before = backup_old_find(old, name);
-	struct piece p = {0};
+	struct backup_piece p = {0};
 	int r = backup_tick(run, BACKUP_FILES, path, err);
 
 	if (r || left_out(run, dirfd, open_at, path, &p.meta.st))
 		return r;
 	r = fill_piece(run, dirfd, open_at, path, before, depth, &p, err);
-	p.e.name = span_of(name);
+	p.e.name = backup_span_of(name);
 	if (!r) {
 		count_piece(run, path, &p, before);
 		backup_immutable_judge(run, path, &p.e, p.use, before);
@@ -374,7 +247,49 @@ static int store_entry(struct backup_run *run, int dirfd, const char *open_at, c
 	} else if (!backup_fatal(r)) {
 		r = gone_or_bad(run, name, path, r, old, before, depth, w, err);
 	}
-	piece_wipe(&p);
+	backup_piece_wipe(&p);
+	return r;
+}
+
+static int store_entries(struct backup_run *run, int dirfd, const char *path, char *const *names,
+			 size_t count, struct backup_old *before, unsigned depth,
+			 struct dir_writer *w, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < count; i++) {
+		char *below = backup_join(path, names[i]);
+
+		r = backup_carry_until(run, path, names[i], before, depth, w, err);
+		if (!r)
+			r = below ? store_entry(run, dirfd, names[i], names[i], below, before,
+						depth, w, err)
+				  : err_nomem(err);
+		free(below);
+	}
+	return r ? r : backup_carry_until(run, path, NULL, before, depth, w, err);
+}
+
+static int store_folder(struct backup_run *run, int dirfd, const char *path, char *const *names,
+			size_t count, const struct id *old, unsigned depth, struct backup_quiet *q,
+			struct id *out_list, struct err *err)
+{
+	struct backup_old before = {0};
+	struct dir_writer *w = NULL;
+	int r = dir_writer_new(run->packer, &w, err);
+
+	if (r)
+		return r;
+	backup_old_load(run, path, old, &before);
+	dir_writer_follow(w, &before.nodes);
+	dir_writer_sum(w, q->watched ? &q->sum : NULL);
+	r = store_entries(run, dirfd, path, names, count, &before, depth, w, err);
+	if (!r)
+		r = dir_writer_finish(w, out_list, err);
+	if (!r)
+		r = backup_quiet_note(run, path, count, w, q, err);
+	dir_writer_free(w);
+	backup_old_free(&before);
 	return r;
 }
 
@@ -382,40 +297,26 @@ static int store_entry(struct backup_run *run, int dirfd, const char *open_at, c
 int backup_folder(struct backup_run *run, int dirfd, const char *path, const struct id *old,
 		  unsigned depth, struct id *out_list, struct err *err)
 {
-	struct backup_old before = {0};
-	struct dir_writer *w = NULL;
+	struct backup_quiet quiet = {0};
 	char **names = NULL;
 	size_t count = 0;
-	int r = dir_writer_new(run->packer, &w, err);
+	int r = backup_quiet_begin(run, dirfd, path, &quiet, err);
 
-	if (r)
-		return r;
-	backup_old_load(run, path, old, &before);
-	dir_writer_follow(w, &before.nodes);
-	if (dirfd >= 0)
+	if (!r && dirfd >= 0)
 		r = backup_filter_list(run->filter, dirfd, path, &names, &count, err);
 	if (r && !backup_fatal(r)) {
 		backup_unreadable(run, path, err->text);
 		r = 0;
 	}
-	for (size_t i = 0; !r && i < count; i++) {
-		char *below = backup_join(path, names[i]);
-
-		r = backup_carry_until(run, path, names[i], &before, depth, w, err);
-		if (!r)
-			r = below ? store_entry(run, dirfd, names[i], names[i], below, &before,
-						depth, w, err)
-				  : err_nomem(err);
-		free(below);
-	}
 	if (!r)
-		r = backup_carry_until(run, path, NULL, &before, depth, w, err);
-	if (!r)
-		r = dir_writer_finish(w, out_list, err);
-	dir_writer_free(w);
-	backup_old_free(&before);
+		r = backup_quiet_same(run, dirfd, path, names, count, old, &quiet, err);
+	if (r > 0)
+		*out_list = *old;
+	else if (!r)
+		r = store_folder(run, dirfd, path, names, count, old, depth, &quiet, out_list, err);
+	backup_quiet_end(&quiet);
 	free(names);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* --- from "/" down to the sources --- */
@@ -428,7 +329,7 @@ static int store_way(struct backup_run *run, const char *path, const char *name,
 		     size_t count, const struct backup_old_entry *old, struct dir_writer *w,
 		     struct err *err)
 {
-	struct entry e = {.name = span_of(name), .type = ENTRY_DIR, .mode = 0755};
+	struct entry e = {.name = backup_span_of(name), .type = ENTRY_DIR, .mode = 0755};
 	struct chunk_ref list = {.kind = CHUNK_TREE_LIST};
 	struct stat st;
 	int r;
@@ -437,8 +338,8 @@ static int store_way(struct backup_run *run, const char *path, const char *name,
 		e.mode = (uint16_t)(st.st_mode & 07777);
 		e.uid = st.st_uid;
 		e.gid = st.st_gid;
-		e.user = span_of(fs_names_user(run->names, st.st_uid));
-		e.group = span_of(fs_names_group(run->names, st.st_gid));
+		e.user = backup_span_of(fs_names_user(run->names, st.st_uid));
+		e.group = backup_span_of(fs_names_group(run->names, st.st_gid));
 	}
 	r = store_above(run, path, first, count,
 			old && old->type == ENTRY_DIR ? &old->content : NULL, &list.id, err);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "repo/store_cache.h"
+
 #define HEX "0123456789abcdef"
 
 static bool is_repo_folder(const char *name)
@@ -52,6 +54,31 @@ static int open_folder(int at, const char *name, DIR **out_dir, struct err *err)
 	return r;
 }
 
+/* What the cache layer of stores behind a network keeps in its own folder. */
+static int each_stored(int at, const char *name, bool remove, struct cachedir_repo *out_repo,
+		       struct err *err)
+{
+	int fd = openat(at, STORE_CACHE_FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct store_cache_sum sum;
+	int failed = 0;
+
+	if (fd < 0)
+		return 0;
+	store_cache_add_up(fd, &sum);
+	out_repo->files += sum.files;
+	out_repo->bytes += sum.bytes;
+	if (sum.used_at_s > out_repo->used_at_s)
+		out_repo->used_at_s = sum.used_at_s;
+	if (remove)
+		failed = store_cache_clear(fd);
+	(void)close(fd);
+	if (failed)
+		return err_sys(err, failed, "%s/%s", name, STORE_CACHE_FOLDER);
+	if (remove)
+		(void)unlinkat(at, STORE_CACHE_FOLDER, AT_REMOVEDIR);
+	return 0;
+}
+
 /* Sums up the caches in one folder; `remove` takes them away too. */
 static int each_cache(int at, const char *name, bool remove, struct cachedir_repo *out_repo,
 		      struct err *err)
@@ -73,6 +100,8 @@ static int each_cache(int at, const char *name, bool remove, struct cachedir_rep
 		if (remove && unlinkat(dirfd(dir), e->d_name, 0) != 0 && errno != ENOENT)
 			r = err_sys(err, errno, "%s/%s", name, e->d_name);
 	}
+	if (!r)
+		r = each_stored(dirfd(dir), name, remove, out_repo, err);
 	if (dir)
 		(void)closedir(dir);
 	return r;

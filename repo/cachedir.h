@@ -1,6 +1,6 @@
 /*
  * cachedir: what the cache directory keeps, a folder a repository, named by its id in hex. Looks at and removes only files
- * that are caches by their names, so state that lies beside them, or among them, is safe. One thread.
+ * that are caches by their names (files and chunks of backups, and what repo/store_cache.h keeps), so state that lies beside them, or among them, is safe. One thread.
  */
 #ifndef NIGHTJAR_REPO_CACHEDIR_H
 #define NIGHTJAR_REPO_CACHEDIR_H
@@ -17,7 +17,7 @@ struct cachedir_repo {
 	char id[2 * REPO_ID_BYTES + 1]; /* lowercase hex */
 	uint64_t bytes;                 /* on disk */
 	size_t files;
-	int64_t used_at_s; /* the last backup that used one of them */
+	int64_t used_at_s; /* the last use of one of them */
 };
 
 /* Every repository with at least one cache, by id. *out_repos: free(). A directory that is not there holds none. */

@@ -22,19 +22,20 @@ void check_tell_damage(struct check_run *run, enum store_type type, const struct
 		run->options->damage(run->options->arg, path, text);
 }
 
-static void tell_touched(struct check_run *run, const char *path, const char *text)
+void check_tell_touched(struct check_run *run, const struct id *manifest, const char *path,
+			const char *text)
 {
 	if (run->gathering)
 		return;
 	if (run->told_path && strcmp(run->told_path, path) == 0 &&
-	    id_eq(&run->told_manifest, run->manifest))
+	    id_eq(&run->told_manifest, manifest))
 		return;
 	free(run->told_path);
 	run->told_path = strdup(path); /* without memory it is told again, no more */
-	run->told_manifest = *run->manifest;
+	run->told_manifest = *manifest;
 	run->result->damaged++;
 	if (run->options->touched)
-		run->options->touched(run->options->arg, run->manifest, path, text);
+		run->options->touched(run->options->arg, manifest, path, text);
 }
 
 void check_tell_healed(struct check_run *run, const struct id *pack, const char *text)
@@ -55,9 +56,9 @@ static bool place_replaced(const struct check_run *run, uint32_t at)
 	return index_find_good(run->index, info->kind, &info->id) != INDEX_NONE;
 }
 
-static void tell_found(struct check_run *run)
+void check_tell_found(struct check_run *run, size_t first)
 {
-	for (size_t i = 0; i < run->found_count; i++) {
+	for (size_t i = first; i < run->found_count; i++) {
 		const struct check_found *f = &run->found[i];
 		const struct id *pack = &run->index->packs[run->index->places[f->place].pack].name;
 
@@ -336,7 +337,7 @@ static int check_chunk(struct folder *at, const char *path, const struct chunk_r
 		return tell_all_unnamed(at->run, place, err);
 	}
 	*at->dirty = true;
-	tell_touched(at->run, path, what_is_wrong(at->run->index, ref));
+	check_tell_touched(at->run, at->run->manifest, path, what_is_wrong(at->run->index, ref));
 	return 0;
 }
 
@@ -356,7 +357,7 @@ static int absorb(struct folder *at, const char *path, int r, const struct err *
 	if (!r || r == -ERR_NOMEM || r == -ERR_CANCELLED || r == -ERR_KEY)
 		return r;
 	*at->dirty = true;
-	tell_touched(at->run, path, why->text);
+	check_tell_touched(at->run, at->run->manifest, path, why->text);
 	return 0;
 }
 
@@ -561,7 +562,7 @@ int check_run(struct repo *repo, const struct check_options *options,
 	if (!r && run.found_count)
 		r = find_scope(&run, &list, true, err);
 	if (!r)
-		tell_found(&run);
+		check_tell_found(&run, 0);
 	if (!r)
 		r = check_manifests(&run, &list, err);
 	if (!r)

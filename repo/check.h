@@ -37,7 +37,8 @@ struct check_options {
 	void (*touched)(void *arg, const struct id *manifest, const char *path, const char *text);
 	/*
 	 * A file that the references of a manifest name, newest of its group or chosen, and that is not in it as it should be;
-	 * with path "" something about a whole query. No damage: exit 22. SHA-256 is compared with read_data of everything only.
+	 * with path "" something about a whole query. No damage: exit 22. A database that cannot be read, so that nothing could be asked, is
+	 * damage and told by touched instead. SHA-256 is compared with read_data of everything only.
 	 */
 	void (*missing)(void *arg, const struct id *manifest, const char *database,
 			const char *path, const char *text);
@@ -58,7 +59,7 @@ struct check_result {
 	uint64_t
 	    noted_before; /* the same, noted earlier: no other copy yet, and not read this time */
 	uint64_t ref_queries, refs_referenced, refs_missing;
-	uint64_t refs_failed; /* queries that could not be run; > 0, or some missing: exit 22 */
+	uint64_t refs_failed; /* queries that could not be run, for damage or as missing told */
 	uint64_t orphans;     /* packs that no index segment names */
 	uint64_t condemned;   /* packs that a prune is about to delete */
 };

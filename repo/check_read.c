@@ -34,7 +34,9 @@ static int read_record(struct check_run *run, uint32_t at, const struct buf *pac
 		return 0;
 	if (place->offset > pack->len || place->stored_bytes > pack->len - place->offset)
 		return check_find(
-		    run, at, &(struct err){.code = ERR_DAMAGED, .text = "a record lies beyond its end"}, err);
+		    run, at,
+		    &(struct err){.code = ERR_DAMAGED, .text = "a record lies beyond its end"},
+		    err);
 	if (place->info.base_count)
 		return 0;
 	return open_record(run, at, pack->data + place->offset, place->stored_bytes, plain, err);

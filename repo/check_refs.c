@@ -2,10 +2,11 @@
 #include "repo/check_run.h"
 
 #include "repo/refs.h"
+#include "repo/tree_read.h"
 
 struct telling {
 	struct check_run *run;
-	const struct id *manifest;
+	const struct id *manifest, *root;
 };
 
 static int on_tick(void *arg)
@@ -25,13 +26,49 @@ static void on_missing(void *arg, const char *database, const char *path, const 
 		o->missing(o->arg, t->manifest, database, path, text);
 }
 
+/* --- damage: the copies to blame are found, told and noted --- */
+
+static int blame_chunk(void *arg, const struct chunk_ref *ref, const char *path, struct err *err)
+{
+	struct check_run *run = arg;
+
+	(void)path;
+	return check_read_chunk(run, ref->kind, &ref->id, err);
+}
+
+static int blame_content(void *arg, const struct entry *e, const struct chunk_ref *children,
+			 struct err *err)
+{
+	struct check_run *run = arg;
+
+	return content_refs(run->reader, e, children, "", blame_chunk, run, err);
+}
+
+static int on_damaged(void *arg, const char *path, const struct err *why, struct err *err)
+{
+	const struct telling *t = arg;
+	struct check_run *run = t->run;
+	size_t told = run->found_count;
+	struct err blame = {0};
+	int r = tree_lookup(run->reader, t->root, path, blame_content, run, &blame);
+
+	if (r == -ERR_NOMEM || r == -ERR_KEY) {
+		*err = blame;
+		return r;
+	}
+	check_tell_found(run, told);
+	check_tell_touched(run, t->manifest, path, why->text);
+	return 0;
+}
+
 static int check_one(struct check_run *run, const struct manifest_item *item, struct err *err)
 {
-	struct telling telling = {run, &item->name};
+	struct telling telling = {run, &item->name, &item->m.root};
 	const struct refs_rerun rerun = {
 	    .options = {.cache_dir = run->options->cache_dir,
 			.tick = on_tick,
 			.missing = on_missing,
+			.damaged = on_damaged,
 			.arg = &telling},
 	    .hash = run->options->read_data && run->part.all,
 	};
@@ -39,7 +76,7 @@ static int check_one(struct check_run *run, const struct manifest_item *item, st
 	struct err why = {0};
 	int r = refs_rerun(run->reader, &item->m, &rerun, &sum, &why);
 
-	if (r == -ERR_NOMEM || r == -ERR_CANCELLED) {
+	if (r == -ERR_NOMEM || r == -ERR_CANCELLED || r == -ERR_KEY) {
 		*err = why;
 		return r;
 	}
@@ -47,10 +84,12 @@ static int check_one(struct check_run *run, const struct manifest_item *item, st
 	run->result->refs_referenced += sum.referenced;
 	run->result->refs_missing += sum.missing;
 	run->result->refs_failed += sum.failed;
-	if (r) { /* what cannot be read is told with its paths; that nothing could be looked up is told here */
+	if (r)
 		run->result->refs_failed++;
+	if (r == -ERR_DAMAGED || r == -ERR_MISSING) /* a folder: it is not known what is in it */
+		check_tell_touched(run, &item->name, "/", why.text);
+	else if (r)
 		on_missing(&telling, "", "", why.text);
-	}
 	return 0;
 }
 

@@ -46,6 +46,11 @@ struct check_run {
 
 void check_tell_damage(struct check_run *run, enum store_type type, const struct id *name,
 		       const char *text);
+/* A path of a manifest that damage touches. The same as the last one is not told again. */
+void check_tell_touched(struct check_run *run, const struct id *manifest, const char *path,
+			const char *text);
+/* What was found, from this one on. */
+void check_tell_found(struct check_run *run, size_t first);
 void check_tell_healed(struct check_run *run, const struct id *pack, const char *text);
 /* Everything that the pack should give others do. */
 bool check_pack_replaced(const struct check_run *run, const struct index_pack *pack);

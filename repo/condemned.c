@@ -89,18 +89,17 @@ int condemned_load(struct repo *repo, condemned_bad_fn *bad, void *bad_arg, stru
 
 		r = load_one(repo, &names[i], &c, &why);
 		if (binds_nobody(r) && bad) {
-			(void)err_set(&why, (enum err_code)why.code,
-				      "%s; it binds nobody, and may be removed", why.text);
+			(void)err_set(
+			    &why, (enum err_code)why.code,
+			    "%s; it binds nobody, and the next 'nightjar prune' removes it",
+			    why.text);
 			bad(bad_arg, &names[i], &why);
 		}
 		if (binds_nobody(r) || r == -ERR_MISSING)
 			r = 0;
 		if (r) {
-			char path[STORE_PATH_CHARS];
-
-			store_path(STORE_LOCKS, &names[i], path);
 			*err = why;
-			err_prefix(err, "%s/%s", repo->store->location, path);
+			(void)repo_name(repo->store, STORE_LOCKS, &names[i], err);
 		}
 	}
 	free(names);
@@ -189,6 +188,22 @@ static int remove_one(struct repo *repo, const struct id *name, struct err *err)
 		return 0;
 	*err = why;
 	return r;
+}
+
+int condemned_remove_bad(struct repo *repo, const struct id *name, struct err *why, struct err *err)
+{
+	struct condemned c = {0};
+	int r = load_one(repo, name, &c, why);
+
+	condemned_free(&c);
+	if (binds_nobody(r))
+		return remove_one(repo, name, err);
+	if (r && r != -ERR_MISSING) {
+		*err = *why;
+		return r;
+	}
+	*why = (struct err){0};
+	return 0;
 }
 
 int condemned_remove(struct repo *repo, const struct condemned *c, const struct id *record,

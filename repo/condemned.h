@@ -50,6 +50,13 @@ int condemned_put(struct repo *repo, enum condemn_kind kind, struct id *packs, s
 /* Dates a record that is visible. */
 int condemned_date(struct repo *repo, const struct id *record, struct err *err) ERR_UNUSED_WARN;
 
+/*
+ * Removes a record that could not be used, once it has been read again: *why says what is wrong with it. One that is whole after all, or
+ * gone, stays so: why->code is 0 then (R1).
+ */
+int condemned_remove_bad(struct repo *repo, const struct id *name, struct err *why,
+			 struct err *err) ERR_UNUSED_WARN;
+
 /* Removes a record and then what dates it. What is gone already is fine. */
 int condemned_remove(struct repo *repo, const struct condemned *c, const struct id *record,
 		     struct err *err) ERR_UNUSED_WARN;

@@ -40,11 +40,13 @@ static void warn(const struct copy_run *run, const struct repo *repo, enum store
 		 const struct id *name, const struct err *why)
 {
 	char path[STORE_PATH_CHARS], object[STORE_PATH_CHARS + 4096];
+	struct err bare = *why;
 
 	store_path(type, name, path);
+	repo_unname(repo->store, type, name, &bare);
 	(void)snprintf(object, sizeof(object), "%.4000s/%s", repo->store->location, path);
 	if (run->options->cb.warning)
-		run->options->cb.warning(run->options->cb.arg, object, why->text);
+		run->options->cb.warning(run->options->cb.arg, object, bare.text);
 }
 
 static void bad_from_segment(void *arg, const struct id *name, const struct err *why)

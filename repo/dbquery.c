@@ -1,30 +1,61 @@
 #include "repo/dbquery.h"
 
+#include <time.h>
+
 #include "repo/dbconn.h"
+#include "repo/dbfunctions.h"
 #include "repo/pagevfs.h"
 
-#define STEPS_PER_TICK 20000u /* as dbconn.c asks */
+/*
+ * One step may call a function on values as long as they may be, 10 ms each where it is harmless, so the clock is looked at often. The
+ * worst that one call takes is one to two seconds by these two: GLOB '*[^a][^a]…' of a whole value.
+ */
+#define STEPS_PER_LOOK 100u
+#define TICK_MS 50
+#define MOST_VALUE_BYTES (4 << 20) /* one value or row that is put together */
+#define MOST_PATTERN_BYTES 250     /* of LIKE and GLOB, and what trim takes away */
 #define MOST_STEPS UINT64_C(4000000000)
-#define MOST_VALUE_BYTES (16 << 20) /* one value or row that is put together */
-#define MOST_PATTERN_BYTES 1000     /* of LIKE and GLOB */
+#define MOST_S 1800
 #define MOST_HEAP_BYTES (256 << 20) /* of SQLite, above what it held before: sorting, recursion */
 
 struct running {
 	const struct dbquery *q;
 	uint64_t steps;
-	bool too_long;
+	int64_t began_ms, ticked_ms;
+	bool too_many_steps, too_long, cancelled;
 };
 
-static int on_tick(void *arg)
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static uint64_t most_steps(const struct dbquery *q)
+{
+	return q->most_steps ? q->most_steps : MOST_STEPS;
+}
+
+static int64_t most_s(const struct dbquery *q)
+{
+	return q->most_s ? q->most_s : MOST_S;
+}
+
+static int on_look(void *arg)
 {
 	struct running *run = arg;
-	uint64_t most = run->q->most_steps ? run->q->most_steps : MOST_STEPS;
+	int64_t now = now_ms();
 
-	run->steps += STEPS_PER_TICK;
-	run->too_long = run->steps > most;
-	if (run->too_long)
-		return 1;
-	return run->q->tick ? run->q->tick(run->q->tick_arg) : 0;
+	run->steps += STEPS_PER_LOOK;
+	run->too_many_steps = run->steps > most_steps(run->q);
+	run->too_long = now - run->began_ms > most_s(run->q) * 1000;
+	if (run->q->tick && now - run->ticked_ms >= TICK_MS) {
+		run->ticked_ms = now;
+		run->cancelled = run->q->tick(run->q->tick_arg) != 0;
+	}
+	return run->cancelled || run->too_many_steps || run->too_long;
 }
 
 /* --- what a query may do --- */
@@ -38,13 +69,19 @@ static bool one_of(const char *name, const char *const *names, size_t count)
 	return false;
 }
 
-/* Reading, and what the modules of full-text search ask for themselves. Everything else is refused. */
+/*
+ * Reading, and what the modules of full-text search ask for themselves. Everything else is refused, and functions whose time grows
+ * with the square of a value.
+ */
 static int authorize(void *arg, int action, const char *first, const char *second, const char *db,
 		     const char *inner)
 {
 	static const char *const reading[] = {"data_version", "page_size"};
-	static const char *const never[] = {"load_extension", "fts3_tokenizer", "edit",
-					    "readfile",       "writefile",      "fileio_ls"};
+	static const char *const never[] = {
+	    "load_extension", "fts3_tokenizer",  "edit",           "readfile",
+	    "writefile",      "fileio_ls",       "json_patch",     "jsonb_patch",
+	    "unhex",          "geopoly_overlap", "geopoly_within", "snippet",
+	};
 
 	(void)arg;
 	(void)db;
@@ -82,11 +119,15 @@ static void distrust_schema(sqlite3 *db)
 		(void)sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, NULL);
 }
 
-static int harden(struct dbconn *c)
+static int harden(struct running *run, struct dbconn *c)
 {
 	sqlite3 *db = c->db;
-	int rc = dbconn_exec(c, "PRAGMA query_only=ON; PRAGMA cell_size_check=ON;"
-				"PRAGMA mmap_size=0; PRAGMA cache_size=-8192;");
+	int rc;
+
+	run->began_ms = run->ticked_ms = now_ms();
+	sqlite3_progress_handler(db, STEPS_PER_LOOK, on_look, run);
+	rc = dbconn_exec(c, "PRAGMA query_only=ON; PRAGMA cell_size_check=ON;"
+			    "PRAGMA mmap_size=0; PRAGMA cache_size=-8192;");
 
 	(void)sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	(void)sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
@@ -99,6 +140,8 @@ static int harden(struct dbconn *c)
 	(void)sqlite3_limit(db, SQLITE_LIMIT_SQL_LENGTH, 1 << 20); /* a schema's own, too */
 	distrust_schema(db);
 	if (rc == SQLITE_OK)
+		rc = dbfunctions_add(db, MOST_PATTERN_BYTES);
+	if (rc == SQLITE_OK)
 		rc = sqlite3_set_authorizer(db, authorize, NULL);
 	return rc;
 }
@@ -110,18 +153,36 @@ static int refuse(const struct dbquery *q, const char *why, struct err *err)
 	return err_set(err, ERR_SOURCE, "%s: %s was not run: %s", q->path, q->what, why);
 }
 
-static int failed(struct running *run, const struct dbconn *c, int rc, struct err *err)
+static bool is_no_database(int rc)
 {
+	return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+}
+
+/* A limit was met: which. */
+static int stopped(const struct dbquery *q, const char *limit, unsigned long long most,
+		   const char *unit, struct err *err)
+{
+	return err_set(err, ERR_SOURCE, "%s: %s was stopped: it takes %s (%llu %s at most)",
+		       q->path, q->what, limit, most, unit);
+}
+
+static int failed(const struct running *run, const struct dbconn *c, int rc, struct err *err)
+{
+	const struct dbquery *q = run->q;
+
+	if (run->cancelled)
+		return err_set(err, ERR_CANCELLED, "%s: interrupted", q->path);
+	if (run->too_many_steps)
+		return stopped(q, "too long", most_steps(q), "steps", err);
 	if (run->too_long)
-		return err_set(err, ERR_SOURCE, "%s: %s was stopped: it takes too long",
-			       run->q->path, run->q->what);
-	if (c->cancelled || (rc & 0xff) == SQLITE_INTERRUPT)
-		return err_set(err, ERR_CANCELLED, "%s: interrupted", run->q->path);
+		return stopped(q, "too long", (unsigned long long)most_s(q), "seconds", err);
 	if ((rc & 0xff) == SQLITE_NOMEM)
-		return err_set(err, ERR_SOURCE, "%s: %s was stopped: it takes too much memory",
-			       run->q->path, run->q->what);
-	return err_set(err, ERR_SOURCE, "%s: %s failed: %s", run->q->path, run->q->what,
-		       c->db ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc));
+		return stopped(q, "too much memory", MOST_HEAP_BYTES >> 20, "MiB", err);
+	if ((rc & 0xff) == SQLITE_TOOBIG)
+		return stopped(q, "a value or a text that is too big", MOST_VALUE_BYTES >> 20,
+			       "MiB", err);
+	return err_set(err, is_no_database(rc) ? ERR_DAMAGED : ERR_SOURCE, "%s: %s failed: %s",
+		       q->path, q->what, c->db ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc));
 }
 
 /* Behind the statement there may be a semicolon, blanks and comments. */
@@ -164,7 +225,7 @@ static int prepare(struct running *run, struct dbconn *c, sqlite3_stmt **out_st,
 static int run_on(struct running *run, struct dbconn *c, struct err *err)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = harden(c), r = rc == SQLITE_OK ? 0 : failed(run, c, rc, err);
+	int rc = harden(run, c), r = rc == SQLITE_OK ? 0 : failed(run, c, rc, err);
 
 	if (!r)
 		r = prepare(run, c, &st, err);
@@ -179,7 +240,7 @@ static int run_on(struct running *run, struct dbconn *c, struct err *err)
 int dbquery_run(const struct dbquery *q, struct err *err)
 {
 	struct running run = {.q = q};
-	struct dbconn c = {.path = q->path, .tick = on_tick, .tick_arg = &run};
+	struct dbconn c = {.path = q->path};
 	struct pagevfs *vfs = NULL;
 	sqlite3_int64 before;
 	int rc, r = pagevfs_new(q->image, q->cache_dir, &vfs, err);

@@ -20,16 +20,18 @@ struct dbquery {
 	int most_columns;         /* 0 = any */
 	const char *columns_text; /* which these are, for messages */
 	struct pageimage *image;
-	const char *cache_dir;  /* for what the page VFS spills; may be "" */
-	uint64_t most_steps;    /* of SQLite's virtual machine; 0 = 4,000,000,000: about a minute */
-	int (*tick)(void *arg); /* now and then; nonzero cancels. May be NULL */
+	const char *cache_dir; /* for what the page VFS spills; may be "" */
+	uint64_t most_steps;   /* of SQLite's virtual machine; 0 = 4,000,000,000: about a minute */
+	int64_t most_s;        /* half an hour where 0; a step may take long */
+	int (*tick)(
+	    void *arg); /* now and then, every few seconds at worst; nonzero cancels. May be NULL */
 	void *tick_arg;
 	dbquery_row_fn *row;
 	void *row_arg;
 };
 
 /*
- * ERR_SOURCE: the query or the database is at fault, and the text says why; ERR_CANCELLED, ERR_NOMEM, what row gives. Never
+ * ERR_SOURCE: the query is at fault or asks too much, and the text says why; ERR_DAMAGED: the image is no database, or a damaged one; ERR_CANCELLED, ERR_NOMEM, what row gives. Never
  * changes the image.
  */
 int dbquery_run(const struct dbquery *q, struct err *err) ERR_UNUSED_WARN;

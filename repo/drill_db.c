@@ -206,7 +206,7 @@ static int assert_one(struct subject *s, const struct drill_assertion *a, struct
 	char line[VALUE_CHARS + 900];
 	int r = dbquery_run(&q, &why);
 
-	if (r && r != -ERR_SOURCE) {
+	if (r && r != -ERR_SOURCE && r != -ERR_DAMAGED) {
 		*err = why;
 		return r;
 	}

@@ -13,6 +13,7 @@
 #include "repo/bigalloc.h"
 #include "repo/bucketdb.h"
 #include "repo/filescache_entry.h"
+#include "repo/filescache_table.h"
 #include "repo/filescache_seal.h"
 #include "repo/fsread.h"
 
@@ -84,11 +85,10 @@ static int set_keys(struct filescache *c, const struct cache_owner *o, struct er
 	return r;
 }
 
-static void key_of(const struct filescache *c, const char *path,
-		   uint8_t out_key[FILESCACHE_KEY_BYTES])
+void filescache_key(const struct filescache *c, const char *bytes, size_t len,
+		    uint8_t out_key[FILESCACHE_KEY_BYTES])
 {
-	(void)crypto_shorthash_siphashx24(out_key, (const uint8_t *)path, strlen(path),
-					  c->path_key);
+	(void)crypto_shorthash_siphashx24(out_key, (const uint8_t *)bytes, len, c->path_key);
 }
 
 /* --- the table --- */
@@ -173,9 +173,8 @@ static int cell_set(struct filescache *c, uint32_t bucket, size_t at, struct err
 	return 0;
 }
 
-/* The entry of a key, or NULL; *out_rest is what begins with it. */
-static uint8_t *entry_of(struct filescache *c, const uint8_t key[FILESCACHE_KEY_BYTES],
-			 struct rd *out_rest)
+uint8_t *filescache_entry_of(struct filescache *c, const uint8_t key[FILESCACHE_KEY_BYTES],
+			     struct rd *out_rest)
 {
 	struct cell at = {.bucket = c->next_bucket, .at = (uint32_t)c->next_at};
 	struct rd after;
@@ -207,18 +206,6 @@ static int bucket_new(struct filescache *c, int64_t row, uint32_t *out, struct e
 	*out = (uint32_t)c->bucket_count++;
 	c->buckets[*out] = (struct bucket){.row = row};
 	return 0;
-}
-
-/* --- entries --- */
-
-static bool look_fits(const struct filescache_look *look, const struct stat *st)
-{
-	int64_t mtime = fs_time_ns(&st->st_mtim), ctime_at = fs_time_ns(&st->st_ctim);
-
-	return S_ISREG(st->st_mode) && look->inode == st->st_ino &&
-	       look->size == (uint64_t)st->st_size && look->mtime_ns == mtime &&
-	       look->ctime_ns == ctime_at && mtime <= look->looked_ns - FILESCACHE_RACY_NS &&
-	       ctime_at <= look->looked_ns - FILESCACHE_RACY_NS;
 }
 
 /* --- loading --- */
@@ -343,8 +330,8 @@ static uint8_t *find(struct filescache *c, const char *path, struct rd *out_rest
 
 	if (!c)
 		return NULL;
-	key_of(c, path, key);
-	return entry_of(c, key, out_rest);
+	filescache_key(c, path, strlen(path), key);
+	return filescache_entry_of(c, key, out_rest);
 }
 
 bool filescache_remembers(struct filescache *c, const char *path, uint64_t *out_bytes)
@@ -366,7 +353,7 @@ bool filescache_knows(struct filescache *c, const char *path, const struct stat 
 	if (!entry)
 		return false;
 	look = filescache_entry_look(entry);
-	return look_fits(&look, st);
+	return S_ISREG(st->st_mode) && filescache_look_fits(&look, st);
 }
 
 int filescache_get(struct filescache *c, const char *path, const struct stat *st,
@@ -380,7 +367,7 @@ int filescache_get(struct filescache *c, const char *path, const struct stat *st
 	if (!entry)
 		return 0;
 	look = filescache_entry_look(entry);
-	if (!look_fits(&look, st))
+	if (!S_ISREG(st->st_mode) || !filescache_look_fits(&look, st))
 		return 0;
 	*out_file = (struct filescache_file){0};
 	r = filescache_entry_get(rest, out_file, err);
@@ -400,9 +387,9 @@ static int filling(struct filescache *c, struct err *err)
 	return bucket_new(c, 0, &c->filling, err);
 }
 
-static int put(struct filescache *c, const uint8_t key[FILESCACHE_KEY_BYTES],
-	       const struct filescache_look *look, const struct filescache_file *file,
-	       struct err *err)
+int filescache_entry_set(struct filescache *c, const uint8_t key[FILESCACHE_KEY_BYTES],
+			 const struct filescache_look *look, const struct filescache_file *file,
+			 struct err *err)
 {
 	struct buf *b;
 	size_t at;
@@ -428,61 +415,13 @@ static int put(struct filescache *c, const uint8_t key[FILESCACHE_KEY_BYTES],
 int filescache_put(struct filescache *c, const char *path, const struct stat *st,
 		   int64_t looked_at_ns, const struct filescache_file *file, struct err *err)
 {
-	const struct filescache_look look = {st->st_ino, (uint64_t)st->st_size,
-					     fs_time_ns(&st->st_mtim), fs_time_ns(&st->st_ctim),
-					     looked_at_ns};
+	const struct filescache_look look = filescache_look_of(st, looked_at_ns);
 	uint8_t key[FILESCACHE_KEY_BYTES];
 
 	if (!c)
 		return 0;
-	key_of(c, path, key);
-	return put(c, key, &look, file, err);
-}
-
-/* --- marks --- */
-
-/* The zero byte at the end of the path is part of it here, so no file's key is made of the same bytes. */
-static void mark_key_of(const struct filescache *c, const char *path,
-			uint8_t out_key[FILESCACHE_KEY_BYTES])
-{
-	(void)crypto_shorthash_siphashx24(out_key, (const uint8_t *)path, strlen(path) + 1,
-					  c->path_key);
-}
-
-/* An entry of a file that was never looked at, whose only chunk is the mark. */
-bool filescache_get_mark(struct filescache *c, const char *path, struct id *out_mark)
-{
-	uint8_t key[FILESCACHE_KEY_BYTES], *entry;
-	struct filescache_file file = {0};
-	struct err ignored = {0};
-	struct rd rest;
-	bool found;
-
-	if (!c)
-		return false;
-	mark_key_of(c, path, key);
-	entry = entry_of(c, key, &rest);
-	found = entry && filescache_entry_get(rest, &file, &ignored) == 0 &&
-		file.content.child_count == 1;
-	if (found) {
-		*out_mark = file.content.children[0].id;
-		filescache_entry_keep(entry, true);
-	}
-	filescache_file_wipe(&file);
-	return found;
-}
-
-int filescache_put_mark(struct filescache *c, const char *path, const struct id *mark,
-			struct err *err)
-{
-	struct chunk_ref child = {.id = *mark};
-	const struct filescache_file file = {.content = {.children = &child, .child_count = 1}};
-	uint8_t key[FILESCACHE_KEY_BYTES];
-
-	if (!c)
-		return 0;
-	mark_key_of(c, path, key);
-	return put(c, key, &(struct filescache_look){0}, &file, err);
+	filescache_key(c, path, strlen(path), key);
+	return filescache_entry_set(c, key, &look, file, err);
 }
 
 /* --- saving --- */

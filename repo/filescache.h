@@ -73,6 +73,32 @@ bool filescache_get_mark(struct filescache *c, const char *path, struct id *out_
 int filescache_put_mark(struct filescache *c, const char *path, const struct id *mark,
 			struct err *err) ERR_UNUSED_WARN;
 
+/*
+ * Of a folder that holds neither folders nor databases: the sum of its entries (repo/tree_sum.h), and the tree nodes that those became,
+ * its root list the last; how many files there are, of how many bytes. {0} is valid for the wipe.
+ */
+struct filescache_folder {
+	struct id sum;
+	struct chunk_ref *nodes; /* owned; at least one */
+	size_t node_count;
+	uint64_t files, bytes;
+};
+void filescache_folder_wipe(struct filescache_folder *folder);
+/* 1 and *out_folder, the caller's to wipe, when something was put for it, which the next save keeps; 0 when not; ERR_NOMEM. */
+int filescache_get_folder(struct filescache *c, const char *path,
+			  struct filescache_folder *out_folder, struct err *err) ERR_UNUSED_WARN;
+/*
+ * 1 when no name can have come or gone since, so that it need not be listed to know which there are: the folder itself is as it was
+ * when it was put. Says nothing of the files. 0 when not; ERR_NOMEM.
+ */
+int filescache_folder_names(struct filescache *c, const char *path, const struct stat *st,
+			    uint64_t *out_files, uint64_t *out_bytes,
+			    struct err *err) ERR_UNUSED_WARN;
+/* st: of the folder, looked at before it was listed; NULL: filescache_folder_names is never to say 1. Copies the nodes. */
+int filescache_put_folder(struct filescache *c, const char *path, const struct stat *st,
+			  int64_t looked_at_ns, const struct filescache_folder *folder,
+			  struct err *err) ERR_UNUSED_WARN;
+
 /* Writes what changed, and marks the file as used today. Call it once, when the backup is made. ERR_NOMEM only. */
 int filescache_save(struct filescache *c, struct err *err) ERR_UNUSED_WARN;
 

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "repo/fsread.h"
+
 #define LOOK_BYTES (FILESCACHE_KEY_BYTES + 5 * 8) /* key, inode, size, mtime, ctime, looked at */
 #define ENTRY_BYTES (LOOK_BYTES + 4 + 1 + 16 + 4 + 4)
 #define FLAG_XATTRS 1u
@@ -118,4 +120,24 @@ struct filescache_look filescache_entry_look(const uint8_t *entry)
 	look.ctime_ns = rd_i64(&r);
 	look.looked_ns = rd_i64(&r);
 	return look;
+}
+
+struct filescache_look filescache_look_of(const struct stat *st, int64_t looked_ns)
+{
+	return (struct filescache_look){st->st_ino, (uint64_t)st->st_size, fs_time_ns(&st->st_mtim),
+					fs_time_ns(&st->st_ctim), looked_ns};
+}
+
+bool filescache_look_settled(const struct filescache_look *look)
+{
+	int64_t before = look->looked_ns - FILESCACHE_RACY_NS;
+
+	return look->mtime_ns <= before && look->ctime_ns <= before;
+}
+
+bool filescache_look_fits(const struct filescache_look *look, const struct stat *st)
+{
+	return look->inode == st->st_ino && look->size == (uint64_t)st->st_size &&
+	       look->mtime_ns == fs_time_ns(&st->st_mtim) &&
+	       look->ctime_ns == fs_time_ns(&st->st_ctim) && filescache_look_settled(look);
 }

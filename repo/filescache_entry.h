@@ -15,6 +15,12 @@ struct filescache_look {
 	int64_t mtime_ns, ctime_ns, looked_ns;
 };
 
+struct filescache_look filescache_look_of(const struct stat *st, int64_t looked_ns);
+/* Had it not been touched for FILESCACHE_RACY_NS when it was looked at? */
+bool filescache_look_settled(const struct filescache_look *look);
+/* Settled, and st is what was seen then; the type is not asked for. */
+bool filescache_look_fits(const struct filescache_look *look, const struct stat *st);
+
 void filescache_entry_put(struct buf *b, const uint8_t key[FILESCACHE_KEY_BYTES],
 			  const struct filescache_look *look, const struct filescache_file *f);
 /* How long the entry at r is, r then past it; 0 when it does not fit, or is too short to be one. */

@@ -1,12 +1,14 @@
 /*
- * http: requests over libcurl, as the s3 and rest stores need them. One struct http is one connection that is kept
- * open between requests; one thread uses it at a time, distinct ones are independent.
+ * http: requests over libcurl, as the s3 and rest stores and the pings need them. One struct http is one connection
+ * that is kept open between requests; one thread uses it at a time, distinct ones are independent.
  *
  * What it promises: TLS certificates and host names are verified; no redirect is followed, to wherever (a 3xx is an
  * answer as any other); only http and https are spoken; a body is never longer than the caller allows, nor a header
- * block longer than HTTP_MAX_HEADERS; a transfer in which nothing moves for stall_s ends; paces and counts of
- * struct net are kept; user and password are never in an error text, nor is the query of a URL.
- * Built without libcurl, http_new says ERR_USAGE.
+ * block longer than HTTP_MAX_HEADERS; a transfer that moves less than 1 KiB in stall_s ends (waits for its own pace
+ * do not count); paces and counts of struct net are kept; user and password are never in an error text, nor is the
+ * path or the query of a URL. Proxies are those of the usual variables (https_proxy, no_proxy), as libcurl reads them.
+ * Error texts do not name the object: the caller prefixes.
+ * libcurl is loaded by the first http_new. Built without it, http_new says ERR_USAGE.
  */
 #ifndef NIGHTJAR_REPO_HTTP_H
 #define NIGHTJAR_REPO_HTTP_H
@@ -26,12 +28,24 @@ struct http;
 struct http_request {
 	const char *method; /* "GET", "HEAD", "PUT", "POST", "DELETE" */
 	const char *url;    /* absolute, encoded, without user and password; sent as it is */
-	const char *const *headers;  /* "Name: value", NULL at the end; may be NULL */
-	const char *user, *password; /* basic authentication; NULL for none */
-	const void *body;            /* PUT and POST; not owned */
+	/*
+	 * "Name: value", NULL at the end; may be NULL. Host, User-Agent, Accept, Content-Length and of a POST without
+	 * Content-Type that of bytes are added; Expect is not.
+	 */
+	const char *const *headers;
+	const char *user, *password; /* basic authentication; user NULL for none */
+	const void *body;            /* PUT and POST; not owned; NULL when body_len is 0 */
 	size_t body_len;
-	size_t
-	    max_bytes; /* of the answer's body; longer is ERR_LIMIT. Error bodies are cut at 4 KiB. */
+	/* Of the answer's body, when it is a 2xx; longer is ERR_LIMIT. Others are read to 256 KiB and dropped. */
+	size_t max_bytes;
+	/*
+	 * Where the slices of a 2xx body go instead of out; NULL: to out. Nonzero ends the transfer, and http_send returns
+	 * it. It must not send.
+	 */
+	int (*take)(void *arg, const void *bytes, size_t len, struct err *err);
+	void *take_arg;
+	const char *
+	    want_header; /* one more header of the answer that the caller wants to see; NULL for none */
 };
 
 struct http_answer {
@@ -43,8 +57,9 @@ struct http_answer {
 	bool has_range;        /* a good Content-Range of bytes was there: */
 	uint64_t range_offset, range_len, range_total;
 	char content_type[128]; /* cut */
-	char error_text
-	    [256]; /* of status >= 400: the start of the body, printable characters only */
+	/* Of a status that is no 2xx: the start of the body, printable characters only. */
+	char error_text[1024];
+	char wanted[64]; /* the value of want_header; "" when it was not there, or longer */
 };
 
 /* net may be NULL and must outlive the connection. */
@@ -54,8 +69,8 @@ void http_free(struct http *http); /* NULL is fine */
 /*
  * Sends and waits. 0 whenever a whole answer came, whatever its status; of a 2xx the body is appended to out (NULL:
  * dropped), of others nothing is. ERR_AGAIN for all that may pass: no connection, reset, stall, fewer bytes than
- * Content-Length said. ERR_IO for what will not (a certificate that does not verify, an answer that is no HTTP).
- * ERR_LIMIT, ERR_CANCELLED. A failed call leaves what out held before.
+ * Content-Length said, an answer that does not say where it ends. ERR_IO for what will not (a certificate that does
+ * not verify, an answer that is no HTTP). ERR_LIMIT, ERR_CANCELLED. A failed call leaves what out held before.
  */
 int http_send(struct http *http, const struct http_request *request, struct http_answer *answer,
 	      struct buf *out, struct err *err) ERR_UNUSED_WARN;

@@ -384,7 +384,6 @@ struct segment_load {
 /* 0 also when it cannot be used. */
 static int load_listed(struct segment_load *l, const struct id *name, struct err *err)
 {
-	char path[STORE_PATH_CHARS];
 	struct err why = {0};
 	int r = load_segment(l->repo, name, l->index, &why);
 
@@ -394,13 +393,9 @@ static int load_listed(struct segment_load *l, const struct id *name, struct err
 		l->vanished_why = why;
 		return 0;
 	}
-	if (r == -ERR_VERSION) {
-		store_path(STORE_INDEX, name, path);
-		err_prefix(&why, "%s/%s", l->repo->store->location, path);
-	}
 	if (r == -ERR_NOMEM || r == -ERR_VERSION) {
 		*err = why;
-		return r;
+		return r == -ERR_VERSION ? repo_name(l->repo->store, STORE_INDEX, name, err) : r;
 	}
 	if (r && l->bad)
 		l->bad(l->bad_arg, name, &why);
@@ -508,8 +503,8 @@ static int read_front(struct repo *repo, const struct id *name, uint64_t pack_by
 	return 0;
 }
 
-int index_get_directory(struct repo *repo, const struct id *pack, uint64_t pack_bytes,
-			struct pack_dir *out_dir, struct err *err)
+static int get_directory(struct repo *repo, const struct id *pack, uint64_t pack_bytes,
+			 struct pack_dir *out_dir, struct err *err)
 {
 	struct buf front = {0};
 	int r = read_front(repo, pack, pack_bytes, &front, err);
@@ -520,10 +515,21 @@ int index_get_directory(struct repo *repo, const struct id *pack, uint64_t pack_
 	return r;
 }
 
+/* Read once more, from the store itself, when it was this host's cache that gave what does not open. */
+int index_get_directory(struct repo *repo, const struct id *pack, uint64_t pack_bytes,
+			struct pack_dir *out_dir, struct err *err)
+{
+	int r = get_directory(repo, pack, pack_bytes, out_dir, err);
+
+	if (r != -ERR_DAMAGED || !store_distrust(repo->store, STORE_DATA, pack))
+		return r;
+	*err = (struct err){0};
+	return get_directory(repo, pack, pack_bytes, out_dir, err);
+}
+
 static int rescue_pack(struct repo *repo, struct index *index, const struct id *name,
 		       uint64_t pack_bytes, struct err *err)
 {
-	char path[STORE_PATH_CHARS];
 	struct pack_dir dir = {0};
 	struct err why = {0};
 	int r;
@@ -537,8 +543,7 @@ static int rescue_pack(struct repo *repo, struct index *index, const struct id *
 	if (r != -ERR_NOMEM && r != -ERR_VERSION)
 		return 0;
 	*err = why;
-	store_path(STORE_DATA, name, path);
-	return r == -ERR_VERSION ? err_prefix(err, "%s/%s", repo->store->location, path) : r;
+	return r == -ERR_VERSION ? repo_name(repo->store, STORE_DATA, name, err) : r;
 }
 
 int index_rescue(struct repo *repo, struct index *index, struct err *err)

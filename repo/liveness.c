@@ -127,11 +127,15 @@ static bool opens(struct mark *m, uint32_t at)
 	const struct index_place place = m->index->places[at];
 	struct buf sealed = {0}, plain = {0};
 	struct err ignored = {0};
-	bool ok =
-	    store_get_range(reader_repo(m->reader)->store, STORE_DATA,
-			    &m->index->packs[place.pack].name, place.offset, place.stored_bytes,
-			    &sealed, &ignored) == 0 &&
-	    reader_open_place(m->reader, &place, sealed.data, sealed.len, &plain, &ignored) == 0;
+	bool ok;
+
+	/* What the repository has is asked, not what this host keeps of it. */
+	(void)store_distrust(reader_repo(m->reader)->store, STORE_DATA,
+			     &m->index->packs[place.pack].name);
+	ok = store_get_range(reader_repo(m->reader)->store, STORE_DATA,
+			     &m->index->packs[place.pack].name, place.offset, place.stored_bytes,
+			     &sealed, &ignored) == 0 &&
+	     reader_open_place(m->reader, &place, sealed.data, sealed.len, &plain, &ignored) == 0;
 
 	buf_free(&sealed);
 	buf_wipe(&plain);
@@ -203,8 +207,8 @@ static int push_list(struct mark *m, const struct chunk_ref *ref, struct err *er
 }
 
 #define UNTIL                                                                                      \
-	"; 'nightjar check' names what is lost, and nothing is deleted until that is repaired or " \
-	"the manifest forgotten"
+	"; 'nightjar check' names what is lost, and nothing is deleted until a backup has stored " \
+	"it again, or 'nightjar repair manifests --forget' removes the manifest"
 
 static int is_lost(const struct chunk_ref *ref, struct err *err)
 {

@@ -262,6 +262,22 @@ static struct manifest_seen *seen_of(struct manifest *m, const uint8_t writer[32
 	return &m->seen[m->seen_count++];
 }
 
+/* The newest of a writer is never forgotten, but repair removes it when nothing of it can be had. */
+static void skip_retired(const struct retires *retires, struct manifest *m)
+{
+	for (size_t i = 0; i < retires->count; i++) {
+		const struct retire *r = &retires->records[i].r;
+
+		for (size_t k = 0; k < r->count; k++) {
+			const struct retire_entry *e = &r->entries[k];
+
+			if (memcmp(e->writer, m->writer, sizeof(m->writer)) == 0 &&
+			    e->sequence >= m->sequence)
+				m->sequence = e->sequence + 1;
+		}
+	}
+}
+
 int manifests_succeed(const struct repo *repo, const struct manifest_list *list, struct manifest *m,
 		      struct err *err)
 {
@@ -293,5 +309,6 @@ int manifests_succeed(const struct repo *repo, const struct manifest_list *list,
 			}
 		}
 	}
+	skip_retired(&list->retires, m);
 	return w && !in_range(w, m->sequence) ? writer_ended(err) : 0;
 }

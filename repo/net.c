@@ -20,6 +20,13 @@ void net_pace_init(struct net_pace *pace, uint64_t bytes_per_s)
 	pace->free_at_ns = 0;
 }
 
+const char *net_environment(const struct net *net, const char *name)
+{
+	const char *value = net && net->environment ? net->environment(name) : NULL;
+
+	return value && *value ? value : NULL;
+}
+
 bool net_stopped(const struct net *net)
 {
 	return net && net->stopped && net->stopped(net->stopped_arg);

@@ -39,6 +39,9 @@ struct net_counts {
 	atomic_ullong received_bytes;
 };
 
+/* How a bucket is addressed. Auto: by host name at Amazon, by path elsewhere. */
+enum net_s3_lookup { NET_S3_LOOKUP_AUTO, NET_S3_LOOKUP_DNS, NET_S3_LOOKUP_PATH };
+
 struct net {
 	unsigned connections; /* 0: NET_CONNECTIONS */
 	unsigned stall_s;     /* 0: NET_STALL_S */
@@ -48,6 +51,19 @@ struct net {
 	struct net_counts *counts; /* NULL: not counted */
 	const char *ssh_command;   /* NULL: ssh */
 	const char *ca_file;       /* PEM, NULL: the system's */
+	/* Of rest:, when the location names no user. */
+	const char *rest_user, *rest_password;
+	const char *s3_region; /* NULL: what the host name, the environment or the profile says */
+	const char *s3_storage_class; /* of what is put; NULL: the bucket's own */
+	enum net_s3_lookup s3_lookup;
+	/*
+	 * May be NULL. Told before each wait of the retry layer: text is the failure, tries how often the call has failed.
+	 * Called by whatever thread waits, several at once.
+	 */
+	void (*retrying)(void *arg, const char *text, unsigned tries, unsigned wait_s);
+	void *retrying_arg;
+	/* What an environment variable says, NULL when it is not set. The whole is NULL: none is. */
+	const char *(*environment)(const char *name);
 	/* May be NULL. Asked between slices and waits; true ends a call with ERR_CANCELLED. */
 	bool (*stopped)(void *arg);
 	void *stopped_arg;
@@ -61,7 +77,10 @@ void net_pace_init(struct net_pace *pace, uint64_t bytes_per_s);
  */
 void net_pace_take(struct net_pace *pace, size_t n, const struct net *net);
 
-/* Does somebody want this to end? False without a way to ask. net may be NULL in these two. */
+/* What an environment variable says; NULL when it is not set, or empty. net may be NULL in these three. */
+const char *net_environment(const struct net *net, const char *name);
+
+/* Does somebody want this to end? False without a way to ask. */
 bool net_stopped(const struct net *net);
 /* Sleeps, in short steps. False when it was stopped before. */
 bool net_sleep(const struct net *net, int64_t ns);

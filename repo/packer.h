@@ -1,6 +1,7 @@
 /*
  * packer: takes plaintext chunks, leaves out those that the repository has, gathers the rest into packs,
- * and publishes packs and then one index segment (FORMAT.md §2 "Write order"). One thread.
+ * and publishes packs and then their index (FORMAT.md §2 "Write order"): a segment of its own for 8 packs, or for what was
+ * stored in 5 minutes, so that a run that is cut off need not be sent again, but for little. One thread.
  */
 #ifndef NIGHTJAR_REPO_PACKER_H
 #define NIGHTJAR_REPO_PACKER_H
@@ -42,12 +43,18 @@ struct base_source {
 /* The repository as a source, by a reader that must stay. */
 struct base_source base_source_of(struct reader *reader);
 
+/* Seconds that only grow. */
+typedef int64_t packer_clock_fn(void *arg);
+
 struct packer_options {
 	uint64_t sequence; /* of the backup under way */
 	unsigned
 	    workers; /* threads that compress; 0 = one a processor. What is stored does not depend on it */
 	const struct base_source *bases; /* copied; NULL = the repository, where the key may read */
 	bool dry_run;                    /* ids and sizes are computed, nothing is stored */
+	size_t pack_bytes;               /* a pack is full; 0 = PACK_TARGET_BYTES */
+	packer_clock_fn *clock;          /* NULL = CLOCK_MONOTONIC; when a segment is due */
+	void *clock_arg;
 };
 
 /*
@@ -95,7 +102,7 @@ int packer_rest_on(struct packer *p, uint32_t place, struct err *err) ERR_UNUSED
 int packer_lacking(const struct packer *p, struct chunk_ref **out_refs, size_t *out_count,
 		   struct err *err) ERR_UNUSED_WARN;
 
-/* Puts the last pack and the index segment. Afterwards everything that was added can be read by others. */
+/* Puts the last pack and the last index segment. Afterwards everything that was added can be read by others. */
 int packer_finish(struct packer *p, struct err *err) ERR_UNUSED_WARN;
 
 const struct packer_stats *packer_stats(const struct packer *p);

@@ -23,10 +23,14 @@ void prune_warning(struct prune_job *job, enum store_type type, const struct id 
 		   const char *text)
 {
 	char path[STORE_PATH_CHARS];
+	struct err bare = {0};
 
+	if (!job->options->warning)
+		return;
 	store_path(type, name, path);
-	if (job->options->warning)
-		job->options->warning(job->options->arg, path, text);
+	(void)err_set(&bare, ERR_IO, "%s", text);
+	repo_unname(job->repo->store, type, name, &bare);
+	job->options->warning(job->options->arg, path, bare.text);
 }
 
 void prune_detail(struct prune_job *job, const struct id *pack, const char *text)
@@ -108,9 +112,14 @@ void prune_add(struct prune_sum *sum, uint64_t bytes)
 
 /* --- the survey: the mark of R4 and R5 --- */
 
+/* In a dry run it is told now, otherwise when it is removed. Without memory it stays until the next prune. */
 static void on_bad_record(void *arg, const struct id *name, const struct err *why)
 {
-	prune_warning(arg, STORE_LOCKS, name, why->text);
+	struct prune_job *job = arg;
+	struct err nomem = {0};
+
+	if (job->options->dry_run || prune_names_add(&job->rotten, name, &nomem))
+		prune_warning(job, STORE_LOCKS, name, why->text);
 }
 
 static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
@@ -123,8 +132,8 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 {
 	struct prune_job *job = arg;
 	const char *next = why->code == ERR_DAMAGED
-			       ? "; put it back from a copy of the repository, or remove it where "
-				 "there is none"
+			       ? "; put it back from a copy of the repository, or where there is "
+				 "none remove it by 'nightjar repair manifests --forget'"
 			       : "";
 	char path[STORE_PATH_CHARS];
 
@@ -132,6 +141,7 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 		return;
 	store_path(STORE_SNAPSHOTS, name, path);
 	job->bad_manifest = *why;
+	repo_unname(job->repo->store, STORE_SNAPSHOTS, name, &job->bad_manifest);
 	job->bad_manifest.code = ERR_DAMAGED;
 	err_prefix(&job->bad_manifest,
 		   "%s cannot be read, so what it needs is not known and nothing is deleted%s",
@@ -225,6 +235,8 @@ static void survey_free(struct prune_job *job)
 	job->sizes = NULL;
 	job->name_count = 0;
 	job->packs = NULL;
+	free(job->rotten.ids);
+	job->rotten = (struct prune_names){0};
 }
 
 /* --- records --- */
@@ -255,10 +267,29 @@ static bool is_dangling(const struct prune_job *job, const struct condemn *date)
 	return true;
 }
 
+static int remove_rotten(struct prune_job *job, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < job->rotten.count; i++) {
+		struct err why = {0};
+
+		r = condemned_remove_bad(job->repo, &job->rotten.ids[i], &why, err);
+		if (r || !why.code)
+			continue;
+		(void)err_set(&why, (enum err_code)why.code,
+			      "%s; it bound nobody and was removed: the grace of what it condemned "
+			      "begins anew",
+			      why.text);
+		prune_warning(job, STORE_LOCKS, &job->rotten.ids[i], why.text);
+	}
+	return r;
+}
+
 /* Dates what no prune has dated, which it was killed before, or what seems to have been in the future; removes what is done with. */
 static int tend_records(struct prune_job *job, struct err *err)
 {
-	int r = 0;
+	int r = remove_rotten(job, err);
 
 	for (size_t i = 0; !r && i < job->condemned.count; i++) {
 		const struct condemned_record *record = &job->condemned.records[i];
@@ -405,6 +436,17 @@ static int check_options(const struct prune_job *job, struct err *err)
 	return keys_allow(job->repo->keys, POWER_MAINTAIN, "prune", err);
 }
 
+/* Files of puts that were killed, in a store that has such. What does not go is no reason to fail: all else is done. */
+static void sweep(struct prune_job *job)
+{
+	struct err why = {0};
+
+	if (store_sweep(job->repo->store, job->grace_s, job->options->dry_run, &job->result->left,
+			&why) &&
+	    job->options->warning)
+		job->options->warning(job->options->arg, "what killed backups left", why.text);
+}
+
 static void sum_after(struct prune_result *res)
 {
 	res->after.packs = res->before.packs - res->deleted.packs + res->written.packs;
@@ -427,6 +469,8 @@ int prune_run(struct repo *repo, const struct prune_options *options,
 		r = one_round(&job, i == 0, &again, err);
 		survey_free(&job);
 	}
+	if (!r)
+		sweep(&job);
 	sum_after(out_result);
 	idset_free(&job.distrusted);
 	idset_free(&job.deleted);

@@ -58,6 +58,7 @@ struct prune_result {
 	    needed_again;         /* condemned, but needed again: that was moved, as in repacked */
 	struct prune_sum watched; /* left by backups that did not end, or of one that runs now */
 	uint64_t segments_written, segments_removed;
+	struct store_leftovers left; /* by puts that were killed, the grace ago: removed */
 	int64_t now_s,
 	    due_s; /* the store's clock; when the first of waiting is due, 0 = none waits */
 	bool

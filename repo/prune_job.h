@@ -45,8 +45,9 @@ struct prune_job {
 	uint64_t *sizes;
 	size_t name_count;
 	struct liveness liveness;
-	struct prune_pack *packs; /* by pack of the index */
-	struct err bad_manifest;  /* the first */
+	struct prune_pack *packs;  /* by pack of the index */
+	struct err bad_manifest;   /* the first */
+	struct prune_names rotten; /* records that do not verify */
 	/* all of them */
 	struct idset distrusted; /* packs whose bytes turned out not to be their name's */
 	struct idset deleted;

@@ -17,13 +17,7 @@ struct repack {
 static int put_pack(struct prune_job *job, const struct id *name, const struct buf *bytes,
 		    struct err *err)
 {
-	struct err why = {0};
-	int r = store_put(job->repo->store, STORE_DATA, name, bytes->data, bytes->len, &why);
-
-	if (!r || r == -ERR_EXISTS)
-		return 0;
-	*err = why;
-	return r;
+	return store_put_later(job->repo->store, STORE_DATA, name, bytes->data, bytes->len, err);
 }
 
 static int finish(struct repack *rp, struct err *err)
@@ -185,6 +179,8 @@ int prune_repack(struct prune_job *job, struct err *err)
 	/* Those that are made now come behind them. */
 	int r = move_all(&rp, job->liveness.pack_count, err);
 
+	if (!r)
+		r = store_flush(job->repo->store, err);
 	if (!r && rp.fresh.count)
 		r = prune_index(job, &none, &rp.fresh, err);
 	free(rp.fresh.ids);

@@ -133,6 +133,7 @@ static int name_place(const struct reader *reader, const struct index_place *pla
 	if (err->code == ERR_MISSING)
 		return err_set(err, ERR_MISSING, "%s/%s: the pack is missing (it holds chunk %.*s)",
 			       reader->repo->store->location, path, ID_SHORT_CHARS, hex);
+	repo_unname(reader->repo->store, STORE_DATA, &reader->index->packs[place->pack].name, err);
 	if (told)
 		return err_prefix(err, "%s/%s", reader->repo->store->location, path);
 	return err_prefix(err, "%s/%s: chunk %.*s", reader->repo->store->location, path,
@@ -287,6 +288,25 @@ static int read_sealed(struct reader *reader, const struct index_place *place, s
 			       place->stored_bytes, &reader->sealed, err);
 }
 
+/* What does not open may have been garbled on its way into this host's cache: then it is read again, from the store itself. */
+static int open_sealed(struct reader *reader, const struct index_place *place, bool verify,
+		       struct span bases, struct buf *out, struct err *err)
+{
+	size_t before = out->len;
+	int r = open_record(reader, place, verify, bases, reader->sealed.data, reader->sealed.len,
+			    out, err);
+
+	if (r != -ERR_DAMAGED || !store_distrust(reader->repo->store, STORE_DATA,
+						 &reader->index->packs[place->pack].name))
+		return r;
+	out->len = before;
+	*err = (struct err){0};
+	r = read_sealed(reader, place, err);
+	return r ? r
+		 : open_record(reader, place, verify, bases, reader->sealed.data,
+			       reader->sealed.len, out, err);
+}
+
 static int read_place(struct reader *reader, uint32_t at, bool verify, struct buf *out,
 		      struct err *err)
 {
@@ -311,8 +331,7 @@ static int read_place(struct reader *reader, uint32_t at, bool verify, struct bu
 		reader->spare = (struct buf){0};
 	}
 	if (!r)
-		r = open_record(reader, &place, verify, bases, reader->sealed.data,
-				reader->sealed.len, out, err);
+		r = open_sealed(reader, &place, verify, bases, out, err);
 	put_by(reader, &held);
 	reader->depth = place.info.depth;
 	if (r > 0)

@@ -111,15 +111,36 @@ static void tell(const struct refs *r, const struct refs_asked *a, const char *p
 		r->options.missing(r->options.arg, a->database, path, text);
 }
 
-void refs_fail(struct refs *r, size_t query, const char *text)
+static void forget_answer(struct refs_asked *a)
 {
-	struct refs_asked *a = &r->asked[query];
-
 	for (size_t i = 0; i < a->named_count; i++)
 		free(a->named[i].path);
 	a->named_count = 0;
 	a->count.failed = true;
+}
+
+void refs_fail(struct refs *r, size_t query, const char *text)
+{
+	struct refs_asked *a = &r->asked[query];
+
+	forget_answer(a);
 	tell(r, a, "", text);
+}
+
+bool refs_tells_damage(const struct refs *r, const struct err *why)
+{
+	return r->options.damaged && why->code != ERR_SOURCE;
+}
+
+int refs_lose(struct refs *r, size_t query, const char *db_path, const struct err *why,
+	      struct err *err)
+{
+	if (!refs_tells_damage(r, why)) {
+		refs_fail(r, query, why->text);
+		return 0;
+	}
+	forget_answer(&r->asked[query]);
+	return r->options.damaged(r->options.arg, db_path, why, err);
 }
 
 static int grow_named(struct refs_asked *a, struct err *err)
@@ -226,6 +247,11 @@ int refs_ask(struct refs *r, size_t query, const char *db_path, struct pageimage
 	if (!a->db_path)
 		return err_nomem(err);
 	result = refs_query_run(&q, err);
+	if (result == -ERR_DAMAGED) {
+		struct err why = *err;
+
+		return refs_lose(r, query, db_path, &why, err);
+	}
 	if (result == -ERR_SOURCE || result == -ERR_LIMIT) {
 		refs_fail(r, query, err->text);
 		return 0;

@@ -31,13 +31,18 @@ struct refs_options {
 	 * more" behind REFS_TOLD of them too.
 	 */
 	void (*missing)(void *arg, const char *database, const char *path, const char *text);
+	/*
+	 * The database or the file at this path of the backup cannot be read, or is none: damage, and no reference is missing for
+	 * it. Nonzero ends it with that. NULL: it is told by missing.
+	 */
+	int (*damaged)(void *arg, const char *path, const struct err *why, struct err *err);
 	void *arg;
 };
 
 struct refs_count {
 	uint64_t referenced, missing, orphans; /* as in the manifest */
 	uint64_t unhashed;                     /* SHA-256 known to the database, not compared */
-	bool failed;                           /* the query could not be run */
+	bool failed; /* the query could not be run; what is damaged was told */
 };
 
 /* options (not what they point to) are copied. ERR_NOMEM. */
@@ -56,12 +61,17 @@ const char *refs_sql(const struct refs *r, size_t query);
 
 /*
  * Runs a query on the image of the database whose path in the backup is db_path. A query that is refused, fails, or names too much
- * is told by missing, and no error. ERR_CANCELLED, ERR_NOMEM, errors of the image.
+ * is told by missing, and no error; a database that is none by damaged. ERR_CANCELLED, ERR_NOMEM, errors of the image.
  */
 int refs_ask(struct refs *r, size_t query, const char *db_path, struct pageimage *image,
 	     struct err *err) ERR_UNUSED_WARN;
 /* Tells that the query cannot be run. */
 void refs_fail(struct refs *r, size_t query, const char *text);
+/* The same for what is wrong with the database at db_path: by damaged where why says that it is. What that gives. */
+int refs_lose(struct refs *r, size_t query, const char *db_path, const struct err *why,
+	      struct err *err) ERR_UNUSED_WARN;
+/* Is it damage that is told by damaged? */
+bool refs_tells_damage(const struct refs *r, const struct err *why);
 
 /* After the last refs_ask, before the first refs_saw. sources: those of the backup. */
 int refs_ready(struct refs *r, const char *const *sources, size_t count,
@@ -87,7 +97,7 @@ struct refs_rerun {
 /*
  * Runs the queries of a manifest on its own databases and looks for the files in its own tree. *out_sum: all queries together; failed:
  * one of them was. A manifest without references is a success. ERR_KEY when its reading part was not opened; ERR_MISSING and
- * ERR_DAMAGED when the tree cannot be read (an image that cannot is told by missing).
+ * ERR_DAMAGED when the tree cannot be read (an image that cannot is told by damaged or missing).
  */
 int refs_rerun(struct reader *reader, const struct manifest *m, const struct refs_rerun *rerun,
 	       struct refs_count *out_sum, struct err *err) ERR_UNUSED_WARN;

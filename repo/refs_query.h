@@ -31,7 +31,7 @@ struct refs_query {
 };
 
 /*
- * ERR_SOURCE: the query or the database is at fault, and the text says why; ERR_CANCELLED, ERR_NOMEM, what row gives. Never
+ * ERR_SOURCE: the query is at fault or asks too much, and the text says why; ERR_DAMAGED: the image is no database, or a damaged one; ERR_CANCELLED, ERR_NOMEM, what row gives. Never
  * changes the image.
  */
 int refs_query_run(const struct refs_query *q, struct err *err) ERR_UNUSED_WARN;

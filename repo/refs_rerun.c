@@ -76,8 +76,7 @@ static int ask_one(struct rerun *run, size_t query, struct err *err)
 	} else if (ends_it(r)) {
 		*err = why;
 	} else {
-		refs_fail(run->refs, query, why.text);
-		r = 0;
+		r = refs_lose(run->refs, query, path, &why, err);
 	}
 	pageimage_free(l.image);
 	return r;
@@ -93,18 +92,23 @@ static int hash_bytes(void *arg, const void *bytes, size_t len, struct err *err)
 static int hash_file(struct rerun *run, const char *path, const struct entry *e,
 		     const struct chunk_ref *children, struct err *err)
 {
+	const struct refs_options *o = &run->options->options;
 	struct sha256 *hash = NULL;
+	struct err why = {0};
 	struct id digest;
-	int r = sha256_new(&hash, err);
+	int r = sha256_new(&hash, &why);
 
 	if (!r)
-		r = browse_content(run->reader, e, children, hash_bytes, hash, err);
+		r = browse_content(run->reader, e, children, hash_bytes, hash, &why);
 	if (!r)
-		r = sha256_final(hash, &digest, err);
+		r = sha256_final(hash, &digest, &why);
 	sha256_free(hash);
 	if (!r)
 		refs_hashed(run->refs, path, digest.b);
-	return r ? err_prefix(err, "%s", path) : 0;
+	if (!r || (!ends_it(r) && refs_tells_damage(run->refs, &why)))
+		return r ? o->damaged(o->arg, path, &why, err) : 0;
+	*err = why;
+	return err_prefix(err, "%s", path);
 }
 
 struct folder {

@@ -30,14 +30,3 @@ bool repair_is_damage(const struct err *why)
 	return why->code == ERR_DAMAGED || why->code == ERR_LIMIT ||
 	       (why->code == ERR_IO && why->sys_errno == EIO);
 }
-
-int repair_prefix(const struct repo *repo, enum store_type type, const struct id *name,
-		  struct err *err)
-{
-	char path[STORE_PATH_CHARS];
-
-	store_path(type, name, path);
-	if (strstr(err->text, path))
-		return -err->code;
-	return err_prefix(err, "%s/%s", repo->store->location, path);
-}

@@ -1,11 +1,12 @@
 /*
  * repair: puts right what can be put right of a damaged repository. What is new is published before anything old goes, and nothing
- * that holds data is ever removed: of index segments the broken ones, of packs and manifests none. So a repair that is interrupted
+ * that holds data is ever removed: of index segments the broken ones, of packs none, of manifests none but by forget. So a repair that is interrupted
  * is repeated, and one that is repeated does nothing. One thread.
  */
 #ifndef NIGHTJAR_REPO_REPAIR_H
 #define NIGHTJAR_REPO_REPAIR_H
 
+#include "core/manifest.h"
 #include "repo/repo.h"
 
 struct repair_callbacks {
@@ -84,8 +85,12 @@ struct repair_manifests_options {
 	const struct id *manifests; /* only these; NULL = all */
 	size_t manifest_count;
 	bool dry_run;
+	bool forget;           /* what can never be restored is removed in the end */
+	int64_t now_ns;        /* of its retire record */
 	const char *state_dir; /* where this host remembers damage; NULL = nowhere */
 	struct repair_callbacks cb;
+	/* Is removed next, in a dry run would be; m is NULL where it does not open. */
+	void (*forgot)(void *arg, const struct id *name, const struct manifest *m, const char *why);
 	/* A manifest was repaired: what can be had of it is the other one now. Not in a dry run. */
 	void (*made)(void *arg, const struct id *damaged, const struct id *repaired);
 };
@@ -97,12 +102,17 @@ struct repair_manifests_result {
 	uint64_t repaired_before;
 	uint64_t hopeless; /* of which nothing can be had, or that do not even open: > 0: exit 20 */
 	uint64_t left_out; /* paths */
+	uint64_t forgotten;      /* manifests; in a dry run: would be */
+	uint64_t lost_forgotten; /* of hopeless */
+	bool
+	    spared; /* nothing was forgotten, as not one backup of the repository is whole: is data/ there? */
 };
 
 /*
  * Makes of each manifest that rests on lost or noted chunks another one without the files, folders and databases that cannot be had,
  * tagged `repaired`, whose original is the damaged one. That one stays: it may become whole again when a backup or a copy of the repository
- * heals it. Damage that nobody has found yet is not seen: 'check --read-data' looks for it. ERR_KEY without the full key;
+ * heals it. With forget it goes, and so does what is hopeless, though it be the newest of its writer and group: with a retire
+ * record where it opens, and where it does not only if its bytes are not those of its name. Nothing goes while no backup at all is whole. Damage that nobody has found yet is not seen: 'check --read-data' looks for it. ERR_KEY without the full key;
  * ERR_MISSING a named manifest is not there; ERR_CANCELLED; ERR_FULL, ERR_IO the store.
  */
 int repair_manifests(struct repo *repo, const struct repair_manifests_options *options,

@@ -54,9 +54,10 @@ static int load_segment(struct run *run, struct segment *s, struct err *err)
 		return 0;
 	if (!repair_is_damage(&why)) {
 		*err = why;
-		return repair_prefix(run->repo, STORE_INDEX, &s->name, err);
+		return repo_name(run->repo->store, STORE_INDEX, &s->name, err);
 	}
 	s->replace = true;
+	repo_unname(run->repo->store, STORE_INDEX, &s->name, &why);
 	repair_tell(&run->options->cb, false, STORE_INDEX, &s->name, why.text);
 	return 0;
 }
@@ -186,9 +187,10 @@ static int look_into(struct run *run, struct pack *p, struct err *err)
 		return 0;
 	if (r && !repair_is_damage(&why)) {
 		*err = why;
-		return repair_prefix(run->repo, STORE_DATA, &p->name, err);
+		return repo_name(run->repo->store, STORE_DATA, &p->name, err);
 	}
 	run->result->packs_unreadable += r != 0;
+	repo_unname(run->repo->store, STORE_DATA, &p->name, &why);
 	if (r)
 		repair_tell(&run->options->cb, true, STORE_DATA, &p->name, why.text);
 	else if (p->said)

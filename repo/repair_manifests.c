@@ -11,13 +11,33 @@
 #include "repo/repair_tree.h"
 #include "repo/retell.h"
 
+#define REPLACED "what can be had of it is in the repaired one"
+
 struct run {
 	struct repo *repo;
 	const struct repair_manifests_options *options;
 	struct repair_manifests_result *result;
 	struct manifest_list list;
 	struct repair_tree tree;
+	struct repair_doomed *doomed;
+	size_t doomed_count, doomed_cap;
+	bool any_whole; /* of those looked at, new ones too */
 };
+
+static int doom(struct run *run, const struct repair_doomed *d, struct err *err)
+{
+	if (run->doomed_count == run->doomed_cap) {
+		size_t cap = run->doomed_cap ? 2 * run->doomed_cap : 16;
+		struct repair_doomed *grown = realloc(run->doomed, cap * sizeof(*grown));
+
+		if (!grown)
+			return err_nomem(err);
+		run->doomed = grown;
+		run->doomed_cap = cap;
+	}
+	run->doomed[run->doomed_count++] = *d;
+	return 0;
+}
 
 static int load_index(struct run *run, struct index **out, struct err *err)
 {
@@ -32,12 +52,16 @@ static int load_index(struct run *run, struct index **out, struct err *err)
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
+	struct repair_doomed d = {*name, "it is damaged itself", true, false};
 	struct run *run = arg;
+	struct err nomem = {0};
 
 	if (run->options->manifests) /* others than these are asked for */
 		return;
 	run->result->hopeless++;
 	repair_tell(&run->options->cb, true, STORE_SNAPSHOTS, name, why->text);
+	if (why->code == ERR_DAMAGED && doom(run, &d, &nomem))
+		return; /* it stays */
 }
 
 static int run_open(struct run *run, struct err *err)
@@ -63,6 +87,7 @@ static void run_close(struct run *run)
 	index_free(run->tree.index);
 	idset_free(&run->tree.whole);
 	manifest_list_free(&run->list);
+	free(run->doomed);
 }
 
 /* --- the new manifest --- */
@@ -273,12 +298,30 @@ static bool was_repaired(const struct run *run, const struct id *name)
 	return found;
 }
 
+/* An earlier repair made another one of it; that may be damaged itself by now. */
+static int repaired_before(struct run *run, const struct id *name, struct err *err)
+{
+	const struct repair_doomed d = {.name = *name, .why = REPLACED, .repaired = true};
+	int r = 0;
+
+	run->result->repaired_before++;
+	for (size_t i = 0; !r && i < run->list.count; i++) {
+		const struct manifest *m = &run->list.items[i].m;
+
+		if (id_eq(&m->original, name))
+			r = repair_tree_whole(&run->tree, &m->root, err);
+	}
+	return r > 0 ? doom(run, &d, err) : r;
+}
+
 static int make_rest(struct run *run, const struct manifest_item *item, struct err *err)
 {
 	const struct id name = item->name, root = item->m.root;
+	struct repair_doomed d = {.repaired = true};
 	struct rest rest = {0};
 	int r = run->options->dry_run ? 0 : rest_open(run, item, &rest, err);
 
+	d.name = name;
 	run->tree.left_out = 0;
 	run->tree.manifest = &name;
 	if (!r)
@@ -288,13 +331,18 @@ static int make_rest(struct run *run, const struct manifest_item *item, struct e
 		run->result->hopeless++;
 		repair_tell(&run->options->cb, true, STORE_SNAPSHOTS, &name,
 			    "its root folder is lost: nothing of this backup can be had");
+		d.repaired = false;
 	}
 	if (!r)
 		run->result->repaired++;
 	if (!r && !run->options->dry_run)
 		r = publish(run, &name, &rest, err);
 	rest_free(&rest);
-	return r == 1 ? 0 : r;
+	if (r < 0)
+		return r;
+	run->any_whole = run->any_whole || d.repaired;
+	d.why = d.repaired ? REPLACED : "nothing of it can be had";
+	return doom(run, &d, err);
 }
 
 static int repair_one(struct run *run, const struct id *name, struct err *err)
@@ -306,13 +354,12 @@ static int repair_one(struct run *run, const struct id *name, struct err *err)
 		return err_set(err, ERR_MISSING, "the manifest is not there any more");
 	run->result->manifests++;
 	r = repair_tree_whole(&run->tree, &item->m.root, err);
+	run->any_whole = run->any_whole || r > 0;
 	if (r)
 		return r < 0 ? r : 0;
 	run->result->damaged++;
-	if (!was_repaired(run, name))
-		return make_rest(run, item, err);
-	run->result->repaired_before++;
-	return 0;
+	return was_repaired(run, name) ? repaired_before(run, name, err)
+				       : make_rest(run, item, err);
 }
 
 /* Those that are there now: what is made meanwhile is whole. */
@@ -334,6 +381,26 @@ static int repair_all(struct run *run, struct err *err)
 	return r;
 }
 
+/*
+ * Where no backup at all is whole, it is rather the packs that are not where they should be (a disk that is not mounted) than
+ * that all is lost.
+ */
+static int forget(struct run *run, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && !run->any_whole && i < run->list.count; i++) {
+		r = repair_tree_whole(&run->tree, &run->list.items[i].m.root, err);
+		run->any_whole = r > 0;
+	}
+	if (r < 0)
+		return r;
+	run->result->spared = !run->any_whole;
+	return run->any_whole ? repair_forget(run->repo, run->options, run->doomed,
+					      run->doomed_count, run->result, err)
+			      : 0;
+}
+
 int repair_manifests(struct repo *repo, const struct repair_manifests_options *options,
 		     struct repair_manifests_result *out_result, struct err *err)
 {
@@ -344,6 +411,8 @@ int repair_manifests(struct repo *repo, const struct repair_manifests_options *o
 	r = run_open(&run, err);
 	if (!r)
 		r = repair_all(&run, err);
+	if (!r && options->forget && run.doomed_count)
+		r = forget(&run, err);
 	run_close(&run);
 	return r;
 }

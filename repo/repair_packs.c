@@ -271,7 +271,7 @@ static int is_damaged(struct run *run, const struct id *name, struct err *err)
 	if (repair_is_damage(&why))
 		return 1;
 	*err = why;
-	return repair_prefix(run->repo, STORE_DATA, name, err);
+	return repo_name(run->repo->store, STORE_DATA, name, err);
 }
 
 int repair_find_pack(struct repo *repo, const char *prefix, struct id *out_name, struct err *err)

@@ -15,8 +15,17 @@ void repair_tell(const struct repair_callbacks *cb, bool lost, enum store_type t
 		 const struct id *name, const char *text);
 /* Not what only this user or this moment could not read: nothing is given up for that. */
 bool repair_is_damage(const struct err *why);
-/* Names the object and gives -err->code again. */
-int repair_prefix(const struct repo *repo, enum store_type type, const struct id *name,
-		  struct err *err);
+
+/* A manifest that can never be restored as it is. */
+struct repair_doomed {
+	struct id name;
+	const char *why;
+	bool unreadable; /* it does not even open */
+	bool repaired;   /* another one has what can be had of it */
+};
+/* Shows and removes these, as options say, and counts them in result. What only seemed damaged stays. */
+int repair_forget(struct repo *repo, const struct repair_manifests_options *options,
+		  const struct repair_doomed *doomed, size_t count,
+		  struct repair_manifests_result *result, struct err *err) ERR_UNUSED_WARN;
 
 #endif

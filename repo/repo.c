@@ -117,6 +117,33 @@ int repo_get(struct repo *repo, enum store_type type, const struct id *name, siz
 	return get_verified(repo->store, type, name, max_bytes, out, err);
 }
 
+void repo_unname(const struct store *store, enum store_type type, const struct id *name,
+		 struct err *err)
+{
+	char path[STORE_PATH_CHARS];
+	size_t location = strlen(store->location), len;
+	const char *rest;
+
+	store_path(type, name, path);
+	len = strlen(path);
+	if (strncmp(err->text, store->location, location) != 0 || err->text[location] != '/' ||
+	    strncmp(err->text + location + 1, path, len) != 0)
+		return;
+	rest = err->text + location + 1 + len; /* ": damaged", " is no regular file" */
+	rest += strspn(rest, ": ");
+	memmove(err->text, rest, strlen(rest) + 1);
+}
+
+int repo_name(const struct store *store, enum store_type type, const struct id *name,
+	      struct err *err)
+{
+	char path[STORE_PATH_CHARS];
+
+	store_path(type, name, path);
+	return strstr(err->text, path) ? -err->code
+				       : err_prefix(err, "%s/%s", store->location, path);
+}
+
 /* What is there under a name may have rotted: to take it for what was to be stored would lose that. */
 static int confirm_there(struct store *store, enum store_type type, const struct id *name,
 			 size_t len, struct err *err)
@@ -263,7 +290,7 @@ int repo_init(struct store *store, struct keys *keys, const struct repo_init_opt
 {
 	int r = repo_without_config(store, err);
 
-	if (!r)
+	if (!r || r == -ERR_MISSING)
 		r = store_create(store, err);
 
 	if (!r && options->password)
@@ -305,7 +332,6 @@ static int get_config(struct store *store, struct repoconf *out_conf, struct err
 static int try_slot(struct store *store, const struct repoconf *conf, const struct id *name,
 		    const struct repo_credentials *c, struct keys **out_keys, struct err *err)
 {
-	char path[STORE_PATH_CHARS];
 	uint8_t master[32], kind;
 	struct buf bytes = {0};
 	struct rd head;
@@ -322,11 +348,7 @@ static int try_slot(struct store *store, const struct repoconf *conf, const stru
 		r = keys_from_master(conf->repo, master, out_keys, err);
 	sodium_memzero(master, sizeof(master));
 	buf_free(&bytes);
-	if (r == -ERR_VERSION) {
-		store_path(STORE_KEYS, name, path);
-		err_prefix(err, "%s/%s", store->location, path);
-	}
-	return r;
+	return r == -ERR_VERSION ? repo_name(store, STORE_KEYS, name, err) : r;
 }
 
 static int keys_by_password(struct store *store, const struct repoconf *conf,

@@ -47,7 +47,8 @@ int repo_init(struct store *store, struct keys *keys, const struct repo_init_opt
 
 /*
  * 0 when no backup and no pack is there. ERR_EXISTS when there are: asked where config is missing, since a new
- * repository must not be made among the objects of one that lost it.
+ * repository must not be made among the objects of one that lost it. ERR_MISSING when a place for it is missing that
+ * store_create makes (a bucket).
  */
 int repo_without_config(struct store *store, struct err *err) ERR_UNUSED_WARN;
 
@@ -76,6 +77,15 @@ const struct roster_writer *repo_find_writer(struct repo *repo, const uint8_t pu
 /* Appends the object to out after comparing its SHA-256 with its name. ERR_DAMAGED names the object. */
 int repo_get(struct repo *repo, enum store_type type, const struct id *name, size_t max_bytes,
 	     struct buf *out, struct err *err) ERR_UNUSED_WARN;
+/*
+ * What an error says of an object, without the object's own place at the beginning of the text: for who tells the name beside it. The other
+ * way round: with the place, unless the text names the object; returns the error's code, negative.
+ */
+void repo_unname(const struct store *store, enum store_type type, const struct id *name,
+		 struct err *err);
+int repo_name(const struct store *store, enum store_type type, const struct id *name,
+	      struct err *err);
+
 /*
  * Stores under the SHA-256 of the bytes. An object that is there already is fine when its bytes are still the same;
  * ERR_DAMAGED when they are not.

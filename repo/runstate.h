@@ -18,9 +18,11 @@ struct runstate {
 	char manifest[ID_HEX_CHARS + 1];        /* of the last backup; "" = none */
 	int64_t backup_at_s, backup_exit;       /* the last that made a manifest */
 	int64_t nightly_at_s, nightly_exit;     /* the last, however it ended */
-	int64_t nightly_good_at_s;              /* the last that backed up every source */
-	int64_t nightly_clean_at_s;             /* the last that ended with 0 */
-	int64_t check_at_s, check_exit;         /* the last that came to its end */
+	/* Files of immutable folders that those found to be not what they were. */
+	int64_t backup_alarms, nightly_alarms;
+	int64_t nightly_good_at_s;      /* the last that backed up every source */
+	int64_t nightly_clean_at_s;     /* the last that ended with 0 */
+	int64_t check_at_s, check_exit; /* the last that came to its end */
 	int64_t drill_good_at_s;
 };
 

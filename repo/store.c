@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "repo/store_net.h"
+
 const char *store_type_name(enum store_type type)
 {
 	switch (type) {
@@ -82,6 +84,37 @@ int store_now(struct store *s, int64_t *out_s, struct err *err)
 	return s->ops->now(s, out_s, err);
 }
 
+int store_sweep(struct store *s, int64_t least_age_s, bool dry_run, struct store_leftovers *out,
+		struct err *err)
+{
+	return s->ops->sweep ? s->ops->sweep(s, least_age_s, dry_run, out, err) : 0;
+}
+
+int store_put_later(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+		    size_t len, struct err *err)
+{
+	struct err why = {0};
+	int r;
+
+	if (s->ops->put_later)
+		return s->ops->put_later(s, type, name, bytes, len, err);
+	r = store_put(s, type, name, bytes, len, &why);
+	if (!r || r == -ERR_EXISTS)
+		return 0;
+	*err = why;
+	return r;
+}
+
+int store_flush(struct store *s, struct err *err)
+{
+	return s->ops->flush ? s->ops->flush(s, err) : 0;
+}
+
+bool store_distrust(struct store *s, enum store_type type, const struct id *name)
+{
+	return s->ops->distrust && s->ops->distrust(s, type, name);
+}
+
 void store_free(struct store *s)
 {
 	if (s)
@@ -92,17 +125,19 @@ void store_free(struct store *s)
  * "word:…" before any slash reads as a backend, never as a folder: `sftp:host:/x` or a mistyped
  * `ssh:host` must not quietly become a local folder of that name.
  */
-int store_open(const char *location, struct store **out_store, struct err *err)
+int store_open(const char *location, const struct net *net, struct store **out_store,
+	       struct err *err)
 {
-	static const char *const later[] = {"sftp", "s3", "rest"};
 	size_t word = strcspn(location, ":/");
 
 	if (location[word] != ':')
 		return store_local_open(location, out_store, err);
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
-		if (strlen(later[i]) == word && memcmp(later[i], location, word) == 0)
-			return err_set(err, ERR_USAGE, "this build has no %s backend yet",
-				       later[i]);
+	if (strncmp(location, "sftp:", 5) == 0)
+		return store_sftp_open(location, net, out_store, err);
+	if (strncmp(location, "rest:", 5) == 0)
+		return store_rest_open(location, net, out_store, err);
+	if (strncmp(location, "s3:", 3) == 0)
+		return store_s3_open(location, net, out_store, err);
 	/* The rest of it may hold a password. */
 	return err_set(err, ERR_USAGE,
 		       "no backend is called \"%.*s\"; a folder of that name is written ./%.*s:…",

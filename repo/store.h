@@ -12,7 +12,8 @@
  *
  * Errors: ERR_MISSING no such object; ERR_EXISTS; ERR_FULL; ERR_LIMIT (an object larger than the
  * caller allowed); ERR_DAMAGED (shorter than asked for, or a link, folder or device where an object
- * belongs); ERR_IO for the rest. Each names the object. A failed get leaves what out held before.
+ * belongs); ERR_IO for the rest. Behind a network also
+ * ERR_AGAIN, ERR_DENIED, ERR_CANCELLED. Each names the object. A failed get leaves what out held before.
  * Threads: one thread uses a store (the coordinator); distinct stores are independent.
  */
 #ifndef NIGHTJAR_REPO_STORE_H
@@ -25,6 +26,7 @@
 #include "core/buf.h"
 #include "core/err.h"
 #include "core/id.h"
+#include "repo/net.h"
 
 enum store_type {
 	STORE_CONFIG,    /* the one object `config`; its name is ignored (pass NULL) */
@@ -37,12 +39,18 @@ enum store_type {
 #define STORE_TYPES 6
 
 struct store;
+struct net;
 
 /*
  * Called once a name, in no order. Nonzero ends the listing, and list returns it. It must not put
  * into the store that is being listed, nor remove from it. `config` is listed with a zero name.
  */
 typedef int store_list_fn(void *arg, const struct id *name, uint64_t size_bytes, struct err *err);
+
+/* What killed puts left. */
+struct store_leftovers {
+	uint64_t files, bytes;
+};
 
 struct store_ops {
 	/*
@@ -76,7 +84,20 @@ struct store_ops {
 	 * twice, the later reading is not smaller unless that clock was set back.
 	 */
 	int (*now)(struct store *s, int64_t *out_s, struct err *err);
+	/*
+	 * Removes what killed puts left and what is at least so old by the store's own clock, or only counts it. A put that is under
+	 * way for that long fails then. Adds to *out what it came to, also when it fails. NULL: a killed put leaves nothing that this
+	 * could see.
+	 */
+	int (*sweep)(struct store *s, int64_t least_age_s, bool dry_run,
+		     struct store_leftovers *out, struct err *err);
 	void (*free)(struct store *s);
+
+	/* The rest is of layers; a backend leaves it NULL. See the calls of these names below. */
+	int (*put_later)(struct store *s, enum store_type type, const struct id *name,
+			 const void *bytes, size_t len, struct err *err);
+	int (*flush)(struct store *s, struct err *err);
+	bool (*distrust)(struct store *s, enum store_type type, const struct id *name);
 };
 
 /* A backend embeds this as its first member. */
@@ -107,21 +128,44 @@ int store_list(struct store *s, enum store_type type, store_list_fn *fn, void *a
 int store_remove(struct store *s, enum store_type type, const struct id *name,
 		 struct err *err) ERR_UNUSED_WARN;
 int store_now(struct store *s, int64_t *out_s, struct err *err) ERR_UNUSED_WARN;
+int store_sweep(struct store *s, int64_t least_age_s, bool dry_run, struct store_leftovers *out,
+		struct err *err) ERR_UNUSED_WARN;
 void store_free(struct store *s); /* NULL is fine */
 
+struct net;
+
 /*
- * Opens the backend that a repository location names: an absolute or relative path, later
- * `sftp:`, `s3:`, `rest:`. Opening touches nothing; where no repository is, the first read of config
+ * As put, but 0 promises nothing yet: the bytes were taken over, and may be under way. That an object of that name is
+ * there is no failure. Objects are stored for sure, all of them, when a later flush, or a put, list or remove, has
+ * returned 0; each of them fails, and so does every later one, once a put_later has failed, in the words of the first
+ * failure, which name the object. Reads wait for what they read. Whatever records that an object is stored, here or
+ * there, comes after such a call (I2). Where nothing is sent in parallel it is put.
+ */
+int store_put_later(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+		    size_t len, struct err *err) ERR_UNUSED_WARN;
+int store_flush(struct store *s, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * What was read of this object is not what it must be. True when some of it may have come from a cache of this host,
+ * which is dropped: then it is worth reading once more, from where the object really is.
+ */
+bool store_distrust(struct store *s, enum store_type type, const struct id *name);
+
+/*
+ * Opens the backend that a repository location names: an absolute or relative path, `sftp:`,
+ * `rest:`, `s3:` (repo/store_net.h). Those keep to net (NULL: its defaults), which must outlive them. It is the bare backend:
+ * store_stack_open puts the layers over it that a command needs. Opening touches nothing; where no repository is, the first read of config
  * says ERR_MISSING. ERR_USAGE for a location no backend knows, and for "word:…" in general (a folder
  * with a colon in its name is written ./word:…). *out_store is the caller's, freed with store_free.
  */
-int store_open(const char *location, struct store **out_store, struct err *err) ERR_UNUSED_WARN;
+int store_open(const char *location, const struct net *net, struct store **out_store,
+	       struct err *err) ERR_UNUSED_WARN;
 
 /*
  * A local directory; path may be a symlink to it. Create makes the last component of path only, so
  * that a disk which is not mounted is noticed. Packs of which parts are read stay open until free, 64 of
  * them. Objects get mode 0400, folders 0700. What a killed put
- * leaves is a file `.tmp-<hex>` beside the objects, which nothing here reads or removes. A file size
+ * leaves is a file `.tmp-<16 hex digits>` beside the objects, which sweep removes and nothing reads. A file size
  * limit is ERR_FULL only in a process that ignores SIGXFSZ.
  */
 int store_local_open(const char *path, struct store **out_store, struct err *err) ERR_UNUSED_WARN;

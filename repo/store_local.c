@@ -13,9 +13,9 @@
 #include <sodium.h>
 
 #include "repo/durable.h"
+#include "repo/store_leftovers.h"
 
-#define TEMP_PREFIX ".tmp-"
-#define TEMP_CHARS (sizeof(TEMP_PREFIX) + 16)
+#define TEMP_CHARS (sizeof(STORE_LEFTOVERS_PREFIX) + STORE_LEFTOVERS_DIGITS)
 #define KEPT_OPEN 64 /* a restore goes to and fro between the packs of about as many nights */
 
 /* A pack that parts were read of, and soon others will be. It never changes, so its descriptor stays as good as its name. */
@@ -141,7 +141,7 @@ static bool is_ours(const char *entry)
 	for (int t = STORE_KEYS; t < STORE_TYPES; t++)
 		if (strcmp(entry, store_type_name((enum store_type)t)) == 0)
 			return true;
-	return strncmp(entry, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
+	return strncmp(entry, STORE_LEFTOVERS_PREFIX, strlen(STORE_LEFTOVERS_PREFIX)) == 0;
 }
 
 /* `init` in a home folder must not scatter ours among the user's files. */
@@ -211,7 +211,8 @@ static int write_temp(int folder, const void *bytes, size_t len, char out_temp[T
 	int fd, failed;
 
 	randombytes_buf(&random, sizeof(random));
-	(void)snprintf(out_temp, TEMP_CHARS, TEMP_PREFIX "%016llx", (unsigned long long)random);
+	(void)snprintf(out_temp, TEMP_CHARS, STORE_LEFTOVERS_PREFIX "%016llx",
+		       (unsigned long long)random);
 	fd = open_retry(folder, out_temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
 	if (fd < 0)
 		return errno;
@@ -542,6 +543,15 @@ static int local_now(struct store *s, int64_t *out_s, struct err *err)
 	return rc;
 }
 
+static int local_sweep(struct store *s, int64_t least_age_s, bool dry_run,
+		       struct store_leftovers *out, struct err *err)
+{
+	int64_t now_s = 0;
+	int rc = local_now(s, &now_s, err);
+
+	return rc ? rc : store_leftovers_sweep(s->location, now_s - least_age_s, dry_run, out, err);
+}
+
 static void local_free(struct store *s)
 {
 	struct local *l = (struct local *)s;
@@ -561,6 +571,7 @@ static const struct store_ops local_ops = {
     .list = local_list,
     .remove = local_remove,
     .now = local_now,
+    .sweep = local_sweep,
     .free = local_free,
 };
 

@@ -30,6 +30,9 @@ struct dir_writer {
 	size_t first_name_len;
 	uint64_t below;
 	struct done_vec done; /* finished nodes of this level */
+	struct tree_sum *sum; /* NULL: nobody asks */
+	struct chunk_ref *nodes;
+	size_t node_count, node_cap;
 };
 
 static void done_free(struct done_vec *v)
@@ -60,12 +63,44 @@ void dir_writer_free(struct dir_writer *w)
 	free(w->children);
 	free(w->first_name);
 	done_free(&w->done);
+	free(w->nodes);
 	free(w);
 }
 
 void dir_writer_follow(struct dir_writer *w, const struct former *former)
 {
 	w->former = former;
+}
+
+void dir_writer_sum(struct dir_writer *w, struct tree_sum *sum)
+{
+	w->sum = sum;
+}
+
+const struct chunk_ref *dir_writer_nodes(const struct dir_writer *w, size_t *out_count)
+{
+	*out_count = w->node_count;
+	return w->nodes;
+}
+
+/* Only who asks for a sum asks for the nodes. */
+static int nodes_push(struct dir_writer *w, const struct id *body, const struct id *list,
+		      struct err *err)
+{
+	if (!w->sum)
+		return 0;
+	if (w->node_count + 2 > w->node_cap) {
+		size_t cap = w->node_cap ? w->node_cap * 2 : 8;
+		struct chunk_ref *nodes = realloc(w->nodes, cap * sizeof(*nodes));
+
+		if (!nodes)
+			return err_nomem(err);
+		w->nodes = nodes;
+		w->node_cap = cap;
+	}
+	w->nodes[w->node_count++] = (struct chunk_ref){.kind = CHUNK_TREE_BODY, .id = *body};
+	w->nodes[w->node_count++] = (struct chunk_ref){.kind = CHUNK_TREE_LIST, .id = *list};
+	return 0;
 }
 
 static int children_push(struct dir_writer *w, const struct chunk_ref *refs, size_t count,
@@ -153,6 +188,8 @@ static int node_end(struct dir_writer *w, struct err *err)
 	if (!r)
 		r = packer_add_delta(w->packer, CHUNK_TREE_LIST, w->list.data, w->list.len,
 				     old ? &old->list : NULL, old ? 1 : 0, &list, err);
+	if (!r)
+		r = nodes_push(w, &body->id, &list, err);
 	return r ? r : done_push(w, &list, err);
 }
 
@@ -181,6 +218,8 @@ int dir_writer_add(struct dir_writer *w, const struct entry *entry,
 	e.child_count = (uint32_t)child_count;
 	tree_body_entry(&w->body, &e);
 	r = children_push(w, children, child_count, err);
+	if (!r && w->sum)
+		r = tree_sum_add(w->sum, &e, children, child_count, err);
 	return r ? r : node_grown(w, e.name.p, e.name.len, 1, err);
 }
 

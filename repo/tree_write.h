@@ -8,6 +8,7 @@
 #include "core/node.h"
 #include "repo/former.h"
 #include "repo/packer.h"
+#include "repo/tree_sum.h"
 
 struct dir_writer;
 
@@ -20,6 +21,11 @@ void dir_writer_free(struct dir_writer *w); /* NULL is fine */
  * before it, and stored as a delta of it where that is small. Stays the caller's, until finish; NULL: none are known.
  */
 void dir_writer_follow(struct dir_writer *w, const struct former *former);
+
+/* Every entry that is added is added to sum, too, which stays the caller's; and the nodes are remembered. */
+void dir_writer_sum(struct dir_writer *w, struct tree_sum *sum);
+/* After finish, what dir_writer_sum was asked for: lists and bodies, the root list the last. They stay the writer's. */
+const struct chunk_ref *dir_writer_nodes(const struct dir_writer *w, size_t *out_count);
 
 /*
  * Entries come in strictly ascending order of their names. children: what the entry takes from the list, in number as

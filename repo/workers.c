@@ -159,6 +159,18 @@ void *workers_take(struct workers *w)
 	return job;
 }
 
+bool workers_ready(struct workers *w)
+{
+	bool ready;
+
+	if (workers_pending(w) == 0)
+		return false;
+	(void)pthread_mutex_lock(&w->lock);
+	ready = w->ring[w->taken % w->depth].done;
+	(void)pthread_mutex_unlock(&w->lock);
+	return ready;
+}
+
 unsigned workers_default_count(void)
 {
 	long online = sysconf(_SC_NPROCESSORS_ONLN);

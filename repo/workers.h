@@ -2,6 +2,8 @@
  * workers: a fixed number of threads that run pure core code on jobs, and give them back in the order they were
  * submitted, so that what comes out does not depend on how many there are. The only file with threads.
  *
+ * The one exception to "pure core code" is store_parallel, whose workers hold a connection each and send packs.
+ *
  * One thread, the coordinator, calls everything here; it owns store, index and SQLite handles. A worker sees nothing but
  * its own context and one job at a time. At most `depth` jobs are under way, which bounds memory.
  */
@@ -34,6 +36,9 @@ size_t workers_pending(const struct workers *w);
 void workers_submit(struct workers *w, void *job);
 /* The oldest job, waiting for it. NULL when none is under way. */
 void *workers_take(struct workers *w);
+
+/* Would workers_take return at once? False when none is under way. */
+bool workers_ready(struct workers *w);
 
 /* How many this machine should have by default: its processors, at least 1 and at most 8. */
 unsigned workers_default_count(void);

@@ -2,6 +2,8 @@
  * sizes: where stored bytes go.
  *
  *   sizes records REPO KEYFILE    of all records, by what they hold, as the index tells: "<data> <trees> <lists> <records>"
+ *   sizes live REPO KEYFILE       of records that backups need: "<reached> <deep> <pinned>": what they reach, of that deltas of
+ *                                 depth 8 and more, and what is only there because such records rest on it
  *   sizes pieces FILE             of FILE cut in 1 MiB pieces, each a zstd -3 frame of its own: "<bytes>"
  *
  * Bytes of sealed records before padding; without pack heads, directories and segments.
@@ -13,7 +15,10 @@
 #include <string.h>
 
 #include "core/comp.h"
+#include "repo/idset.h"
 #include "repo/index.h"
+#include "repo/manifests.h"
+#include "repo/repair_tree.h"
 #include "repo/store.h"
 
 #define PIECE_BYTES (1u << 20)
@@ -38,7 +43,7 @@ static int open_repo(const char *location, const char *keyfile, struct repo **ou
 	int r = read_all(keyfile, text, sizeof(text), &with.keyfile_len, err);
 
 	if (!r)
-		r = store_open(location, &store, err);
+		r = store_open(location, NULL, &store, err);
 	if (!r)
 		r = repo_open(store, &with, out, err);
 	if (r)
@@ -68,6 +73,90 @@ static int records(const char *location, const char *keyfile, struct err *err)
 	if (!r)
 		printf("%llu %llu %llu %zu\n", data, trees, lists, index->place_count);
 	index_free(index);
+	repo_close(repo);
+	return r;
+}
+
+/* --- what backups need --- */
+
+struct live {
+	struct index *index;
+	struct idset reached, needed;
+};
+
+static int on_ref(void *arg, const struct chunk_ref *ref, const char *path, struct err *err)
+{
+	struct live *live = arg;
+
+	(void)path;
+	return idset_add(&live->reached, &ref->id, err);
+}
+
+/* Each base once, of strictly lower depth at each step. */
+static int need(struct live *live, uint8_t kind, const struct id *id, struct err *err)
+{
+	uint32_t at = index_find_good(live->index, kind, id);
+	int r = idset_has(&live->needed, id) ? 1 : idset_add(&live->needed, id, err);
+
+	if (r || at == INDEX_NONE)
+		return r == 1 ? 0 : r;
+	for (size_t i = 0; !r && i < live->index->places[at].info.base_count; i++)
+		r = need(live, kind, &live->index->places[at].info.bases[i], err);
+	return r;
+}
+
+static int sum_live(struct live *live, struct err *err)
+{
+	unsigned long long reached = 0, deep = 0, pinned = 0;
+	const struct index *index = live->index;
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < index->place_count; i++) {
+		const struct record_info *info = &index->places[i].info;
+
+		if (idset_has(&live->reached, &info->id))
+			r = need(live, info->kind, &info->id, err);
+	}
+	for (uint32_t i = 0; !r && i < index->place_count; i++) {
+		const struct index_place *p = &index->places[i];
+
+		if (index_find_good(index, p->info.kind, &p->info.id) != i)
+			continue;
+		if (idset_has(&live->reached, &p->info.id)) {
+			reached += p->stored_bytes;
+			deep += p->info.depth >= 8 ? p->stored_bytes : 0;
+		} else if (idset_has(&live->needed, &p->info.id)) {
+			pinned += p->stored_bytes;
+		}
+	}
+	if (!r)
+		printf("%llu %llu %llu\n", reached, deep, pinned);
+	return r;
+}
+
+static int live(const char *location, const char *keyfile, struct err *err)
+{
+	struct manifest_list list = {0};
+	struct reader *reader = NULL;
+	struct repo *repo = NULL;
+	struct live live = {0};
+	int r = open_repo(location, keyfile, &repo, err);
+
+	if (!r)
+		r = index_load(repo, NULL, NULL, &live.index, err);
+	if (!r)
+		r = manifests_load(repo, NULL, NULL, &list, err);
+	if (!r)
+		r = reader_new(repo, live.index, &reader, err);
+	for (size_t i = 0; !r && i < list.count; i++)
+		r = repair_tree_refs(reader, &list.items[i].m.root, on_ref, &live, err);
+	if (!r)
+		r = sum_live(&live, err);
+	idset_free(&live.reached);
+	idset_free(&live.needed);
+	manifest_list_free(&list);
+	reader_free(reader);
+	index_free(live.index);
 	repo_close(repo);
 	return r;
 }
@@ -122,10 +211,13 @@ int main(int argc, char **argv)
 		return 1;
 	if (argc == 4 && strcmp(argv[1], "records") == 0) {
 		r = records(argv[2], argv[3], &err);
+	} else if (argc == 4 && strcmp(argv[1], "live") == 0) {
+		r = live(argv[2], argv[3], &err);
 	} else if (argc == 3 && strcmp(argv[1], "pieces") == 0) {
 		r = pieces(argv[2], &err);
 	} else {
-		fputs("usage: sizes records REPO KEYFILE | pieces FILE\n", stderr);
+		fputs("usage: sizes records REPO KEYFILE | live REPO KEYFILE | pieces FILE\n",
+		      stderr);
 		return 2;
 	}
 	if (r)

@@ -315,3 +315,31 @@ need_python() {
 	nightjar -q -r new init --key-file key2
 	fails 1 "*no backup in this repository yet" -r new --key-file key2 ls latest
 }
+
+@test "no line names an object twice" {
+	local dir how object command
+	make_repo
+	head -c 100000 /dev/urandom >src/more
+	nightjar -q backup src
+	rm src/more && nightjar -q backup src
+	nightjar -q forget --keep-last 1
+	nightjar -q prune >/dev/null
+	nightjar -q -r other --key-file key2 init
+	cp -a repo whole
+	for dir in keys snapshots index data locks; do
+		for how in flip cut_short; do
+			rm -rf repo && cp -a whole repo
+			object=$(object $dir)
+			$how "$object" 60
+			# prune and the repairs last: they change what they find
+			for command in "restore latest --target back" "diff $FIRST $SECOND" "backup src" check stats \
+				"-r other --key-file key2 copy --from-repo repo --from-key-file key" prune "repair index" "repair manifests"; do
+				# shellcheck disable=SC2086
+				nightjar $command >/dev/null 2>>said || true
+			done
+		done
+	done
+	grep -q 'warning: index/[0-9a-f]*: damaged' said && grep -q 'locks/[0-9a-f]*: damaged' said && grep -q 'cut short' said
+	run grep -E '([a-z]+/[0-9a-f/]{64,}).*\1' said
+	[ -z "$output" ] || { echo "$output" && return 1; }
+}

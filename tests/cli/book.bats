@@ -21,6 +21,11 @@ setup() {
 	head -c 400000 /dev/urandom >"$APP/attachments/2.bin"
 }
 
+teardown() {
+	[ ! -e "$WORK/rclone.pid" ] || kill "$(cat "$WORK/rclone.pid")" 2>/dev/null || true
+	common_teardown
+}
+
 # block N: the text of the fenced block that begins on line N, with the sandbox's paths.
 block() {
 	awk -v first="$1" 'NR > first && /^```$/ {exit} NR > first' "$BOOK" |
@@ -125,6 +130,28 @@ notes() {
 	assert_output "0 1 2 3 10 11 12 20 21 22 23 24 130 "
 }
 
+@test "a REST server: the book's commands, over rclone" {
+	needs rclone
+	export REST_FOLDER=$WORK/srv/rest REST_PASSWORD=hush REST_KEY=$WORK/restkey port=
+	mkdir "$REST_FOLDER"
+	rclone serve restic --config /dev/null --append-only --addr 127.0.0.1:0 --user myapp --pass hush "$REST_FOLDER" >rclone.log 2>&1 3>&- &
+	echo $! >rclone.pid
+	for _ in $(seq 200); do
+		port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' rclone.log)
+		[ -z "$port" ] || break
+		sleep 0.05
+	done
+	export REST="rest:http://127.0.0.1:$port/"
+	run_blocks "sh test rest"
+	grep -q "no damage found" all-said
+	NIGHTJAR_REST_USERNAME=myapp NIGHTJAR_REST_PASSWORD=hush nightjar -r "$REST" --key-file "$REST_KEY" backup --host myapp "$APP"
+	NIGHTJAR_REST_USERNAME=myapp NIGHTJAR_REST_PASSWORD=hush run nightjar -r "$REST" --key-file "$REST_KEY" forget --keep-last 1
+	assert_status 1
+	assert_output "*cannot be removed: the server is append-only*"
+	run_blocks "sh test restprune"
+	[ "$(nightjar -r "$REST_FOLDER" --key-file "$REST_KEY" manifests --json | jq length)" -eq 1 ]
+}
+
 # What stands in the table of messages: what is in `` of a row's first column, without the parts that … stands for.
 fragments() {
 	sed -n '/^| message/,/^$/p' "$BOOK" | sed 1,2d | cut -d'|' -f2 | grep -o '`[^`]*`' | tr -d '`' | sed 's/…/\n/g' |
@@ -207,7 +234,7 @@ says() {
 	chmod 600 "$INI"
 	printf '[ping]\nurl = https://127.0.0.1:1/x\n[hooks]\nbefore = false\n' >>"$INI"
 	says 1 "hook '…': exit status …" nightly
-	says 1 "no night has backed up every source yet; the last ended with exit code …" status
+	says 1 "no night has backed up every source yet; the last … ended with exit code …" status
 	chmod 644 "$INI"
 	says 2 "can be read by others: 'chmod 600 …'" nightly
 	chmod 600 "$INI"
@@ -247,8 +274,8 @@ says() {
 	assert_output "*backup app * exit code 21: *nightly: NOT all is well*"
 	[ "$(nightjar manifests --json | jq length)" -eq 1 ]
 	run nightjar status --max-age 26h
-	assert_status 0
-	assert_output "*it ended with exit code 21*"
+	assert_status 1
+	assert_output "*the last night ended with exit code 21 (a database failed its integrity check)*"
 	printf '#!/bin/sh\necho "the log of $2"\n' >"$bin/journalctl"
 	printf '#!/bin/sh\n{ echo "$@"; cat; } >%s/mail\n' "$WORK" >"$bin/mail"
 	chmod 755 "$bin/journalctl" "$bin/mail"
@@ -360,7 +387,7 @@ a_prune_that_is_due() {
 @test "mirror: what was forgotten and pruned here is still whole there" {
 	needs rsync
 	a_prune_that_is_due mirror
-	nightjar prune --no-writers | grep -q '^deleted, as condemned earlier'
+	nightjar prune --no-writers | grep -q '^deleted  '
 	mirror
 	[ "$(nightjar manifests --json | jq length)" -eq 1 ]
 	[ "$(nightjar -r "$OFFSITE" --key-file "$KEY" manifests --json | jq length)" -eq 2 ]
@@ -430,6 +457,26 @@ a_prune_that_is_due() {
 	export SECOND=$WORK/second SECOND_KEY=$WORK/second.key
 	run_blocks "sh test copy"
 	grep -q 'manifests copied: 1, there already: 0' all-said
+}
+
+@test "a repository behind SFTP, as the book sets it up; its ssh and sshd take the files" {
+	local sshd=$BATS_TEST_DIRNAME/../tools/sshd.sh status=0 ssh
+	mkdir -m 700 "$WORK/sshd"
+	"$sshd" start "$WORK/sshd" "Include $WORK/etc/ssh/sshd_config.d/nightjar.conf" || status=$?
+	[ "$status" -ne 77 ] || skip "no sshd here"
+	ssh=$(command -v ssh)
+	run "$ssh" -F "$WORK/root/.ssh/config" -G offsite
+	[[ $output == *"hostname backup.example.com"* && $output == *"user nightjar"* ]]
+	sed -i 's/^Host target/& offsite/' "$WORK/sshd/ssh_config"
+	printf '#!/bin/sh\nexec %s -F %s/sshd/ssh_config "$@"\n' "$ssh" "$WORK" >"$bin/ssh"
+	chmod 755 "$bin/ssh"
+	mkdir "$WORK/repos"
+	block "$(blocks "ini test sftp")" | sed "s,offsite:/repos,offsite:$WORK/repos," >"$INI"
+	printf '[source "app"]\npath = %s\n' "$APP" >>"$INI"
+	run run_blocks "sh test sftp"
+	"$sshd" stop "$WORK/sshd"
+	assert_status 0
+	[ -f "$WORK/repos/myapp/config" ]
 }
 
 @test "sidecar: sleeps until the hour, then runs; goes on after a failure" {

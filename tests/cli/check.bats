@@ -84,7 +84,7 @@ setup() {
 	says "nightjar: *$BIG: the pack is missing*"
 	run --separate-stderr nightjar backup "$SRC"
 	assert_status 0
-	says "nightjar: warning: repo: 1 packs are missing or cut short*"
+	says "nightjar: warning: repo: packs that are missing or cut short: 1;*"
 	restores latest
 }
 

@@ -31,8 +31,8 @@ setup() {
 	cat >want <<END
 M    /app.db
      gone: table bye: 0 rows added, 1 removed, 0 changed
-     new table hello: 1 rows added, 0 removed, 0 changed
-     table t: 1 rows added, 10 removed, 3 changed
+     new table hello: 1 row added, 0 removed, 0 changed
+     table t: 1 row added, 10 removed, 3 changed
 M    /change
 -    /gone
 +    /new/
@@ -65,7 +65,7 @@ END
 @test "one file, one folder against a whole backup, and what is not there" {
 	run nightjar diff "$A:$WORK/app/app.db" "$B:$WORK/app/app.db"
 	assert_status 0
-	assert_output "M    /app.db*table t: 1 rows added, 10 removed, 3 changed*"
+	assert_output "M    /app.db*table t: 1 row added, 10 removed, 3 changed*"
 	nightjar diff "$A:$WORK/app/same" "$B:$WORK/app/sub" | grep -q '^-    /deep/x$'
 	nightjar diff "$A:/" "$B:$WORK/app" | grep -q '^+    /new/er/z$'
 	fails 1 "*/nope: no such path in this backup" diff "$A:/nope" "$B"

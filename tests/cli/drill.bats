@@ -30,7 +30,7 @@ records() {
 	[[ $output == *"Last good drill:"*"never; 'nightjar drill'"* ]]
 	run --separate-stderr nightjar drill
 	assert_status 0
-	[[ $output == *"read 2 files (1 of them databases)"*"drill of "*": good" ]]
+	[[ $output == *"read 2 files (1 database)"*"drill of "*": good" ]]
 	[ -z "$stderr" ]
 	[ "$(records)" -eq 2 ]
 	run nightjar stats

@@ -244,7 +244,7 @@ three_nights() { # all, two rows, none
 	run nightjar restore latest --target out -n -v --include '*.TXT'
 	assert_status 0
 	[[ $output == *"would restore $WORK/src/Sub/deep/Two.TXT with size 4 B"* ]]
-	[[ $output != *big.bin* && $output == *"would restore 1 files"* ]]
+	[[ $output != *big.bin* && $output == *"would restore 1 file "* ]]
 	[ "$(stat -c %y out)" = "$before" ] && [ -z "$(ls -A out)" ]
 	run nightjar restore latest --target out -n -v --json --include '*.TXT'
 	[ "$(jq -rs '.[0] | [.message_type, .action, .item, .size] | join(" ")' <<<"$output")" = \

@@ -83,7 +83,7 @@ summary() { # FIELD
 	cat new.db >src/z
 	run --separate-stderr nightjar backup --refs 'z: SELECT p FROM t' src
 	assert_status 0
-	[[ $output == *"references of z: 1 files named, 0 missing"* ]]
+	[[ $output == *"references of z: 1 file named, 0 missing"* ]]
 }
 
 @test "one that cannot be copied is named, and left out" {

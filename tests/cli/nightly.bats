@@ -13,6 +13,7 @@ setup() {
 teardown() {
 	[ ! -e pingd.pid ] || kill "$(cat pingd.pid)" 2>/dev/null || true
 	[ ! -e writer.pid ] || kill "$(cat writer.pid)" 2>/dev/null || true
+	mountpoint -q "$WORK/small" 2>/dev/null && umount "$WORK/small"
 	common_teardown
 }
 
@@ -197,6 +198,62 @@ backdate() {
 	[[ $output == *"prune"* ]]
 }
 
+@test "a disk that is full: it is told, forget waits, prune gives back what it may without moving anything" {
+	need_root
+	mkdir small && mount -t tmpfs -o size=4m none small 2>/dev/null || skip "mounting is not allowed here"
+	cp -a repo/. small
+	printf '[retention]\nkeep-last = 1\n[metrics]\ntextfile = %s/m.prom\n' "$WORK" | config
+	sed -i "s,^location = .*,location = $WORK/small," n.ini
+	head -c 300000 /dev/urandom >src/gone
+	head -c 10000 /dev/urandom >src/stays
+	night 0
+	rm src/gone
+	night 0
+	grep -q '^nightjar_disk_full{.*} 0$' m.prom
+	sed -i 's/^keep-last.*/&\nprune = yes\nmax-unused = 0%/' n.ini
+	head -c 6000000 /dev/urandom >src/large
+	night 1
+	[ "$(step backup)" = 1 ] && [ "$(step forget)" = skipped ] && [ "$(step prune)" = 0 ]
+	jq -es 'any(.message_type == "summary" and has("waiting") and .written.packs == 0)' all.json >/dev/null
+	[ "$(jq -r '.repositories[0].disk_full' night.json)" = true ]
+	grep -q '^nightjar_disk_full{.*} 1$' m.prom
+	run nightjar nightly
+	assert_output "*No space left*--- summary*backup app *exit code 1*prune * ok*the disk is FULL*NOT all is well*"
+	rm src/large
+	night 0
+	jq -es 'any(.message_type == "summary" and has("waiting") and .written.packs > 0)' all.json >/dev/null
+	[ "$(jq -r '.repositories[0].disk_full' night.json)" = false ]
+}
+
+@test "an immutable file that changed: exit code 0, but told as not well: summary, metrics, hook, ping and status" {
+	mkdir src/att && echo one >src/att/1 && echo two >src/att/2
+	has_curl && monitor && printf '[ping]\nurl = %s\n' "$URL" >ping.ini || : >ping.ini
+	(
+		echo "immutable = $WORK/src/att"
+		cat ping.ini
+		printf '[metrics]\ntextfile = %s/m.prom\n' "$WORK"
+		printf '[hooks]\nfailed = echo "$NIGHTJAR_EXIT_CODE $NIGHTJAR_ALARMS" >%s/told\n' "$WORK"
+	) | config
+	night 0
+	[ ! -e told ]
+	grep -q '^nightjar_immutable_alarms{.*} 0$' m.prom
+	echo ONE, and more >src/att/1
+	run --separate-stderr nightjar nightly
+	assert_status 0
+	says "*ALARM: */src/att/1 has another content*"
+	assert_output "*--- summary*ALARM: 1 file of immutable folders changed*NOT all is well*"
+	grep -q '^nightjar_immutable_alarms{.*} 1$' m.prom
+	[ "$(cat told)" = "0 1" ]
+	if [ -s ping.ini ]; then
+		[ "$(cut -d' ' -f1 heard | tail -1)" = /secret-uuid/fail ]
+		tail -1 heard | grep -q ALARM
+	fi
+	fails 1 "nightjar: $WORK/repo: the last night raised an ALARM: 1 file of immutable folders changed; its log names each" status
+	night 0
+	run nightjar status
+	assert_status 0
+}
+
 @test "drill: when it is due, of what each source's backup made; on whatever host it was made" {
 	config <<-END
 		[source "other"]
@@ -305,7 +362,7 @@ backdate() {
 	[ "$(tr '\n' ',' <order)" = "night before,source before app 0,source after 0,night after 0," ]
 	[ "$(cat id)" = "$(jq -r .repositories[0].manifest_id night.json)" ]
 	grep -qx "NIGHTJAR_LOCATION=$WORK/repo" environment
-	run grep -cvE '^(PATH|HOME|USER|LANG|LC_ALL|TZ|TMPDIR|PWD|SHLVL|OLDPWD|_|NIGHTJAR_(EVENT|SOURCE|MANIFEST_ID|LOCATION|EXIT_CODE))=' environment
+	run grep -cvE '^(PATH|HOME|USER|LANG|LC_ALL|TZ|TMPDIR|PWD|SHLVL|OLDPWD|_|NIGHTJAR_(EVENT|SOURCE|MANIFEST_ID|LOCATION|EXIT_CODE|ALARMS))=' environment
 	[ "$output" = 0 ]
 }
 
@@ -353,6 +410,103 @@ backdate() {
 	[ ! -e "/proc/$(cat child)" ] || grep -q '^State:.*Z' "/proc/$(cat child)/status"
 	jq -r .error.message err.json | grep -q "hook 'before': took longer than 1 s"
 	[ "$(wc -c <all.json)" -lt 3000000 ]
+}
+
+@test "a hook's script is on no command line, and not inherited by what it starts; its input is empty" {
+	config <<-'END'
+		[hooks]
+		before =
+		   token=hush-hush; ls -l /proc/self/fd >open
+		   tr '\0' '\n' </proc/$$/cmdline >words; tr '\0' '\n' </proc/$PPID/cmdline >>words
+		   for p in /proc/[0-9]*; do tr '\0' '\n' <$p/cmdline >>words 2>/dev/null || true; done
+		   ! read line
+		   test "$token" = hush-hush && echo "it is $0" >done
+	END
+	night 0
+	[ -s done ] && [ -s words ]
+	run grep -c hush-hush words
+	[ "$output" = 0 ]
+	run grep -c 'memfd\|pipe.*[3-9] ->' open
+	[ "$output" = 0 ]
+	# And with an ordinary user's rights; what fails is told with its line.
+	need_root
+	printf '[hooks]\nbefore =\n  true\n  false\n  true\n' | config
+	chown -R 65534:65534 src repo key n.ini
+	run --separate-stderr as_nobody --config "$WORK/n.ini" nightly
+	assert_status 1
+	says "nightjar: hook 'before': exit status 1"
+}
+
+# gone FILE…: the processes whose ids are in these files have ended, or do within some seconds
+gone() {
+	local file
+	for file in "$@"; do
+		for _ in $(seq 200); do
+			[ -e "/proc/$(cat "$file")" ] && ! grep -q '^State:.*Z' "/proc/$(cat "$file")/status" || continue 2
+			sleep 0.05
+		done
+		return 1
+	done
+}
+
+@test "killed or interrupted in a hook: it ends, with all that it started; what cleans up is run to its end" {
+	config <<-END
+		before =
+		   sleep 100 & echo \$! >$WORK/child
+		   echo \$\$ >$WORK/begun.new; mv $WORK/begun.new $WORK/begun
+		   sleep 100
+		after = sleep 1; echo after >$WORK/after
+	END
+	for signal in KILL TERM HUP; do
+		rm -f begun after
+		"$NIGHTJAR" nightly >/dev/null 2>&1 3>&- &
+		first=$!
+		for _ in $(seq 100); do
+			[ ! -e begun ] || break
+			sleep 0.05
+		done
+		kill -$signal "$first"
+		code=0
+		wait "$first" || code=$?
+		gone begun child
+		[ $signal != KILL ] || continue
+		[ "$code" -eq 130 ]
+		[ "$(cat after)" = after ]
+	done
+}
+
+@test "the last hooks: the night is written down before them; one that fails is in the metrics, the status and the code" {
+	for event in after failed; do
+		rm -rf state m.prom seen
+		config <<-END
+			[hooks]
+			$event =
+			   grep '^nightjar_exit_code' $WORK/m.prom >$WORK/seen
+			   exit 4
+			[metrics]
+			textfile = $WORK/m.prom
+		END
+		[ $event = after ] || sed -i 's,^\[hooks\],&\nbefore = exit 7,' n.ini
+		night 1
+		[ "$(cat seen)" = "nightjar_exit_code $([ $event = after ] && echo 0 || echo 1)" ]
+		grep -q '^nightjar_exit_code 1$' m.prom
+		grep -q "^nightjar_step_exit_code{step=\"hook:$event\",source=\"\"} 1$" m.prom
+		run grep -c '^nightjar_last_clean' m.prom
+		[ "$output" = 0 ]
+		[ "$(jq -r '.steps[] | select(.name == "hook:'$event'") | .exit_code' night.json)" = 1 ]
+		run --separate-stderr nightjar status
+		assert_status 1
+		assert_error "*the last night ended with exit code 1 (failed)*"
+	done
+	config <<-END
+		[hooks]
+		after = $NIGHTJAR status >$WORK/seen
+		[metrics]
+		textfile = $WORK/m.prom
+	END
+	NIGHTJAR_STATE_DIR=$WORK/home/.local/state/nightjar night 0
+	grep -q "$WORK/repo: last backup" seen
+	grep -q '^nightjar_last_clean' m.prom
 }
 
 @test "restore between its hooks; not in a dry run; before fails: nothing is restored" {

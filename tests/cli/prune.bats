@@ -75,7 +75,8 @@ all_restore() {
 	size=$(du -sb repo/data | cut -f1)
 	run nightjar prune --no-writers --max-unused 0%
 	assert_status 0
-	assert_output "*deleted, as condemned earlier*"
+	assert_output "*before * packs *deleted   *"
+	[[ $output != *"condemned earlier"* ]]
 	[ -z "$(ls repo/locks)" ]
 	[ "$(du -sb repo/data | cut -f1)" -lt $((size - 380000)) ]
 	all_restore
@@ -102,7 +103,7 @@ all_restore() {
 	flip "repo/snapshots/$id" 600
 	run --separate-stderr nightjar prune --no-writers
 	assert_status 20
-	says "nightjar: snapshots/$id *nothing is deleted*from a copy of the repository*or remove it*"
+	says "nightjar: snapshots/$id *nothing is deleted*from a copy of the repository*'nightjar repair manifests --forget'*"
 	[ "$(find repo -type f | sort)" = "$before" ]
 }
 
@@ -112,7 +113,7 @@ all_restore() {
 	before=$(find repo -type f | sort)
 	run --separate-stderr nightjar prune --no-writers
 	assert_status 20
-	says "nightjar: manifest ????????: *'nightjar check' names what is lost, and nothing is deleted*"
+	says "nightjar: manifest ????????: *'nightjar check' names what is lost, and nothing is deleted*'nightjar repair manifests --forget'*"
 	[ "$(find repo -type f | sort)" = "$before" ]
 }
 
@@ -129,16 +130,50 @@ all_restore() {
 	all_restore
 }
 
-@test "a damaged record of what is condemned: it may be removed, and that is said" {
+@test "a damaged record of what is condemned: prune removes it, says so, and its grace begins anew" {
 	forget 2
 	nightjar -q prune >/dev/null
+	old=$(ls repo/locks)
 	for f in repo/locks/*; do flip "$f" 60; done
-	run --separate-stderr nightjar prune
-	assert_status 0
-	says "nightjar: warning: locks/*it binds nobody*may be removed*"
 	run --separate-stderr nightjar check
 	assert_status 20
-	says "nightjar: *locks/*it binds nobody*may be removed*"
+	says "nightjar: *locks/*it binds nobody*the next 'nightjar prune' removes it*"
+	run --separate-stderr nightjar prune --dry-run
+	assert_status 0
+	says "nightjar: warning: locks/*the next 'nightjar prune' removes it*"
+	[ "$(ls repo/locks)" = "$old" ]
+	run --separate-stderr nightjar prune
+	assert_status 0
+	says "nightjar: warning: locks/*it bound nobody and was removed*begins anew*"
+	assert_output "*condemned now*in 72 hours (after*"
+	for f in $old; do [ ! -e "repo/locks/$f" ]; done
+	run --separate-stderr nightjar check
+	assert_status 0
+	run --separate-stderr nightjar prune
+	[ -z "$stderr" ]
+	all_restore
+}
+
+@test "what killed backups left unfinished goes when it is as old as the grace" {
+	mkdir -p repo/data/ab
+	for f in repo/data/ab/.tmp-0123456789abcdef repo/snapshots/.tmp-00000000000000ff; do
+		head -c 5000 /dev/zero >$f
+		touch -d '73 hours ago' $f
+	done
+	touch -d '71 hours ago' repo/index/.tmp-0123456789abcdef
+	run nightjar prune --dry-run
+	assert_status 0
+	assert_output "*unfinished files of killed backups to be removed: 2, 9.*"
+	[ -e repo/data/ab/.tmp-0123456789abcdef ]
+	run --separate-stderr nightjar prune --json
+	assert_status 0
+	[ "$(jq -r '.leftover_files, .leftover_bytes' <<<"$output" | xargs)" = "2 10000" ]
+	[ "$(find repo -name '.tmp-*')" = repo/index/.tmp-0123456789abcdef ]
+	run nightjar prune --no-writers
+	assert_output "*unfinished files of killed backups removed: 1*"
+	run nightjar prune
+	[[ $output != *unfinished* ]]
+	all_restore
 }
 
 @test "limits that cannot be meant are refused" {

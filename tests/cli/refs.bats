@@ -145,3 +145,42 @@ sql() {
 	run nightjar backup --dry-run --refs "app.db: SELECT 'none'" src
 	assert_status 22
 }
+
+@test "a damaged pack keeps a query from running: that is damage, 20, and no missing reference" {
+	sql "CREATE TABLE b(x); INSERT INTO b SELECT randomblob(1000000) FROM f"
+	nightjar -q backup --refs 'app.db: SELECT p FROM f' src
+	pack=$(object data)
+	flip "$pack" 1500000
+	run --separate-stderr nightjar check --json
+	assert_status 20
+	[ "$(jq -r 'select(.message_type == "summary") | .references_missing, .references_failed, .noted' <<<"$output" | xargs)" = "0 1 1" ]
+	says "*${pack#repo/}*"
+	says "*manifest *src/app.db*"
+	[[ $stderr != *'"references"'* ]]
+	run --separate-stderr nightjar check --read-data
+	assert_status 20
+	[[ $stderr != *"references"* ]]
+}
+
+@test "damage and missing references: both are told, and 20 wins" {
+	sql "CREATE TABLE b(x); INSERT INTO b SELECT randomblob(1000000) FROM f"
+	sqlite3 src/other.db "CREATE TABLE g(p); INSERT INTO g VALUES('att/gone')"
+	run nightjar backup --refs 'app.db: SELECT p FROM f' --refs 'other.db: SELECT p FROM g' src
+	assert_status 22
+	flip "$(object data)" 1500000
+	run --separate-stderr nightjar check
+	assert_status 20
+	says "*manifest *src/app.db: *data/*"
+	says "*manifest *src/att/gone: is not in this backup"
+}
+
+@test "an image that is no database keeps the query from running: check ends with 20" {
+	sql "CREATE TABLE b(x); INSERT INTO b SELECT zeroblob(1000) FROM f"
+	printf 'garbage' | dd of=src/app.db bs=1 seek=100 conv=notrunc status=none
+	run nightjar backup --refs 'app.db: SELECT p FROM f' src
+	assert_status 21
+	run --separate-stderr nightjar check
+	assert_status 20
+	says "*manifest *src/app.db: *malformed*"
+	[[ $stderr != *"references"* ]]
+}

@@ -366,6 +366,95 @@ nothing_to_repair() {
 	[[ $stderr == *"$SECOND"* ]]
 }
 
+# other_host: a backup of another host whose packs are gone; its id
+other_host() {
+	mkdir -p other && head -c 100000 /dev/urandom >other/file
+	find repo/data -type f | sort >before
+	nightjar -q backup --host other other >/dev/null
+	find repo/data -type f | sort | comm -13 before - | xargs rm
+	nightjar manifests --json | jq -r '.[-1].id'
+}
+
+@test "repair manifests --forget: the newest backup of a host, of which nothing can be had, keeps prune from its work no more" {
+	local lost
+	lost=$(other_host)
+	run --separate-stderr nightjar prune
+	assert_status 20
+	says "nightjar: manifest ${lost:0:8}: *'nightjar repair manifests --forget' removes the manifest*"
+	run nightjar repair manifests
+	assert_status 20
+	run nightjar repair manifests --forget --dry-run
+	assert_status 20
+	assert_output "*forget manifest ${lost:0:8} of *, host other, */other: nothing of it can be had*dry run: nothing was changed*"
+	[ "$(nightjar manifests --json | jq length)" -eq 3 ]
+	run --separate-stderr nightjar --json repair manifests --forget
+	assert_status 0
+	[ "$(jq -r 'select(.message_type == "forgotten") | .manifest_id' <<<"$output")" = "$lost" ]
+	[ "$(summary manifests_forgotten)" -eq 1 ] && [ "$(summary manifests_lost)" -eq 1 ]
+	[ "$(nightjar manifests --json | jq length)" -eq 2 ]
+	run nightjar prune
+	assert_status 0
+	# Retired, so the next of that host is another one.
+	[ "$(find repo/snapshots -type f | wc -l)" -eq 3 ]
+	nightjar -q backup --host other other
+	[ "$(nightjar manifests --json | jq '.[-1].sequence')" -eq 2 ]
+	run nightjar check --read-data
+	assert_status 0
+	restore_first
+}
+
+@test "repair manifests --forget: damaged backups go once the repaired ones are there" {
+	flip "$BIG" 150000
+	run nightjar check --read-data
+	assert_status 20
+	run nightjar repair packs
+	assert_status 20
+	nightjar -q repair manifests "$FIRST"
+	run --separate-stderr nightjar --json repair manifests --forget
+	assert_status 0
+	[ "$(summary manifests_forgotten)" -eq 2 ] && [ "$(summary manifests_repaired_before)" -eq 1 ]
+	[ "$(nightjar manifests --json | jq -r '.[].tags[0]' | xargs)" = "repaired repaired" ]
+	run nightjar prune --no-writers
+	assert_status 0
+	run nightjar check --read-data
+	assert_status 0
+	nightjar -q restore latest --target back --verify
+	run --separate-stderr nightjar --json repair manifests --forget
+	[ "$(summary manifests_forgotten)" -eq 0 ]
+}
+
+@test "repair manifests --forget: nothing goes while not one backup is whole" {
+	mv repo/data away && mkdir repo/data
+	run nightjar repair manifests --forget
+	assert_status 20
+	[[ $output == *"nothing was forgotten: not one backup is whole"* ]]
+	rmdir repo/data && mv away repo/data
+	run nightjar check --read-data
+	assert_status 0
+	[ "$(nightjar manifests --json | jq length)" -eq 2 ]
+}
+
+@test "repair manifests --forget: a manifest that does not open goes, and its tags; what was put like that stays" {
+	nightjar -q tag --add x "$SECOND"
+	flip "repo/snapshots/$SECOND" 200
+	run --separate-stderr nightjar prune
+	assert_status 20
+	says "*snapshots/$SECOND *'nightjar repair manifests --forget'*"
+	run nightjar repair manifests --forget
+	assert_status 0
+	[[ $output == *"forget snapshots/$SECOND: it is damaged itself"* ]]
+	run nightjar check
+	assert_status 0
+	run nightjar prune
+	assert_status 0
+	printf 'no manifest' >garbage
+	mv garbage "repo/snapshots/$(sha256sum <garbage | cut -c1-64)"
+	run --separate-stderr nightjar repair manifests --forget
+	assert_status 20
+	says "*it is as it was put, and stays*"
+	[ "$(find repo/snapshots -type f | wc -l)" -eq 2 ]
+}
+
 @test "repair: help, and what it needs" {
 	run nightjar help repair
 	[[ $output == *"repair index"*"repair packs"*"repair manifests"* ]]

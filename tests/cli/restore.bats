@@ -119,7 +119,7 @@ aside() { # the one name that the database was moved to
 	find back -printf '%p %i %s %T@ %C@\n' | sort | diff before -
 	[[ $output == *"would update $WORK/app/big with size "* && $output == *"would leave $WORK/app/docs/mid with"* ]]
 	[[ $output == *"would restore $WORK/app/docs/small with"* && $output == *"would delete $WORK/app/docs/more with"* ]]
-	[[ $output == *"would restore $WORK/app/app.db with"* && $output == *"would restore 3 files (1 of them databases)"* ]]
+	[[ $output == *"would restore $WORK/app/app.db with"* && $output == *"would restore 3 files (1 database)"* ]]
 	restore -n --delete
 	[ "$(sum files_restored) $(sum files_skipped) $(sum files_deleted)" = "3 1 1" ]
 	nightjar restore latest --target back -v --delete >said

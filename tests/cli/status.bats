@@ -67,6 +67,39 @@ age() {
 	[ "$(jq -r .message_type <<<"$stderr" | tr '\n' ' ')" = "error exit_error " ]
 }
 
+@test "how it ended: 1 naming the code and whose it is; after a mere 3 only with --strict" {
+	nightjar -q backup src
+	file=$(echo state/*/status)
+	ended() { # WHAT CODE: as if the last one had ended so
+		sed -i -e "s/^$1_exit .*/$1_exit $2/" -e "s/^$1_at_s .*/$1_at_s $(date +%s)/" "$file"
+		[ "$1" = backup ] || sed -i "s/^nightly_good_at_s .*/nightly_good_at_s $(date +%s)/" "$file"
+	}
+	for what in backup nightly; do
+		name=${what/nightly/night}
+		for code in 1 2 10 11 12 20 21 22 23 24 130; do
+			ended $what $code
+			fails 1 "nightjar: $WORK/repo: the last $name ended with exit code $code (?*); its log says why; the last backup is ? s old" status
+			[ "$(nightjar --json status 2>/dev/null | jq -c '[.ok, .fresh, (.repositories[0] | .ok, .fresh)]')" = "[false,true,false,true]" ]
+		done
+		ended $what 3
+		run --separate-stderr nightjar status
+		assert_status 0
+		assert_output "$WORK/repo: last backup ? s ago, manifest ????????; the last $name ended with exit code 3 (a source could not be read)"
+		[ -z "$stderr" ]
+		fails 1 "*the last $name ended with exit code 3 (a source could not be read)*" status --strict
+		ended $what 0
+		run nightjar status --strict
+		assert_status 0
+	done
+}
+
+@test "the exit code of what never ended is null" {
+	rm -rf state && nightjar -q backup src
+	[ "$(nightjar --json status | jq -c '.repositories[0] | [.backup_exit_code, .nightly_exit_code, .check_exit_code, .immutable_alarms]')" = "[0,null,null,0]" ]
+	rm -rf state
+	[ "$(nightjar -r repo --json status 2>/dev/null | jq -c '.repositories[0] | [.ok, .fresh, .backup_exit_code, .nightly_exit_code, .check_exit_code, .immutable_alarms]')" = "[false,false,null,null,null,null]" ]
+}
+
 @test "a damaged file: 1 naming it, and the next backup writes it anew" {
 	nightjar -q backup src
 	file=$(echo state/*/status)

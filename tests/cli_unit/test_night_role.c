@@ -42,7 +42,7 @@ static int setup(void **state)
 	assert_non_null(b);
 	b->dir = tmpdir_make();
 	path = tmpdir_path(b->dir, "repo");
-	MUST(store_open(path, &store, &b->err), &b->err);
+	MUST(store_open(path, NULL, &store, &b->err), &b->err);
 	b->c = repo_case_new(store);
 	free(path);
 	path = tmpdir_path(b->dir, "src");

@@ -164,6 +164,10 @@ static void clear_environment(void)
 					    "NIGHTJAR_KEY_FILE",
 					    "NIGHTJAR_CACHE_DIR",
 					    "NIGHTJAR_STATE_DIR",
+					    "NIGHTJAR_CACERT",
+					    "NIGHTJAR_REST_USERNAME",
+					    "NIGHTJAR_REST_PASSWORD",
+					    "NIGHTJAR_SSH_COMMAND",
 					    "NIGHTJAR_FROM_REPOSITORY",
 					    "NIGHTJAR_FROM_PASSWORD_FILE",
 					    "NIGHTJAR_FROM_PASSWORD_COMMAND",
@@ -200,10 +204,16 @@ static void variables_fill_what_is_missing(void **state)
 	assert_int_equal(setenv("NIGHTJAR_REPOSITORY", "", 1), 0);
 	assert_int_equal(setenv("NIGHTJAR_PASSWORD_COMMAND", "cmd", 1), 0);
 	assert_int_equal(setenv("NIGHTJAR_STATE_DIR", "s", 1), 0);
+	assert_int_equal(setenv("NIGHTJAR_CACERT", "pem", 1), 0);
+	assert_int_equal(setenv("NIGHTJAR_REST_USERNAME", "me", 1), 0);
+	assert_int_equal(setenv("NIGHTJAR_REST_PASSWORD", "", 1), 0);
 	assert_int_equal(options_resolve(&global, &err), 0);
 	assert_null(global.repo);
 	assert_string_equal(global.password_command, "cmd");
 	assert_string_equal(global.state_dir, "s");
+	assert_string_equal(global.cacert, "pem");
+	assert_string_equal(global.rest_username, "me");
+	assert_null(global.rest_password);
 	clear_environment();
 }
 

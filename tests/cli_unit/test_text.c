@@ -44,6 +44,9 @@ static void counts(void **state)
 	char out[TEXT_SIZE_CHARS];
 
 	(void)state;
+	assert_string_equal(text_plural(0), "s");
+	assert_string_equal(text_plural(1), "");
+	assert_string_equal(text_plural(2), "s");
 	text_count(0, out);
 	assert_string_equal(out, "0");
 	text_count(999, out);
@@ -275,11 +278,12 @@ static void locations(void **state)
 	static const char *const table[][2] = {
 	    {"/srv/a@b:c", "/srv/a@b:c"},
 	    {"sftp:user@host:/p", "sftp:user@host:/p"},
-	    {"rest:https://host:8000/x@y/", "rest:https://host:8000/x@y/"},
+	    {"rest:https://host:8000/x@y/", "rest:https://host:8000/x@y"},
 	    {"rest:https://me:pass@host/x", "rest:https://host/x"},
 	    {"rest:https://me:p@ss@host/x", "rest:https://host/x"},
 	    {"rest:https://me@host", "rest:https://host"},
 	    {"s3:https://host/b?token=1#2", "s3:https://host/b"},
+	    {"rest:https://me:pass@host//", "rest:https://host"},
 	    {"https://", "https://"},
 	};
 	char got[64];

@@ -45,7 +45,7 @@ static void make_repo(struct box *b)
 	struct store *store = NULL;
 	struct keys *keys = NULL;
 
-	MUST(store_open(b->repo, &store, &b->err), &b->err);
+	MUST(store_open(b->repo, NULL, &store, &b->err), &b->err);
 	MUST(repo_new_keys(&keys, &b->err), &b->err);
 	MUST(repo_init(store, keys, &options, &b->err), &b->err);
 	MUST(keyfile_enc(keys, ROLE_FULL, &b->keyfile, &b->err), &b->err);
@@ -107,7 +107,7 @@ static struct repo *open_repo(struct box *b)
 	struct store *store = NULL;
 	struct repo *repo = NULL;
 
-	MUST(store_open(b->repo, &store, &b->err), &b->err);
+	MUST(store_open(b->repo, NULL, &store, &b->err), &b->err);
 	MUST(repo_open(store, &by, &repo, &b->err), &b->err);
 	return repo;
 }

@@ -520,11 +520,16 @@ static void test_check_names_bad_records(void **state)
 {
 	struct prunebox *b = *state;
 	struct id *names = NULL;
+	struct err why = {0};
 	size_t count;
 
 	prunebox_dead_pack(b);
 	prunebox_prune(b);
 	MUST(repo_list(b->c->inner, STORE_LOCKS, &names, NULL, &count, b->err), b->err);
+	/* One that only was misread stays. */
+	MUST(condemned_remove_bad(b->c->repo, &names[0], &why, b->err), b->err);
+	assert_int_equal(why.code, 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), count);
 	for (size_t i = 0; i < count; i++)
 		repo_case_flip(b->c->inner, STORE_LOCKS, &names[i], 40, 0);
 	free(names);
@@ -534,8 +539,12 @@ static void test_check_names_bad_records(void **state)
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, 0);
 	assert_true(b->result.condemned.packs > 0);
+	assert_int_equal(prunebox_count(b, STORE_LOCKS), 2); /* the rotten ones are gone */
 	prunebox_night(b);
 	prunebox_assert_restores(b);
+	prunebox_pass(b, GRACE);
+	prunebox_prune(b);
+	assert_true(b->result.deleted.packs > 0);
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "repo/dbquery.h"
 #include "repo/refs_query.h"
 #include "tests/support/dbkit.h"
 #include "tests/support/must.h"
@@ -95,14 +96,14 @@ static void gives(struct fixture *f, const char *sql, const char *rows)
 }
 
 /* Refused, with a reason, and no byte of the image is another. */
-static void refuses(struct fixture *f, const char *sql, const char *why)
+static void refuses_as(struct fixture *f, const char *sql, int code, const char *why)
 {
 	size_t size = (size_t)pageimage_size(f->image);
 	uint8_t *before = malloc(size), *after = malloc(size);
 
 	assert_true(before && after);
 	MUST(pageimage_read(f->image, 0, before, size, &f->err), &f->err);
-	assert_int_equal(ask(f, sql), -ERR_SOURCE);
+	assert_int_equal(ask(f, sql), -code);
 	if (!strstr(f->err.text, why))
 		fail_msg("%s: '%s' does not say '%s'", sql, f->err.text, why);
 	assert_non_null(strstr(f->err.text, "/srv/app.db"));
@@ -111,6 +112,11 @@ static void refuses(struct fixture *f, const char *sql, const char *why)
 	assert_memory_equal(before, after, size);
 	free(before);
 	free(after);
+}
+
+static void refuses(struct fixture *f, const char *sql, const char *why)
+{
+	refuses_as(f, sql, ERR_SOURCE, why);
 }
 
 static void values(void **state)
@@ -184,7 +190,10 @@ static void what_is_refused(void **state)
 	    {"SELECT 1,2,3,4", "its columns are more"},
 	    {"SELECT q FROM f", "no such column"},
 	    {"SELEC", "syntax error"},
-	    {"SELECT randomblob(1000000000)", "too big"},
+	    {"SELECT randomblob(1000000000)", "too big (4 MiB at most)"},
+	    {"SELECT json_patch('{}', '{}')", "not authorized"},
+	    {"SELECT trim('a', hex(zeroblob(126)))", "more than 250 bytes"},
+	    {"SELECT p LIKE hex(zeroblob(126)) FROM f", "too complex"},
 	};
 	struct fixture *f = *state;
 
@@ -203,17 +212,48 @@ static void without_end(void **state)
 	refuses(f,
 		"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c "
 		"WHERE x<0",
-		"takes too long");
+		"takes too long (10000000 steps at most)");
 	f->most_steps = 0;
 	refuses(f,
 		"WITH RECURSIVE c(x) AS (SELECT 1 UNION SELECT hex(randomblob(1000000))) , "
 		"d(x) AS (SELECT x FROM c UNION ALL SELECT hex(randomblob(1000000)) FROM d) "
 		"SELECT x FROM d ORDER BY x",
-		"too much memory");
+		"too much memory (256 MiB at most)");
 	/* Within one step of SQLite's machine nobody asks for the time. */
 	refuses(f, "SELECT 1 WHERE hex(zeroblob(1000000)) LIKE '%' || hex(zeroblob(10000)) || 'x'",
 		"too complex");
 	gives(f, "SELECT 'still fine'", "still fine|-1|0;");
+}
+
+static int count_ticks(void *arg)
+{
+	int *ticks = arg;
+
+	++*ticks;
+	return 0;
+}
+
+/* Few steps, each of which takes long: by the clock it ends, and it was asked all the time. */
+static void by_the_clock(void **state)
+{
+	struct fixture *f = *state;
+	int ticks = 0;
+	struct dbquery q = {
+	    .path = "/srv/app.db",
+	    .what = "the query",
+	    .sql = "WITH RECURSIVE c(x) AS (SELECT 0 UNION ALL "
+		   "SELECT instr(zeroblob(4000000 + x), x'01') FROM c) SELECT x FROM c WHERE x > 0",
+	    .cache_dir = f->kit.cache,
+	    .most_s = 2,
+	    .tick = count_ticks,
+	    .tick_arg = &ticks,
+	};
+
+	database(f, "CREATE TABLE f(p)");
+	q.image = f->image;
+	assert_int_equal(dbquery_run(&q, &f->err), -ERR_SOURCE);
+	assert_non_null(strstr(f->err.text, "too long (2 seconds at most)"));
+	assert_true(ticks >= 5);
 }
 
 static int cancel(void *arg)
@@ -250,7 +290,7 @@ static void no_database(void **state)
 
 	MUST(pageimage_new(f->kit.cache, 1u << 20, &f->image, &f->err), &f->err);
 	MUST(pageimage_write(f->image, 0, "this is no database at all", 26, &f->err), &f->err);
-	refuses(f, "SELECT p FROM f", "");
+	refuses_as(f, "SELECT p FROM f", ERR_DAMAGED, "not a database");
 }
 
 int main(void)
@@ -259,7 +299,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    CASE(values),          CASE(utf16_and_views), CASE(full_text_search),
 	    CASE(index_over_json), CASE(what_is_refused), CASE(without_end),
-	    CASE(cancelled),       CASE(hostile_schema),  CASE(no_database),
+	    CASE(by_the_clock),    CASE(cancelled),       CASE(hostile_schema),
+	    CASE(no_database),
 	};
 
 	return cmocka_run_group_tests_name("refs_query", tests, NULL, NULL);

@@ -29,6 +29,8 @@ static void fill(void *arg, struct runstate *s)
 	s->backup_exit = 21;
 	s->nightly_at_s = 5;
 	s->nightly_exit = 1;
+	s->backup_alarms = 7;
+	s->nightly_alarms = 8;
 	s->nightly_good_at_s = 4;
 	s->nightly_clean_at_s = 3;
 	s->check_at_s = 2;
@@ -53,6 +55,7 @@ static void comes_back(void **state)
 	assert_int_equal(strlen(s.manifest), ID_HEX_CHARS);
 	assert_true(s.backup_at_s == INT64_MAX && s.backup_exit == 21);
 	assert_true(s.nightly_at_s == 5 && s.nightly_exit == 1 && s.nightly_good_at_s == 4);
+	assert_true(s.backup_alarms == 7 && s.nightly_alarms == 8);
 	assert_true(s.nightly_clean_at_s == 3 && s.check_at_s == 2 && s.check_exit == 20);
 	assert_int_equal(s.drill_good_at_s, 1);
 	tmpdir_remove(dir);

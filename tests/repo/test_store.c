@@ -108,21 +108,18 @@ static void paths_are_those_of_the_format(void **state)
 
 static void open_knows_its_backends(void **state)
 {
-	static const char *const refused[] = {
-	    "", "sftp:me@host:/x", "s3:https://h/b", "rest:http://h/r", "ssh:host", ":", "S3:x"};
+	static const char *const refused[] = {"", "s3:", "rest:h/r", "ssh:host", ":", "S3:x"};
 	struct store *s = NULL;
 	struct err err = {0};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-		MUST_FAIL(store_open(refused[i], &s, &err), ERR_USAGE, &err);
-	MUST_FAIL(store_open("sftp:me@host:/x", &s, &err), ERR_USAGE, &err);
-	assert_non_null(strstr(err.text, "this build has no sftp backend"));
-	MUST_FAIL(store_open("backup:2", &s, &err), ERR_USAGE, &err);
+		MUST_FAIL(store_open(refused[i], NULL, &s, &err), ERR_USAGE, &err);
+	MUST_FAIL(store_open("backup:2", NULL, &s, &err), ERR_USAGE, &err);
 	assert_non_null(strstr(err.text, "./backup:"));
-	MUST_FAIL(store_open("ftp:me:hush@host", &s, &err), ERR_USAGE, &err);
+	MUST_FAIL(store_open("ftp:me:hush@host", NULL, &s, &err), ERR_USAGE, &err);
 	assert_null(strstr(err.text, "hush"));
-	MUST_FAIL(store_open("rest:http://me:hush@host/", &s, &err), ERR_USAGE, &err);
+	MUST_FAIL(store_open("rest:http://me:hush%@host/", NULL, &s, &err), ERR_USAGE, &err);
 	assert_null(strstr(err.text, "hush"));
 	assert_null(s);
 }
@@ -137,7 +134,7 @@ static void open_takes_paths_and_touches_nothing(void **state)
 	for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++) {
 		struct store *s = NULL;
 
-		MUST(store_open(fine[i], &s, &err), &err);
+		MUST(store_open(fine[i], NULL, &s, &err), &err);
 		assert_string_equal(s->location, fine[i]);
 		MUST_FAIL(store_get(s, STORE_CONFIG, NULL, 9, &buf, &err), ERR_MISSING, &err);
 		store_free(s);

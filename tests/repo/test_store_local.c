@@ -1,5 +1,6 @@
 /* The local store alone: what lies in the folder besides objects; modes, links, limits. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -291,6 +293,66 @@ static void create_accepts_what_a_killed_one_left(void **state)
 	MUST(local_case_put(f), &f->err);
 }
 
+static void age(const char *path, int64_t by_s)
+{
+	struct timespec times[2] = {{0}};
+
+	(void)clock_gettime(CLOCK_REALTIME, &times[0]);
+	times[0].tv_sec -= by_s;
+	times[1] = times[0];
+	assert_int_equal(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+/* Only what has our temporary name, is a file, and is old enough to be nobody's who is still writing. */
+static void sweep_takes_what_is_old(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t age_s;
+		bool goes;
+	} files[] = {
+	    {".tmp-0123456789abcdef", 7300, true},
+	    {"data/.tmp-00000000000000aa", 7300, true},
+	    {"data/aa/.tmp-0123456789abcdef", 7300, true},
+	    {"data/aa/.tmp-0123456789abcdee", 7000, false},
+	    {"locks/.tmp-ffffffffffffffff", -7300, false},
+	    {"keys/.tmp-0123456789ABCDEF", 7300, false},
+	    {"keys/.tmp-0123456789abcde", 7300, false},
+	    {"keys/.tmp-0123456789abcdeff", 7300, false},
+	    {"snapshots/README", 7300, false},
+	};
+	struct local_case *f = *state;
+	struct store_leftovers left = {0};
+	char *link = tmpdir_path(f->root, "index/.tmp-0123456789abcdef");
+
+	MUST(local_case_put(f), &f->err);
+	assert_int_equal(symlink("/etc/passwd", link), 0);
+	age(link, 7300);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char *path = tmpdir_path(f->root, files[i].name);
+
+		make_file(f->root, files[i].name);
+		age(path, files[i].age_s);
+		free(path);
+	}
+	for (int dry_run = 1; dry_run >= 0; dry_run--) {
+		left = (struct store_leftovers){0};
+		MUST(store_sweep(f->store, 7200, dry_run, &left, &f->err), &f->err);
+		assert_int_equal(left.files, 3);
+	}
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char *path = tmpdir_path(f->root, files[i].name);
+
+		assert_int_equal(access(path, F_OK) != 0, files[i].goes);
+		free(path);
+	}
+	assert_int_equal(readlink(link, (char[2]){0}, 2), 2);
+	free(link);
+	assert_int_equal(local_case_listed(f, STORE_DATA), 1);
+	MUST(store_sweep(f->store, 0, false, &left, &f->err), &f->err);
+	assert_int_equal(left.files, 4);
+}
+
 static void create_needs_a_parent_and_folders(void **state)
 {
 	struct local_case *f = *state;
@@ -406,6 +468,7 @@ int main(void)
 	    BARE(create_refuses_a_folder_in_use),
 	    BARE(create_accepts_what_a_killed_one_left),
 	    BARE(create_needs_a_parent_and_folders),
+	    WITH(sweep_takes_what_is_old),
 	    cmocka_unit_test(a_path_that_is_too_long_is_refused),
 	    WITH(parts_of_many_packs_are_read_again_and_again),
 	    WITH(a_file_size_limit_is_full),

@@ -7,8 +7,8 @@ set -eu
 
 demo='build-essential pkg-config libsqlite3-dev libsodium-dev libzstd-dev libxxhash-dev libssl-dev
 libinih-dev libcurl4-openssl-dev sqlite3 jq'
-test="$demo libcmocka-dev bats perl attr acl python3 rsync rclone clang libclang-rt-dev
-clang-format"
+test="$demo libcmocka-dev bats perl attr acl python3 openssl rsync rclone clang libclang-rt-dev
+clang-format openssh-client openssh-server"
 bench='restic borgbackup'
 
 case ${1:-} in
