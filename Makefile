@@ -125,6 +125,12 @@ bench-nights: ## stored bytes a night, restore of the last, the encoder beside V
 bench_nights_now: $(PROGRAM) $(BENCH_BINS)
 	@NIGHTJAR=$(abspath $(PROGRAM)) TOOLS=$(abspath $(B)/tests/bench) tests/bench/nights.sh
 
+bench-latency: ## a night to a server that answers 50 ms late beside a local one, and its requests: tests/bench/latency.sh
+	@tests/tools/deps.sh test
+	@+$(MAKE) --no-print-directory bench_latency_now
+bench_latency_now: $(PROGRAM) $(BENCH_BINS)
+	@NIGHTJAR=$(abspath $(PROGRAM)) TOOLS=$(abspath $(B)/tests/bench) tests/bench/latency.sh
+
 bench-unchanged: ## an unchanged backup of 150,000 files beside a bare walk, and what one changed file adds: tests/bench/unchanged.sh
 	@tests/tools/deps.sh demo
 	@+$(MAKE) --no-print-directory bench_unchanged_now
@@ -228,7 +234,7 @@ $(B)/fuzz_%: $(B)/fuzz/%.o $(ARCHIVES)
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 FORCE:
 .PHONY: all help demo test check suite check-long long threads threads_now bench bench_now \
-	bench-nights bench_nights_now bench-unchanged bench_unchanged_now gates asan \
+	bench-nights bench_nights_now bench-unchanged bench_unchanged_now bench-latency bench_latency_now gates asan \
 	tsan clang fuzz fuzz_all cov tidy format format-check install deps clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -14,7 +14,8 @@
  * rest:http(s)://[user[:password]@]host[:port]/path/: restic's REST protocol, version 2, as rest-server and
  * `rclone serve restic` speak it. User and password are net's where the location has none.
  *
- * A put looks first whether the object is there, because rclone replaces unless it is told --append-only. Two puts of
+ * A put looks first whether the object is there, because rclone replaces unless it is told --append-only, and afterwards
+ * whether it is there with its size, because what was answered is not always done. Two puts of
  * `config` within a second may both pass that look: so put(config) waits, reads it back, and says ERR_EXISTS when
  * another's is there. What is in a durable place when is the server's affair.
  * What an append-only server refuses is ERR_DENIED.
@@ -42,7 +43,7 @@ int store_sftp_open(const char *location, const struct net *net, struct store **
 
 /*
  * A bucket of an S3 server, or a prefix in one: repo/s3_location.h has the forms, repo/s3_credentials.h where the keys
- * come from. Create makes the bucket when it is missing. That put never replaces rests on a look before: of two
+ * come from. Create makes the bucket when it is missing. What was put is looked for, as with rest:. That put never replaces rests on a look before: of two
  * writers of one name at the same moment the last may win, which is harmless where names are hashes; config is put
  * with If-None-Match, and where that is not Amazon's, read back a second later. now is the server's Date header. A listing of a bucket that does
  * not exist is ERR_MISSING, rather than empty.

@@ -200,6 +200,19 @@ static int refused_put(struct rest *s, const struct http_answer *answer, enum st
 		       "cannot be written: the server does not allow it to this user (403)", err);
 }
 
+/* A proxy or a full disk may say 200 and keep nothing. */
+static int must_be_there(struct rest *s, enum store_type type, const struct id *name, size_t len,
+			 struct err *err)
+{
+	uint64_t size = 0;
+	int r = rest_size(&s->base, type, name, &size, err);
+
+	if ((r && r != -ERR_MISSING) || (!r && size == len))
+		return r;
+	return say(s, ERR_AGAIN, type, name, "is not there, though the server said it was stored",
+		   err);
+}
+
 static int rest_put(struct store *store, enum store_type type, const struct id *name,
 		    const void *bytes, size_t len, struct err *err)
 {
@@ -214,7 +227,8 @@ static int rest_put(struct store *store, enum store_type type, const struct id *
 		return r;
 	if (answer.status / 100 != 2)
 		return refused_put(s, &answer, type, name, err);
-	return type == STORE_CONFIG ? is_ours(s, bytes, len, err) : 0;
+	return type == STORE_CONFIG ? is_ours(s, bytes, len, err)
+				    : must_be_there(s, type, name, len, err);
 }
 
 static int rest_get(struct store *store, enum store_type type, const struct id *name,

@@ -7,10 +7,14 @@
 #include <sodium.h>
 
 #include "core/limits.h"
+#include "core/sha256.h"
 
 #define SECOND_NS INT64_C(1000000000)
 #define FIRST_WAIT_NS (SECOND_NS / 2)
 #define MOST_WAIT_NS (60 * SECOND_NS)
+
+/* So often an object whose bytes do not have its name is read again. */
+#define MOST_SPOILED 2
 
 struct retry {
 	struct store base;
@@ -146,16 +150,35 @@ static int retry_size(struct store *s, enum store_type type, const struct id *na
 	return rc;
 }
 
+/* What was read must have its name; a server or a wire that spoils it may not do so twice. */
+static int judge_bytes(const struct store *s, enum store_type type, const struct id *name,
+		       const uint8_t *bytes, size_t len, struct err *err)
+{
+	char path[STORE_PATH_CHARS];
+	struct id is;
+	int rc = type == STORE_CONFIG ? 0 : sha256_of(bytes, len, &is, err);
+
+	if (rc || type == STORE_CONFIG || id_eq(&is, name))
+		return rc;
+	store_path(type, name, path);
+	return err_set(err, ERR_AGAIN, "%s/%s: its bytes are not those of its name", s->location,
+		       path);
+}
+
 static int retry_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
 		     struct buf *out, struct err *err)
 {
 	struct attempt a = {.r = retry_of(s)};
 	size_t before = out->len;
+	unsigned spoiled = 0;
 	int rc;
 
 	do {
 		out->len = before;
 		rc = store_get(a.r->inner, type, name, max_bytes, out, err);
+		/* What is still wrong then is for the caller to judge. */
+		if (!rc && spoiled++ < MOST_SPOILED)
+			rc = judge_bytes(s, type, name, out->data + before, out->len - before, err);
 	} while (again(&a, &rc, err));
 	if (rc)
 		out->len = before;

@@ -110,6 +110,18 @@ static int stay_ours(struct store *s, const void *bytes, size_t len, struct err 
 	return rc;
 }
 
+/* A proxy or a full disk may say 200 and keep nothing. */
+static int must_be_there(struct s3 *s3, const char *key, size_t len, struct err *err)
+{
+	uint64_t size;
+	int rc = size_of_key(&s3->base, key, &size, err);
+
+	if ((rc != 0 && rc != -ERR_MISSING) || (rc == 0 && size == len))
+		return rc;
+	return err_set(err, ERR_AGAIN, "%s/%s: is not there, though the server said it was stored",
+		       s3->base.location, key);
+}
+
 static int s3_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
 		  size_t len, struct err *err)
 {
@@ -136,7 +148,10 @@ static int s3_put(struct store *s, enum store_type type, const struct id *name, 
 		put.if_none_match = false;
 		rc = ask(s, &put, &answer, NULL, err);
 	}
-	return rc == 0 && type == STORE_CONFIG ? stay_ours(s, bytes, len, err) : rc;
+	if (rc != 0)
+		return rc;
+	return type == STORE_CONFIG ? stay_ours(s, bytes, len, err)
+				    : must_be_there(s3, key, len, err);
 }
 
 static int cut_short(const struct store *s, const char *key, struct err *err)

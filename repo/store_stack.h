@@ -30,7 +30,8 @@ struct store_retry_clock {
  *
  * An answer that was lost is recognised, as names are hashes: when an earlier try of the same call has failed, an object
  * that is there by now with this length is ours (config: with these bytes), and one that is gone was removed by us. One
- * of another length is ERR_DAMAGED. A listing is reported once it is whole.
+ * of another length is ERR_DAMAGED. A listing is reported once it is whole. An object whose bytes do not have its name is
+ * read twice more, and then given as it is.
  */
 int store_retry_new(struct store *inner, const struct net *net,
 		    const struct store_retry_clock *clock, struct store **out_store,

@@ -17,7 +17,7 @@ repo=$work/repo
 
 run() { # COMMAND...: leaves its output in $work/log and its cost as $cpu, $wall, $peak (KiB)
 	rm -f "$work/cost"
-	if ! NIGHTJAR_CACHE_DIR=${cache:-$work/cache} NIGHTJAR_STATE_DIR=$work/state "$tools/measure" "$work/cost" \
+	if ! NIGHTJAR_CACHE_DIR=${cache:-$work/cache} NIGHTJAR_STATE_DIR=${state:-$work/state} "$tools/measure" "$work/cost" \
 		"$nightjar" -r "$repo" --key-file "$work/key" "$@" >"$work/log" 2>"$work/errors"; then
 		echo "$bench: nightjar $* failed:" >&2
 		cat "$work/log" "$work/errors" >&2

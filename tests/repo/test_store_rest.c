@@ -185,7 +185,10 @@ static void answers_mean_what_they_mean(void **state)
 		int want;
 		const char *says;
 	} table[] = {
-	    {PUT, {NO(404), NO(200)}, 0, NULL},
+	    {PUT, {NO(404), NO(200), OK(3, "")}, 0, NULL},
+	    {PUT, {NO(404), NO(200), OK(2, "")}, ERR_AGAIN, "is not there, though"},
+	    {PUT, {NO(404), NO(200), NO(404)}, ERR_AGAIN, "is not there, though"},
+	    {PUT, {NO(404), NO(200), NO(503)}, ERR_AGAIN, "503"},
 	    {PUT, {OK(0, "")}, ERR_EXISTS, "exists already"},
 	    {PUT, {NO(404), NO(403), OK(0, "")}, ERR_EXISTS, "exists already"},
 	    {PUT, {NO(404), NO(403), NO(404)}, ERR_DENIED, "does not allow"},

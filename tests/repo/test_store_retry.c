@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "core/sha256.h"
 #include "repo/store_stack.h"
 #include "tests/support/must.h"
 #include "tests/support/store_fault.h"
@@ -39,9 +40,10 @@ struct flaky {
 	unsigned failures; /* that are still to come */
 	unsigned calls;
 	int wait_s;
-	bool works; /* the failing calls do what they should, and their answer is lost */
-	bool half;  /* a failing put leaves half of the object */
-	bool tells; /* a failing list gives its names first */
+	unsigned spoiled; /* answers of get that are still to be spoiled */
+	bool works;       /* the failing calls do what they should, and their answer is lost */
+	bool half;        /* a failing put leaves half of the object */
+	bool tells;       /* a failing list gives its names first */
 };
 
 static bool fails(struct flaky *f)
@@ -85,8 +87,16 @@ static int flaky_get(struct store *s, enum store_type type, const struct id *nam
 {
 	struct flaky *f = (struct flaky *)s;
 
-	if (!fails(f))
-		return store_get(f->inner, type, name, max_bytes, out, err);
+	if (!fails(f)) {
+		size_t before = out->len;
+		int r = store_get(f->inner, type, name, max_bytes, out, err);
+
+		if (!r && f->spoiled) {
+			f->spoiled--;
+			out->data[before] ^= 0x20;
+		}
+		return r;
+	}
 	buf_put(out, "rubbish", 7); /* worse than the contract allows */
 	return lost(f, err);
 }
@@ -267,30 +277,56 @@ static void every_call_gets_over_it(void **state)
 {
 	struct fixture *f = *state;
 	struct flaky *flaky = flaky_of(f);
+	struct id id;
 	uint64_t size;
 	int64_t now;
 
+	MUST(sha256_of("abcdef", 6, &id, &f->err), &f->err);
 	flaky->failures = 3;
 	MUST(store_create(f->store, &f->err), &f->err);
 	flaky->failures = 3;
-	MUST(put(f, &id_a, "abcdef"), &f->err);
+	MUST(put(f, &id, "abcdef"), &f->err);
 	buf_put(&f->buf, ">", 1);
 	flaky->failures = 3;
-	MUST(store_get(f->store, STORE_DATA, &id_a, 9, &f->buf, &f->err), &f->err);
+	MUST(store_get(f->store, STORE_DATA, &id, 9, &f->buf, &f->err), &f->err);
 	flaky->failures = 3;
-	MUST(store_get_range(f->store, STORE_DATA, &id_a, 1, 2, &f->buf, &f->err), &f->err);
+	MUST(store_get_range(f->store, STORE_DATA, &id, 1, 2, &f->buf, &f->err), &f->err);
 	assert_int_equal(f->buf.len, 9);
 	assert_memory_equal(f->buf.data, ">abcdefbc", 9);
 	flaky->failures = 3;
-	MUST(store_size(f->store, STORE_DATA, &id_a, &size, &f->err), &f->err);
+	MUST(store_size(f->store, STORE_DATA, &id, &size, &f->err), &f->err);
 	assert_int_equal(size, 6);
 	flaky->failures = 3;
 	MUST(store_now(f->store, &now, &f->err), &f->err);
 	flaky->failures = 3;
-	MUST(store_remove(f->store, STORE_DATA, &id_a, &f->err), &f->err);
+	MUST(store_remove(f->store, STORE_DATA, &id, &f->err), &f->err);
 	assert_int_equal(f->counts.retries, 21);
 	assert_int_equal(f->sleeps, 21);
 	assert_int_equal(f->err.code, 0);
+}
+
+/* Bytes that do not have their name are read twice more, then given; config has no name of its own. */
+static void spoiled_bytes_are_read_again(void **state)
+{
+	struct fixture *f = *state;
+	struct flaky *flaky = flaky_of(f);
+	struct id id;
+
+	MUST(sha256_of("abcdef", 6, &id, &f->err), &f->err);
+	MUST(put(f, &id, "abcdef"), &f->err);
+	for (unsigned spoiled = 1; spoiled <= 3; spoiled++) {
+		buf_reset(&f->buf);
+		buf_put(&f->buf, ">", 1);
+		flaky->spoiled = spoiled;
+		MUST(store_get(f->store, STORE_DATA, &id, 9, &f->buf, &f->err), &f->err);
+		assert_int_equal(f->buf.len, 7);
+		assert_memory_equal(f->buf.data, spoiled < 3 ? ">abcdef" : ">Abcdef", 7);
+		assert_int_equal(flaky->spoiled, 0);
+	}
+	assert_int_equal(f->sleeps, 5);
+	MUST(store_put(f->store, STORE_CONFIG, NULL, "abcdef", 6, &f->err), &f->err);
+	MUST(store_get(f->store, STORE_CONFIG, NULL, 9, &f->buf, &f->err), &f->err);
+	assert_int_equal(f->sleeps, 5);
 }
 
 /* 0.5, 1, 2, 4 … 60 s at most; and a random part of it. */
@@ -479,6 +515,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	    T(every_call_gets_over_it),
+	    T(spoiled_bytes_are_read_again),
 	    T(waits_grow_to_a_minute),
 	    T(it_ends_when_the_time_is_up),
 	    T(it_waits_as_long_as_the_server_asks),
