@@ -176,7 +176,7 @@ TABLE
 	each_row <<'TABLE'
 names that climb | - | {"match": "GET .*prefix=[^&]*data", "do": "insert", "before": "</ListBucketResult>", "text": "<Contents><Key>data/../../x</Key><Size>1</Size></Contents>"}
 no clear answer  | *listing* | {"match": "GET .*prefix=[^&]*data", "do": "insert", "before": "<IsTruncated>false", "text": "<IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>"}
-without end      | *listing* | {"match": "GET .*prefix=[^&]*data", "do": "endless", "before": "</ListBucketResult>", "text": "<Contents><Key>x</Key><Size>1</Size></Contents>"}
+without end      | *answer* | {"match": "GET .*prefix=[^&]*data", "do": "endless", "before": "</ListBucketResult>", "text": "<Contents><Key>x</Key><Size>1</Size></Contents>"}
 no listing       | *listing* | {"match": "GET .*prefix=[^&]*data", "do": "status", "status": 200, "body": "<html>Please log in</html>"}
 TABLE
 }
