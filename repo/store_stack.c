@@ -81,6 +81,8 @@ static int open_remote(const char *location, const struct net *net, const char *
 
 	if (!r && connections(location, net) > 1)
 		r = add_parallel(location, net, &store, err);
+	if (!r)
+		r = store_packs_new(store, &store, err);
 	if (!r && cache_dir)
 		r = store_cache_new(store, cache_dir, 0, &store, err);
 	if (r)

@@ -1,7 +1,7 @@
 /*
  * store_stack: the layers, stores over a store, and how a command's store is put together of them:
  *
- *	behind a network   cache over parallel over retry over the backend
+ *	behind a network   cache over packs over parallel over retry over the backend
  *	a local folder     limit over the backend, when a limit was asked for
  *
  * Each layer keeps the promises of repo/store.h that it is given, takes its inner store over when it could be made, and
@@ -82,6 +82,15 @@ int store_cache_new(struct store *inner, const char *cache_dir, uint64_t limit_b
 		    struct store **out_store, struct err *err) ERR_UNUSED_WARN;
 /* What kept it from keeping something, or "". */
 const char *store_cache_note(const struct store *cache);
+
+/* --- packs --- */
+
+/*
+ * A pack of which the ninth part is read is fetched whole, and four of them are held in memory: what restores most of a
+ * pack makes few requests of many. One that had to go and is read from again is fetched once more, and then in parts, so
+ * that no more than twice a pack is read beside the parts asked for.
+ */
+int store_packs_new(struct store *inner, struct store **out_store, struct err *err) ERR_UNUSED_WARN;
 
 /* --- limit --- */
 
