@@ -156,6 +156,24 @@ static const struct config_repository *find(const struct config *c, const char *
 	return NULL;
 }
 
+/* User and password belong together, whoever says them. */
+static void fill_network(const struct config_repository *r, struct options_global *global)
+{
+	if (!global->limit_upload.given)
+		global->limit_upload = r->limit_upload;
+	if (!global->limit_download.given)
+		global->limit_download = r->limit_download;
+	if (!global->cacert)
+		global->cacert = r->cacert;
+	if (!global->rest_username && !global->rest_password) {
+		global->rest_username = r->rest_username;
+		global->rest_password_file = r->rest_password_file;
+	}
+	global->configured.count = r->extended.count;
+	for (size_t i = 0; i < r->extended.count; i++)
+		global->configured.items[i] = r->extended.items[i];
+}
+
 int config_file_fill(const struct config_file *file, struct options_global *global, struct err *err)
 {
 	const struct config *c = &file->config;
@@ -170,10 +188,11 @@ int config_file_fill(const struct config_file *file, struct options_global *glob
 	}
 	if (!global->repo && c->repository_count == 1)
 		global->repo = c->repositories[0].location;
-	if (!global->repo || global->password_file || global->password_command || global->key_file)
+	chosen = global->repo ? find(c, global->repo) : NULL;
+	if (!chosen)
 		return 0;
-	chosen = find(c, global->repo);
-	if (chosen) {
+	fill_network(chosen, global);
+	if (!global->password_file && !global->password_command && !global->key_file) {
 		global->password_file = chosen->password_file;
 		global->password_command = chosen->password_command;
 		global->key_file = chosen->key_file;

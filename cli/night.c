@@ -31,6 +31,7 @@ static void add_repo(struct night *night, const char *location, const char *name
 	repo->name = name;
 	repo->cli = *night->cli;
 	repo->cli.codes = (struct exit_codes){0};
+	repo->cli.transfers = (struct transfers){0};
 	repo->cli.global.repo = location;
 	facts_location(location, repo->location, sizeof(repo->location));
 }
@@ -85,6 +86,7 @@ void night_free(struct night *night)
 	for (size_t i = 0; i < night->repo_count; i++) {
 		free(night->repos[i].steps.items);
 		free(night->repos[i].manifests);
+		transfers_wipe(&night->repos[i].cli);
 	}
 	free(night->repos);
 	free(night->steps.items);

@@ -278,8 +278,10 @@ int options_resolve(struct options_global *global, struct err *err)
 	if (!global->cacert)
 		global->cacert = variable("NIGHTJAR_CACERT");
 	global->state_dir = variable("NIGHTJAR_STATE_DIR");
-	global->rest_username = variable("NIGHTJAR_REST_USERNAME");
-	global->rest_password = variable("NIGHTJAR_REST_PASSWORD");
+	if (!global->rest_username) {
+		global->rest_username = variable("NIGHTJAR_REST_USERNAME");
+		global->rest_password = variable("NIGHTJAR_REST_PASSWORD");
+	}
 	global->ssh_command = variable("NIGHTJAR_SSH_COMMAND");
 	return resolve_secret(&secrets, err);
 }
