@@ -411,7 +411,7 @@ static const char *user_of(const char *location, size_t *out_len)
 	return at ? host : NULL;
 }
 
-static bool has_user(const char *location)
+bool config_names_user(const char *location)
 {
 	size_t len;
 
@@ -446,7 +446,7 @@ static int check_repository(const char *from, const struct config_repository *r,
 		return err_set(
 		    err, ERR_USAGE,
 		    "%s:%u: rest-username is for a location that begins with rest:", from, r->line);
-	if (r->rest_username && has_user(r->location))
+	if (r->rest_username && config_names_user(r->location))
 		return err_set(err, ERR_USAGE,
 			       "%s:%u: the location of the repository '%s' names a user, and so "
 			       "does rest-username: one of them",

@@ -86,6 +86,9 @@ void config_free(struct config *config);
 /* What nobody but its reader may see stands in the file itself, and what. NULL = nothing. */
 const char *config_secret(const struct config *config);
 
+/* Does this location name a user in front of its host, as rest:https://USER@HOST/ does? */
+bool config_names_user(const char *location);
+
 /* The example that documents every key. It parses. */
 extern const char config_example[];
 

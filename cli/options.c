@@ -9,7 +9,9 @@
 #define AT(member) offsetof(struct options_global, member)
 
 const struct option_spec options_global_specs[] = {
-    {"repo", 'r', OPTION_STRING, AT(repo), "REPO", "the repository [NIGHTJAR_REPOSITORY]"},
+    {"repo", 'r', OPTION_STRING, AT(repo), "REPO",
+     "the repository: a folder, sftp:USER@HOST:/PATH, rest:https://HOST/PATH/ or "
+     "s3:https://HOST/BUCKET/PREFIX [NIGHTJAR_REPOSITORY]"},
     {"password-file", 0, OPTION_STRING, AT(password_file), "FILE",
      "read the password from FILE [NIGHTJAR_PASSWORD_FILE]"},
     {"password-command", 0, OPTION_STRING, AT(password_command), "COMMAND",

@@ -76,6 +76,17 @@ all_ok() { # REPOSITORY…: has had every step
 	fails 1 "*wants a user and a password*" -r "$REST/app/" --key-file away.key manifests
 }
 
+@test "a repository of the file may be named as messages name it, without its user" {
+	three
+	at=${REST/127/me:hush@127}
+	sed -i "/^rest-/d; s|^location = rest:.*|location = $at/app/|" n.ini
+	nightjar -r "$REST/app" manifests
+	fails 1 "*refuses this user and password*" -r "${REST/127/you:hush@127}/app" manifests
+	printf '[repository "again"]\nlocation = %s\n' "$REST/app" >>n.ini
+	fails 2 "*the repository 'again' is where 'away' of line 4 is*" -r "$REST/app" manifests
+	[[ $stderr != *hush* ]]
+}
+
 @test "a server that is down at the beginning: the others have their night, the summary tells" {
 	three
 	kill "$(cat rest.pid)" && rm rest.pid

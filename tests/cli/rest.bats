@@ -7,7 +7,7 @@ setup() {
 	common_setup
 	unset NIGHTJAR_CACERT NIGHTJAR_REST_USERNAME NIGHTJAR_REST_PASSWORD http_proxy https_proxy all_proxy
 	export NIGHTJAR_KEY_FILE=key
-	run nightjar -r rest:http://127.0.0.1:1/ manifests
+	run nightjar -r rest:http://127.0.0.1:1/ -o retry-seconds=1 manifests
 	[[ $output != *libcurl* ]] || skip "built without libcurl"
 }
 
