@@ -19,7 +19,7 @@ struct copy_words {
 
 const struct option_spec cmd_copy_options[] = {
     {"from-repo", 0, OPTION_STRING, FROM(repo), "REPO",
-     "the repository to copy from [NIGHTJAR_FROM_REPOSITORY]"},
+     "the repository to copy from, anywhere that -r may name [NIGHTJAR_FROM_REPOSITORY]"},
     {"from-password-file", 0, OPTION_STRING, FROM(password_file), "FILE",
      "its password [NIGHTJAR_FROM_PASSWORD_FILE]"},
     {"from-password-command", 0, OPTION_STRING, FROM(password_command), "COMMAND",

@@ -29,8 +29,13 @@ int command_repo(struct cli *cli, const char **out_repo, struct err *err)
 	/* With a repository and a key at hand no file has a say. */
 	if (!options_complete(g))
 		r = command_config(cli, err);
-	if (!r)
+	if (!r && !cli->reached) {
+		cli->said = *g;
 		r = config_file_fill(&cli->file, g, err);
+		if (!r)
+			r = transfers_set(cli, err);
+		cli->reached = !r;
+	}
 	if (!r && !g->repo)
 		r = err_set(err, ERR_USAGE,
 			    "no repository given: use -r REPO or NIGHTJAR_REPOSITORY, or a "
@@ -101,6 +106,7 @@ static enum exit_code run_command(struct cli *cli, const struct command *c, int 
 		goto out;
 	}
 	take_output_options(cli);
+	cli->reached = false;
 	if (cli->global.help) {
 		help_command(&cli->out, c);
 		code = EXIT_OK;
@@ -233,6 +239,7 @@ int command_main(int argc, char **argv)
 		exit_add(&cli.codes, run_words(&cli, argc, argv));
 	if (process_interrupted())
 		exit_add(&cli.codes, EXIT_INTERRUPTED);
+	transfers_wipe(&cli);
 	config_file_free(&cli.file);
 	return (int)conclude(&cli);
 }

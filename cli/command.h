@@ -23,10 +23,13 @@
 
 /* One run of the program. */
 struct cli {
-	struct options_global global; /* resolved: options, then environment */
+	struct options_global global; /* resolved: options, then environment, then the file */
+	struct options_global said;   /* without the file, once command_repo has asked it */
+	bool reached;                 /* it has, in this command */
 	struct net net;               /* what they say of servers; for store_stack_open */
-	struct transfers transfers;   /* what net's pointers lead to */
-	struct config_file file;      /* once command_config has read it */
+	struct net from_net;          /* the same of the repository that is copied from */
+	struct transfers transfers, from_transfers; /* what their pointers lead to */
+	struct config_file file;                    /* once command_config has read it */
 	bool file_read;
 	struct out out;
 	struct exit_codes codes; /* what applied besides the command's own answer */
@@ -77,8 +80,8 @@ enum exit_code command_fail(struct cli *cli, const struct err *err);
 int command_config(struct cli *cli, struct err *err) ERR_UNUSED_WARN;
 
 /*
- * -r, NIGHTJAR_REPOSITORY or the one of the configuration file, or ERR_USAGE that says how to give one. How it is opened is then in
- * cli->global, too.
+ * -r, NIGHTJAR_REPOSITORY or the one of the configuration file, or ERR_USAGE that says how to give one. How it is opened and reached is then in
+ * cli->global and cli->net, too.
  */
 int command_repo(struct cli *cli, const char **out_repo, struct err *err) ERR_UNUSED_WARN;
 

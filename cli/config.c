@@ -398,6 +398,35 @@ static char *read_line(char *str, int num, void *stream)
 
 /* --- the whole --- */
 
+/* Of "https://user:password@host" what stands before the '@', *out_len bytes; NULL without. */
+static const char *user_of(const char *location, size_t *out_len)
+{
+	const char *host = strstr(location, "://"), *at;
+
+	if (!host)
+		return NULL;
+	host += 3;
+	at = memrchr(host, '@', strcspn(host, "/?#"));
+	*out_len = at ? (size_t)(at - host) : 0;
+	return at ? host : NULL;
+}
+
+bool config_names_user(const char *location)
+{
+	size_t len;
+
+	return user_of(location, &len) != NULL;
+}
+
+/* A user alone is no secret. */
+static bool has_password(const char *location)
+{
+	size_t len = 0;
+	const char *user = user_of(location, &len);
+
+	return user && memchr(user, ':', len) != NULL;
+}
+
 static int check_repository(const char *from, const struct config_repository *r, struct err *err)
 {
 	if (!r->location)
@@ -407,6 +436,20 @@ static int check_repository(const char *from, const struct config_repository *r,
 		return err_set(err, ERR_USAGE,
 			       "%s:%u: give the repository '%s' one of password-file, "
 			       "password-command and key-file, not several",
+			       from, r->line, r->name);
+	if (!r->rest_username != !r->rest_password_file)
+		return err_set(err, ERR_USAGE,
+			       "%s:%u: give the repository '%s' both rest-username and "
+			       "rest-password-file, or neither",
+			       from, r->line, r->name);
+	if (r->rest_username && strncmp(r->location, "rest:", 5) != 0)
+		return err_set(
+		    err, ERR_USAGE,
+		    "%s:%u: rest-username is for a location that begins with rest:", from, r->line);
+	if (r->rest_username && config_names_user(r->location))
+		return err_set(err, ERR_USAGE,
+			       "%s:%u: the location of the repository '%s' names a user, and so "
+			       "does rest-username: one of them",
 			       from, r->line, r->name);
 	return 0;
 }
@@ -516,6 +559,10 @@ void config_free(struct config *config)
 		free(r->password_file);
 		free(r->password_command);
 		free(r->key_file);
+		lines_free(&r->extended);
+		free(r->cacert);
+		free(r->rest_username);
+		free(r->rest_password_file);
 	}
 	for (size_t i = 0; i < config->source_count; i++) {
 		struct config_source *s = &config->sources[i];
@@ -537,19 +584,6 @@ void config_free(struct config *config)
 	free(config->ping.url);
 	free(config->ping.url_file);
 	*config = (struct config){0};
-}
-
-/* "https://user:password@host": a user alone is no secret. */
-static bool has_password(const char *location)
-{
-	const char *host = strstr(location, "://"), *at, *colon;
-
-	if (!host)
-		return false;
-	host += 3;
-	at = memrchr(host, '@', strcspn(host, "/?#"));
-	colon = at ? memchr(host, ':', (size_t)(at - host)) : NULL;
-	return colon != NULL;
 }
 
 const char *config_secret(const struct config *config)

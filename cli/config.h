@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "cli/lines.h"
+#include "cli/options.h"
 #include "core/err.h"
 
 #define CONFIG_BYTES ((size_t)1 << 20) /* of a file */
@@ -27,6 +28,10 @@ struct config_repository {
 	char *name; /* as the section has it, else "repository" */
 	char *location;
 	char *password_file, *password_command, *key_file; /* at most one */
+	struct option_number limit_upload, limit_download; /* KiB/s */
+	struct lines extended;                             /* as of -o, OPTION_WORDS_MOST at most */
+	char *cacert;
+	char *rest_username, *rest_password_file; /* both or none */
 	unsigned line;
 };
 
@@ -80,6 +85,9 @@ void config_free(struct config *config);
 
 /* What nobody but its reader may see stands in the file itself, and what. NULL = nothing. */
 const char *config_secret(const struct config *config);
+
+/* Does this location name a user in front of its host, as rest:https://USER@HOST/ does? */
+bool config_names_user(const char *location);
 
 /* The example that documents every key. It parses. */
 extern const char config_example[];

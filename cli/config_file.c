@@ -52,11 +52,24 @@ static int judge_mode(const char *path, const struct stat *st, const struct conf
 	return 0;
 }
 
-/* The same place: as it is written, or the same folder by another name. */
+/* The same place on a REST server, whoever goes there. (Of SFTP a user may decide which folder it is.) */
+static bool same_url(const char *a, const char *b)
+{
+	char bare_a[RUNSTATE_LOCATION_CHARS], bare_b[RUNSTATE_LOCATION_CHARS];
+
+	if (strncmp(a, "rest:", 5) != 0 || strncmp(b, "rest:", 5) != 0 ||
+	    strlen(a) >= sizeof(bare_a) || strlen(b) >= sizeof(bare_b))
+		return false;
+	text_location(a, bare_a, sizeof(bare_a));
+	text_location(b, bare_b, sizeof(bare_b));
+	return strcmp(bare_a, bare_b) == 0;
+}
+
+/* The same place: as it is written, or the same folder or URL by another name. */
 static bool same_location(const char *a, const char *b)
 {
 	char *real_a, *real_b;
-	bool same = strcmp(a, b) == 0;
+	bool same = strcmp(a, b) == 0 || same_url(a, b);
 
 	if (same || strchr(a, ':') || strchr(b, ':'))
 		return same;
@@ -156,6 +169,24 @@ static const struct config_repository *find(const struct config *c, const char *
 	return NULL;
 }
 
+/* User and password belong together, whoever says them. */
+static void fill_network(const struct config_repository *r, struct options_global *global)
+{
+	if (!global->limit_upload.given)
+		global->limit_upload = r->limit_upload;
+	if (!global->limit_download.given)
+		global->limit_download = r->limit_download;
+	if (!global->cacert)
+		global->cacert = r->cacert;
+	if (!global->rest_username && !global->rest_password) {
+		global->rest_username = r->rest_username;
+		global->rest_password_file = r->rest_password_file;
+	}
+	global->configured.count = r->extended.count;
+	for (size_t i = 0; i < r->extended.count; i++)
+		global->configured.items[i] = r->extended.items[i];
+}
+
 int config_file_fill(const struct config_file *file, struct options_global *global, struct err *err)
 {
 	const struct config *c = &file->config;
@@ -170,10 +201,14 @@ int config_file_fill(const struct config_file *file, struct options_global *glob
 	}
 	if (!global->repo && c->repository_count == 1)
 		global->repo = c->repositories[0].location;
-	if (!global->repo || global->password_file || global->password_command || global->key_file)
+	chosen = global->repo ? find(c, global->repo) : NULL;
+	if (!chosen)
 		return 0;
-	chosen = find(c, global->repo);
-	if (chosen) {
+	/* It may have been named as messages name it, without its user. */
+	if (same_url(chosen->location, global->repo) && !config_names_user(global->repo))
+		global->repo = chosen->location;
+	fill_network(chosen, global);
+	if (!global->password_file && !global->password_command && !global->key_file) {
 		global->password_file = chosen->password_file;
 		global->password_command = chosen->password_command;
 		global->key_file = chosen->key_file;

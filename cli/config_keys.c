@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/ping.h"
 #include "cli/text.h"
+#include "cli/transfers.h"
 
 #define MOST_NUMBER 36500u
 
@@ -33,6 +34,12 @@ const struct config_key config_keys[] = {
     {SECTION_REPOSITORY, "password-file", CONFIG_PATH, REPOSITORY(password_file)},
     {SECTION_REPOSITORY, "password-command", CONFIG_TEXT, REPOSITORY(password_command)},
     {SECTION_REPOSITORY, "key-file", CONFIG_PATH, REPOSITORY(key_file)},
+    {SECTION_REPOSITORY, "limit-upload", CONFIG_RATE, REPOSITORY(limit_upload)},
+    {SECTION_REPOSITORY, "limit-download", CONFIG_RATE, REPOSITORY(limit_download)},
+    {SECTION_REPOSITORY, "option", CONFIG_WAYS, REPOSITORY(extended)},
+    {SECTION_REPOSITORY, "cacert", CONFIG_PATH, REPOSITORY(cacert)},
+    {SECTION_REPOSITORY, "rest-username", CONFIG_TEXT, REPOSITORY(rest_username)},
+    {SECTION_REPOSITORY, "rest-password-file", CONFIG_PATH, REPOSITORY(rest_password_file)},
 
     {SECTION_SOURCE, "path", CONFIG_PATHS, SOURCE(paths)},
     {SECTION_SOURCE, "exclude", CONFIG_WORDS, SOURCE(words)},
@@ -92,7 +99,7 @@ const size_t config_key_count = sizeof(config_keys) / sizeof(config_keys[0]);
 bool config_kind_repeats(enum config_kind kind)
 {
 	return kind == CONFIG_PATHS || kind == CONFIG_WORDS || kind == CONFIG_WORD_PATHS ||
-	       kind == CONFIG_WORD_SQL;
+	       kind == CONFIG_WORD_SQL || kind == CONFIG_WAYS;
 }
 
 bool config_kind_goes_on(enum config_kind kind)
@@ -127,6 +134,33 @@ static int need_number(const char *value, uint64_t *out, struct err *err)
 	    *out <= MOST_NUMBER)
 		return 0;
 	return err_set(err, ERR_USAGE, "needs a number from 1 to %u, not '%s'", MOST_NUMBER, value);
+}
+
+static int need_rate(const char *value, struct option_number *out, struct err *err)
+{
+	size_t len = strlen(value);
+
+	*out = (struct option_number){.given = true};
+	if (len > 0 && len < 19 && strspn(value, "0123456789") == len)
+		out->value = strtoull(value, NULL, 10);
+	else
+		out->value = TRANSFERS_MOST_KIB + 1;
+	if (out->value <= TRANSFERS_MOST_KIB)
+		return 0;
+	return err_set(err, ERR_USAGE, "needs a number of KiB a second, 0 for no limit, not '%s'",
+		       value);
+}
+
+static int put_way(const char *value, struct lines *ways, struct err *err)
+{
+	int r = transfers_judge(value, err);
+
+	/* "-o …": the name is said in the file's way. */
+	if (r == -ERR_USAGE && strncmp(err->text, "-o ", 3) == 0)
+		memmove(err->text, err->text + 3, strlen(err->text + 3) + 1);
+	if (!r && ways->count == OPTION_WORDS_MOST)
+		r = err_set(err, ERR_USAGE, "comes %d times at most", OPTION_WORDS_MOST);
+	return r ? r : lines_add(ways, value, err);
 }
 
 static int need_span(const char *value, int64_t *out, struct err *err)
@@ -281,6 +315,10 @@ int config_key_set(const struct config_key *key, void *section, const char *valu
 		return need_number(value, member, err);
 	case CONFIG_SPAN:
 		return need_span(value, member, err);
+	case CONFIG_RATE:
+		return need_rate(value, member, err);
+	case CONFIG_WAYS:
+		return put_way(value, member, err);
 	case CONFIG_WORD:
 	case CONFIG_WORDS:
 	case CONFIG_WORD_PATHS:

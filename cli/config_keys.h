@@ -24,6 +24,8 @@ enum config_kind {
 	CONFIG_BOOL,   /* bool: yes or no */
 	CONFIG_FULL,   /* bool: full or due */
 	CONFIG_NUMBER, /* uint64_t: 1 to 36500 */
+	CONFIG_RATE,   /* struct option_number: KiB/s */
+	CONFIG_WAYS,   /* struct lines: KEY=VALUE, as -o takes it; may be repeated, one a line */
 	CONFIG_SPAN,   /* int64_t: seconds */
 	CONFIG_URL,    /* char *: of a ping */
 	CONFIG_PROM,   /* char *: absolute, ends with .prom */

@@ -31,6 +31,7 @@ static void add_repo(struct night *night, const char *location, const char *name
 	repo->name = name;
 	repo->cli = *night->cli;
 	repo->cli.codes = (struct exit_codes){0};
+	repo->cli.transfers = (struct transfers){0};
 	repo->cli.global.repo = location;
 	facts_location(location, repo->location, sizeof(repo->location));
 }
@@ -85,6 +86,7 @@ void night_free(struct night *night)
 	for (size_t i = 0; i < night->repo_count; i++) {
 		free(night->repos[i].steps.items);
 		free(night->repos[i].manifests);
+		transfers_wipe(&night->repos[i].cli);
 	}
 	free(night->repos);
 	free(night->steps.items);
@@ -192,6 +194,7 @@ static enum exit_code run_step(struct night *night, struct night_repo *repo,
 		transfers_add(cli, &repo->transfers);
 	}
 	step.code = settle(night, repo, code);
+	repo->lost = repo->lost || (step.code != EXIT_OK && net_is_given_up(&cli->net));
 	step.seconds = night_seconds(&began);
 	(void)night_add_step(night, repo, &step);
 	lines_free(&words);
@@ -239,6 +242,16 @@ static bool run_hook(struct night *night, const char *event, const char *script,
 }
 
 /* --- backups --- */
+
+/* Why nothing can be done with it; NULL = it can. One server that is down must not cost each step its patience. */
+static const char *out_of_reach(const struct night_repo *repo)
+{
+	if (process_interrupted())
+		return "interrupted";
+	if (!repo->open)
+		return "not open";
+	return repo->lost ? "the repository can no longer be reached" : NULL;
+}
 
 /* The repository's own notes know of drills that other hosts made. */
 static void find_last_drill(struct night_repo *repo, struct session *s)
@@ -324,13 +337,39 @@ static void skip_backups(struct night *night, const struct config_source *source
 	}
 }
 
-static bool any_open(const struct night *night)
+static bool any_in_reach(const struct night *night)
 {
-	bool open = false;
+	bool any = false;
 
 	for (size_t i = 0; i < night->repo_count; i++)
-		open = open || night->repos[i].open;
-	return open;
+		any = any || !out_of_reach(&night->repos[i]);
+	return any;
+}
+
+/* Why no source can be backed up anywhere. */
+static const char *none_in_reach(const struct night *night)
+{
+	for (size_t i = 0; i < night->repo_count; i++) {
+		if (night->repos[i].open)
+			return "the repository can no longer be reached";
+	}
+	return "not open";
+}
+
+/* Between the source's hooks; one that cannot have it fails for itself. */
+static void backup_into(struct night *night, struct night_repo *repo,
+			const struct config_source *source)
+{
+	const char *why = out_of_reach(repo);
+
+	if (!why) {
+		backup_one(night, repo, source);
+	} else {
+		skip(night, repo, "backup", source->name, why);
+		repo->backup_failed = true;
+		night->codes.seen |= repo->codes.seen;
+	}
+	repo->backup_failed = repo->backup_failed || process_interrupted();
 }
 
 /* Into each repository, between the source's hooks. */
@@ -339,33 +378,18 @@ static void backup_source(struct night *night, const struct config_source *sourc
 	const struct config_hooks *h = &source->hooks;
 	struct exit_codes before = night->codes;
 
-	/* An application is not stopped for nothing. */
-	if (!any_open(night)) {
-		skip_backups(night, source, "not open");
-		return;
-	}
-	/* Nor after an interrupt. */
-	if (process_interrupted()) {
-		skip_backups(night, source, "interrupted");
+	/* An application is not stopped for nothing, nor after an interrupt. */
+	if (!any_in_reach(night)) {
+		skip_backups(night, source,
+			     process_interrupted() ? "interrupted" : none_in_reach(night));
 		return;
 	}
 	night->codes = (struct exit_codes){0}; /* its own, for its hooks */
 	if (!run_hook(night, "before", h->before, h->time_limit_s, source, &night->codes)) {
 		skip_backups(night, source, "its hook 'before' failed");
 	} else {
-		for (size_t i = 0; i < night->repo_count; i++) {
-			struct night_repo *repo = &night->repos[i];
-
-			if (process_interrupted())
-				skip(night, repo, "backup", source->name, "interrupted");
-			else if (repo->open)
-				backup_one(night, repo, source);
-			else
-				skip(night, repo, "backup", source->name, "not open");
-			repo->backup_failed =
-			    repo->backup_failed || !repo->open || process_interrupted();
-			night->codes.seen |= repo->open ? 0 : repo->codes.seen;
-		}
+		for (size_t i = 0; i < night->repo_count; i++)
+			backup_into(night, &night->repos[i], source);
 	}
 	if (exit_first(&night->codes) != EXIT_OK)
 		(void)run_hook(night, "failed", h->failed, h->time_limit_s, source, &night->codes);
@@ -424,14 +448,14 @@ static void drill(struct night *night, struct night_repo *repo)
 {
 	size_t drilled = 0;
 
-	for (size_t i = 0; i < night->config->source_count && !process_interrupted(); i++) {
+	for (size_t i = 0; i < night->config->source_count && !out_of_reach(repo); i++) {
 		if (!repo->manifests[i][0])
 			continue;
 		(void)run_step(night, repo, NIGHT_DRILL, &night->config->sources[i],
 			       repo->manifests[i]);
 		drilled++;
 	}
-	if (!drilled && !process_interrupted())
+	if (!drilled && !out_of_reach(repo))
 		(void)run_step(night, repo, NIGHT_DRILL, NULL, NULL);
 }
 
@@ -440,11 +464,10 @@ static const char *obstacle(struct night *night, struct night_repo *repo,
 			    enum night_command command)
 {
 	bool writes = command == NIGHT_FORGET || command == NIGHT_PRUNE;
+	const char *why = out_of_reach(repo);
 
-	if (process_interrupted())
-		return "interrupted";
-	if (!repo->open)
-		return "not open";
+	if (why)
+		return why;
 	if (writes && repo->role == ROLE_WRITE)
 		return "this host's key may only write; the storage side does this";
 	if (!writes && repo->role == ROLE_WRITE)

@@ -31,6 +31,7 @@ struct night_repo {
 	struct exit_codes codes;
 	struct night_steps steps;
 	bool open; /* it could be opened; then role holds */
+	bool lost; /* and then could no more be reached: a step has waited for it long enough */
 	enum role role;
 	char id[RUNSTATE_ID_CHARS + 1];
 	char location[RUNSTATE_LOCATION_CHARS]; /* without credentials */

@@ -9,7 +9,9 @@
 #define AT(member) offsetof(struct options_global, member)
 
 const struct option_spec options_global_specs[] = {
-    {"repo", 'r', OPTION_STRING, AT(repo), "REPO", "the repository [NIGHTJAR_REPOSITORY]"},
+    {"repo", 'r', OPTION_STRING, AT(repo), "REPO",
+     "the repository: a folder, sftp:USER@HOST:/PATH, rest:https://HOST/PATH/ or "
+     "s3:https://HOST/BUCKET/PREFIX [NIGHTJAR_REPOSITORY]"},
     {"password-file", 0, OPTION_STRING, AT(password_file), "FILE",
      "read the password from FILE [NIGHTJAR_PASSWORD_FILE]"},
     {"password-command", 0, OPTION_STRING, AT(password_command), "COMMAND",
@@ -278,8 +280,10 @@ int options_resolve(struct options_global *global, struct err *err)
 	if (!global->cacert)
 		global->cacert = variable("NIGHTJAR_CACERT");
 	global->state_dir = variable("NIGHTJAR_STATE_DIR");
-	global->rest_username = variable("NIGHTJAR_REST_USERNAME");
-	global->rest_password = variable("NIGHTJAR_REST_PASSWORD");
+	if (!global->rest_username) {
+		global->rest_username = variable("NIGHTJAR_REST_USERNAME");
+		global->rest_password = variable("NIGHTJAR_REST_PASSWORD");
+	}
 	global->ssh_command = variable("NIGHTJAR_SSH_COMMAND");
 	return resolve_secret(&secrets, err);
 }

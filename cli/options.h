@@ -56,13 +56,14 @@ struct options_global {
 	const char *key_file;
 	const char *config;
 	const char *cache_dir;
-	const char *state_dir; /* from the environment only, as the next three */
-	const char *rest_username;
-	const char *rest_password;
+	const char *state_dir; /* from the environment only, as the next */
 	const char *ssh_command;
+	/* From the environment, both or none of them of the configuration file, where the password has a file. */
+	const char *rest_username, *rest_password, *rest_password_file;
 	const char *cacert;
 	struct option_number limit_upload, limit_download; /* KiB/s, 0 = none */
 	struct option_words extended;                      /* -o KEY=VALUE */
+	struct option_words configured; /* the same of the configuration file, which -o beats */
 	bool no_cache;
 	bool json;
 	bool quiet;

@@ -174,6 +174,7 @@ static int open_with_password(struct cli *cli, const struct options_from *from, 
 /* A repository and the way to it. */
 struct way {
 	const char *location, *key_file;
+	const struct net *net;
 	const struct options_from *from; /* NULL for the repository of -r */
 	bool direct;                     /* past the cache */
 };
@@ -198,7 +199,7 @@ static int open_at(struct cli *cli, const struct way *way, struct session *out_s
 {
 	struct store *store = NULL;
 	char *cache = cache_of(cli, way);
-	int r = store_stack_open(way->location, &cli->net, cache, &store, err);
+	int r = store_stack_open(way->location, way->net, cache, &store, err);
 
 	if (!r)
 		r = need_repo(store, err);
@@ -216,7 +217,7 @@ static int open_at(struct cli *cli, const struct way *way, struct session *out_s
 
 static int open_own(struct cli *cli, bool direct, struct session *out_session, struct err *err)
 {
-	struct way way = {.direct = direct};
+	struct way way = {.net = &cli->net, .direct = direct};
 	int r = command_repo(cli, &way.location, err);
 
 	*out_session = (struct session){0};
@@ -251,11 +252,15 @@ int session_load_manifests(struct cli *cli, struct session *s, struct err *err)
 int session_open_from(struct cli *cli, const struct options_from *from, struct session *out_session,
 		      struct err *err)
 {
-	const struct way way = {.location = from->repo, .key_file = from->key_file, .from = from};
-	int r;
+	const struct way way = {.location = from->repo,
+				.key_file = from->key_file,
+				.net = &cli->from_net,
+				.from = from};
+	int r = transfers_set_from(cli, from->repo, err);
 
 	*out_session = (struct session){0};
-	r = open_at(cli, &way, out_session, err);
+	if (!r)
+		r = open_at(cli, &way, out_session, err);
 	if (!r)
 		r = manifests_load(out_session->repo, on_bad_manifest, cli, &out_session->manifests,
 				   err);

@@ -9,7 +9,6 @@
 #include "cli/text.h"
 
 #define MOST_SECONDS (7 * 24 * 3600)
-#define MOST_KIB (UINT64_C(1) << 40)
 #define LONG_WAIT_S 5 /* of which people are told unasked */
 
 /* --- -o KEY=VALUE --- */
@@ -133,7 +132,7 @@ static void retrying(void *arg, const char *text, unsigned tries, unsigned wait_
 static int set_pace(struct net_pace *pace, const struct option_number *limit, const char *name,
 		    struct net_pace **out, struct err *err)
 {
-	if (limit->value > MOST_KIB)
+	if (limit->value > TRANSFERS_MOST_KIB)
 		return err_set(err, ERR_USAGE, "--%s: %llu is too large", name,
 			       (unsigned long long)limit->value);
 	net_pace_init(pace, limit->value * 1024);
@@ -141,15 +140,31 @@ static int set_pace(struct net_pace *pace, const struct option_number *limit, co
 	return 0;
 }
 
-int transfers_set(struct cli *cli, struct err *err)
+static int read_password(struct cli *cli, const char *path, struct secret *secret, struct err *err)
 {
-	const struct options_global *g = &cli->global;
-	struct transfers *t = &cli->transfers;
-	struct net *net = &cli->net;
-	int r;
+	bool tolerated = false;
+	int r = secret->bytes ? 0 : secret_from_file(path, secret, &tolerated, err);
 
-	t->counts = (struct net_counts){0};
-	net->counts = &t->counts;
+	if (r)
+		return r;
+	if (tolerated)
+		out_warning(&cli->out,
+			    "password file %s is open to others; it is taken, being a secret that "
+			    "the system mounted",
+			    path);
+	/* There is room for the end of line that was dropped. */
+	secret->bytes[secret->len] = '\0';
+	if (strlen(secret->bytes) == secret->len)
+		return 0;
+	return err_set(err, ERR_USAGE, "password file %s: holds a zero byte", path);
+}
+
+/* All of a net but its counts and paces. */
+static int set_net(struct cli *cli, const struct options_global *g, struct secret *secret,
+		   struct net *net, struct err *err)
+{
+	int r = 0;
+
 	net->ssh_command = g->ssh_command;
 	net->ca_file = g->cacert;
 	net->environment = environment;
@@ -158,12 +173,68 @@ int transfers_set(struct cli *cli, struct err *err)
 	net->stopped = stopped;
 	net->retrying = retrying;
 	net->retrying_arg = &cli->out;
-	r = set_pace(&t->up, &g->limit_upload, "limit-upload", &net->up, err);
-	if (!r)
-		r = set_pace(&t->down, &g->limit_download, "limit-download", &net->down, err);
+	for (size_t i = 0; !r && i < g->configured.count; i++)
+		r = set_word(net, g->configured.items[i], err);
 	for (size_t i = 0; !r && i < g->extended.count; i++)
 		r = set_word(net, g->extended.items[i], err);
+	if (!r && g->rest_password_file) {
+		r = read_password(cli, g->rest_password_file, secret, err);
+		net->rest_password = secret->bytes;
+	}
 	return r;
+}
+
+static int set_paces(struct transfers *t, const struct options_global *g, struct net *net,
+		     struct err *err)
+{
+	int r = set_pace(&t->up, &g->limit_upload, "limit-upload", &net->up, err);
+
+	if (!r)
+		r = set_pace(&t->down, &g->limit_download, "limit-download", &net->down, err);
+	return r;
+}
+
+int transfers_set(struct cli *cli, struct err *err)
+{
+	struct transfers *t = &cli->transfers;
+	int r;
+
+	t->counts = (struct net_counts){0};
+	cli->net.counts = &t->counts;
+	r = set_paces(t, &cli->global, &cli->net, err);
+	return r ? r : set_net(cli, &cli->global, &t->rest_password, &cli->net, err);
+}
+
+int transfers_set_from(struct cli *cli, const char *location, struct err *err)
+{
+	struct options_global g = cli->said;
+	struct transfers *t = &cli->from_transfers;
+	struct net *net = &cli->from_net;
+	int r;
+
+	g.repo = location;
+	*net = (struct net){.counts = &cli->transfers.counts};
+	r = config_file_fill(&cli->file, &g, err);
+	if (!r)
+		r = set_paces(t, &g, net, err);
+	if (cli->said.limit_upload.given)
+		net->up = cli->net.up;
+	if (cli->said.limit_download.given)
+		net->down = cli->net.down;
+	return r ? r : set_net(cli, &g, &t->rest_password, net, err);
+}
+
+void transfers_wipe(struct cli *cli)
+{
+	secret_free(&cli->transfers.rest_password);
+	secret_free(&cli->from_transfers.rest_password);
+}
+
+int transfers_judge(const char *word, struct err *err)
+{
+	struct net scratch = {0};
+
+	return set_word(&scratch, word, err);
 }
 
 /* --- what it came to --- */

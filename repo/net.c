@@ -75,6 +75,23 @@ void net_count_retry(const struct net *net)
 		atomic_fetch_add(&net->counts->retries, 1);
 }
 
+void net_count_given_up(const struct net *net)
+{
+	if (net && net->counts)
+		atomic_fetch_add(&net->counts->given_up, 1);
+}
+
+void net_count_answer(const struct net *net)
+{
+	if (net_is_given_up(net))
+		atomic_store(&net->counts->given_up, 0);
+}
+
+bool net_is_given_up(const struct net *net)
+{
+	return net && net->counts && atomic_load(&net->counts->given_up) > 0;
+}
+
 void net_count_sent(const struct net *net, size_t n)
 {
 	if (net && net->counts)

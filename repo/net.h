@@ -37,6 +37,7 @@ struct net_counts {
 	atomic_ullong retries;
 	atomic_ullong sent_bytes; /* of objects, without headers */
 	atomic_ullong received_bytes;
+	atomic_ullong given_up; /* calls that the retry layer gave up since it last had an answer */
 };
 
 /* How a bucket is addressed. Auto: by host name at Amazon, by path elsewhere. */
@@ -88,6 +89,11 @@ bool net_sleep(const struct net *net, int64_t ns);
 /* Adds to one of the counts; net or its counts may be NULL. */
 void net_count_request(const struct net *net);
 void net_count_retry(const struct net *net);
+void net_count_given_up(const struct net *net);
+/* The server has answered, be it with a refusal. */
+void net_count_answer(const struct net *net);
+/* Was the last that is known of the server that it was given up? */
+bool net_is_given_up(const struct net *net);
 void net_count_sent(const struct net *net, size_t n);
 void net_count_received(const struct net *net, size_t n);
 

@@ -98,8 +98,16 @@ static bool again(struct attempt *a, int *rc, struct err *err)
 	const struct net *net = a->r->net;
 	int64_t now, left, wait;
 
-	if (*rc != -ERR_AGAIN)
+	if (*rc != -ERR_AGAIN) {
+		/* Of the server's, or nobody has asked it: an interrupt says nothing about it. */
+		if (*rc != -ERR_CANCELLED && *rc != -ERR_NOMEM)
+			net_count_answer(net);
 		return false;
+	}
+	if (!a->failures && net_is_given_up(net)) {
+		net_count_given_up(net);
+		return false;
+	}
 	now = now_ns(a->r);
 	if (a->failures++ == 0)
 		a->first_at_ns = now;
@@ -107,6 +115,7 @@ static bool again(struct attempt *a, int *rc, struct err *err)
 	       (int64_t)(net && net->retry_s ? net->retry_s : NET_RETRY_S) * SECOND_NS - now;
 	if (left <= 0 || err->wait_s * SECOND_NS > left) {
 		say_how_long(a, now - a->first_at_ns, err);
+		net_count_given_up(net);
 		return false;
 	}
 	wait = next_wait(a, err->wait_s);

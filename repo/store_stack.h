@@ -28,6 +28,8 @@ struct store_retry_clock {
  * asked for if that is longer, until net->retry_s have gone since the call's first failure; the error then says for how
  * long. Other failures are final. ERR_CANCELLED when net says stop.
  *
+ * A server that was given up costs that time once: until it answers again, each call on the same net->counts has one try.
+ *
  * An answer that was lost is recognised, as names are hashes: when an earlier try of the same call has failed, an object
  * that is there by now with this length is ours (config: with these bytes), and one that is gone was removed by us. One
  * of another length is ERR_DAMAGED. A listing is reported once it is whole. An object whose bytes do not have its name is

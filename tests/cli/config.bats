@@ -88,7 +88,7 @@ count() {
 @test "a secret of two repositories is not in the advice to choose one; one place is no two" {
 	printf '[repository "a"]\nlocation = rest:https://me:geheim@h/\n[repository "b"]\nlocation = %s\n' "$WORK/repo" >two.ini
 	chmod 600 two.ini
-	fails 2 "*two.ini names 2 repositories: choose one with -r REPO, such as -r rest:https://h/" --config two.ini manifests
+	fails 2 "*two.ini names 2 repositories: choose one with -r REPO, such as -r rest:https://h" --config two.ini manifests
 	printf '[repository "c"]\nlocation = %s\n' "$WORK/./repo" >>two.ini
 	fails 2 "*two.ini:5: the repository 'c' is where 'b' of line 3 is" --config two.ini manifests
 }

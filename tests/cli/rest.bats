@@ -7,7 +7,7 @@ setup() {
 	common_setup
 	unset NIGHTJAR_CACERT NIGHTJAR_REST_USERNAME NIGHTJAR_REST_PASSWORD http_proxy https_proxy all_proxy
 	export NIGHTJAR_KEY_FILE=key
-	run nightjar -r rest:http://127.0.0.1:1/ manifests
+	run nightjar -r rest:http://127.0.0.1:1/ -o retry-seconds=1 manifests
 	[[ $output != *libcurl* ]] || skip "built without libcurl"
 }
 
@@ -208,7 +208,7 @@ append_only() {
 	at "rest:http://you:other@127.0.0.1:$PORT/me/app"
 	NIGHTJAR_REST_USERNAME=me NIGHTJAR_REST_PASSWORD=hu@sh fails 1 "*refuses this*" manifests
 	at "rest:http://me:hu@sh@127.0.0.1:1/x"
-	fails 1 "*127.0.0.1:1/x/config: *onnect*" manifests
+	fails 1 "*127.0.0.1:1/x/config: *onnect*" -o retry-seconds=1 manifests
 	[[ $stderr != *hu@sh* ]]
 	at "rest:http://me:hu#sh@127.0.0.1:1/x"
 	fails 2 "*a location of rest: is written rest:https://*" manifests
@@ -240,7 +240,7 @@ certificate() {
 	restores_all
 	fails 1 "*not trusted*" manifests --cacert elsewhere.example.pem
 	at "rest:http://127.0.0.1:$PORT/app"
-	run --separate-stderr nightjar manifests
+	run --separate-stderr nightjar -o retry-seconds=1 manifests
 	assert_status 1
 	stop tls
 	server tls --tls elsewhere.example.pem elsewhere.example.key

@@ -131,6 +131,43 @@ two_nights() {
 	nightjar check
 }
 
+@test "sftp: several connections: no ssh has a signal blocked or ignored, and an interrupt leaves none behind" {
+	nightjar init >/dev/null
+	ssh=$(sed -n 's/^exec \([^ ]*\) .*/\1/p' bin/ssh)
+	# In Perl, which ignores SIGFPE itself: a shell would clear the mask before it looks.
+	cat >bin/ssh <<-END
+		#!/usr/bin/perl
+		open(my \$status, "<", "/proc/self/status");
+		open(my \$masks, ">>", "$WORK/masks");
+		print \$masks grep(/^Sig(Blk|Ign)/, <\$status>);
+		close(\$masks);
+		open(my \$pids, ">>", "$WORK/pids");
+		print \$pids "\$\$\n";
+		close(\$pids);
+		exec("$ssh", "-F", "$SSHD_DIR/ssh_config", @ARGV);
+	END
+	head -c 60000000 /dev/urandom >src/big.bin
+	nightjar -q -o connections=4 backup src
+	[ "$(wc -l <pids)" -ge 3 ] # its own, and those of the threads
+	[ "$(grep -c '^SigBlk' masks)" -eq "$(wc -l <pids)" ]
+	[ "$(sort -u masks | awk '{print $1 $2}')" = $'SigBlk:0000000000000000\nSigIgn:0000000000000080' ] || { cat masks && return 1; }
+	nightjar check --read-data
+	: >pids
+	head -c 60000000 /dev/urandom >src/big.bin
+	"$NIGHTJAR" -q -o connections=4 --limit-upload 2000 backup src 3>&- &
+	for _ in $(seq 200); do
+		[ "$(wc -l <pids)" -lt 3 ] || break
+		sleep 0.05
+	done
+	kill -TERM $!
+	status=0
+	wait $! || status=$?
+	[ "$status" -eq 130 ]
+	for pid in $(cat pids); do
+		[ ! -e "/proc/$pid" ] || grep -q '^State:.*Z' "/proc/$pid/status"
+	done
+}
+
 BOOK=$BATS_TEST_DIRNAME/../../BACKUP.md
 
 # book_block MARK: the text of BACKUP.md's block that begins with exactly this mark.

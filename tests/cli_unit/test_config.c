@@ -32,6 +32,37 @@ static void assert_lines(const struct lines *l, const char *want)
 	assert_string_equal(got, want);
 }
 
+static void how_it_is_reached(void **state)
+{
+	struct config c = parsed("[repository]\n"
+				 "location = rest:https://host/x/\n"
+				 "limit-upload = 500\n"
+				 "limit-download = 0\n"
+				 "option = connections=2\n"
+				 "option =\n"
+				 "  s3.region=eu\n"
+				 "  sftp.command=ssh -4\n"
+				 "cacert = /c.pem\n"
+				 "rest-username = me\n"
+				 "rest-password-file = /p\n"
+				 "[repository \"other\"]\n"
+				 "location = /x\n");
+	const struct config_repository *r = &c.repositories[0];
+
+	(void)state;
+	assert_true(r->limit_upload.given && r->limit_download.given);
+	assert_int_equal(r->limit_upload.value, 500);
+	assert_int_equal(r->limit_download.value, 0);
+	assert_lines(&r->extended, "connections=2|s3.region=eu|sftp.command=ssh -4");
+	assert_string_equal(r->cacert, "/c.pem");
+	assert_string_equal(r->rest_username, "me");
+	assert_string_equal(r->rest_password_file, "/p");
+	assert_false(c.repositories[1].limit_upload.given);
+	assert_int_equal(c.repositories[1].extended.count, 0);
+	assert_null(config_secret(&c));
+	config_free(&c);
+}
+
 static void repositories(void **state)
 {
 	struct config c = parsed("\xef\xbb\xbf# a comment\n"
@@ -423,7 +454,13 @@ static void what_the_example_offers_parses(void **state)
 		}
 		at++;
 	}
+	/* Some of it is for one behind a network. */
+	at = strstr(text, "/srv/backup/app\n");
+	assert_non_null(at);
+	memcpy(at, "rest:http://h/p", 15);
 	c = parsed(text);
+	assert_string_equal(c.repositories[0].rest_username, "app1");
+	assert_lines(&c.repositories[0].extended, "connections=8|retry-seconds=300");
 	assert_string_equal(c.metrics_textfile, "/var/lib/prometheus/node-exporter/nightjar.prom");
 	assert_string_equal(c.ping.url_file, "/etc/nightjar/ping.url");
 	assert_non_null(c.hooks.failed);
@@ -436,6 +473,7 @@ static void what_the_example_offers_parses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(how_it_is_reached),
 	    cmocka_unit_test(repositories),
 	    cmocka_unit_test(sources),
 	    cmocka_unit_test(the_rest),

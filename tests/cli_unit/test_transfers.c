@@ -53,6 +53,52 @@ static void options_become_settings(void **state)
 	assert_false(net_stopped(&cli.net));
 }
 
+/* What the file says, and what beats it. */
+static void the_file_comes_before_options(void **state)
+{
+	struct cli cli = {0};
+	struct err err = {0};
+
+	(void)state;
+	cli.global.configured = (struct option_words){{"connections=3", "retry-seconds=9"}, 2};
+	take(&cli, "connections=7");
+	MUST(transfers_set(&cli, &err), &err);
+	assert_int_equal(cli.net.connections, 7);
+	assert_int_equal(cli.net.retry_s, 9);
+}
+
+/* Of a second repository: options are for both, what the file says of the first is not. */
+static void the_second_repository_has_its_own(void **state)
+{
+	struct config_repository own = {.name = (char[]){"b"},
+					.location = (char[]){"rest:http://b/"},
+					.limit_download = {true, 5},
+					.cacert = (char[]){"/b.pem"}};
+	struct cli cli = {.file.config = {.repositories = &own, .repository_count = 1}};
+	struct err err = {0};
+
+	(void)state;
+	take(&cli, "connections=7");
+	cli.global.limit_upload = (struct option_number){true, 100};
+	cli.said = cli.global;
+	cli.global.cacert = "/a.pem";
+	cli.global.rest_username = "me";
+	cli.global.configured = (struct option_words){{"retry-seconds=9"}, 1};
+	MUST(transfers_set(&cli, &err), &err);
+	assert_string_equal(cli.net.rest_user, "me");
+	MUST(transfers_set_from(&cli, "rest:http://b/", &err), &err);
+	assert_null(cli.from_net.rest_user);
+	assert_string_equal(cli.from_net.ca_file, "/b.pem");
+	assert_int_equal(cli.from_net.connections, 7);
+	assert_int_equal(cli.from_net.retry_s, 0);
+	assert_ptr_equal(cli.from_net.up, cli.net.up);
+	assert_int_equal(cli.from_net.down->bytes_per_s, 5 * 1024);
+	assert_ptr_equal(cli.from_net.counts, cli.net.counts);
+	MUST(transfers_set_from(&cli, "rest:http://c/", &err), &err);
+	assert_null(cli.from_net.ca_file);
+	assert_null(cli.from_net.down);
+}
+
 static void what_cannot_be_meant_is_refused(void **state)
 {
 	static const char *const words[] = {
@@ -149,6 +195,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(options_become_settings),
+	    cmocka_unit_test(the_file_comes_before_options),
+	    cmocka_unit_test(the_second_repository_has_its_own),
 	    cmocka_unit_test(what_cannot_be_meant_is_refused),
 	    cmocka_unit_test(sums_have_words),
 	    cmocka_unit_test(waits_are_told),
