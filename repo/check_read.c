@@ -1,6 +1,8 @@
 /* check --read-data: every byte is read, opened, and compared with its id. */
 #include "repo/check_run.h"
 
+#include <stdlib.h>
+
 #include "core/sha256.h"
 #include "repo/deltaorder.h"
 
@@ -177,14 +179,37 @@ static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, 
 	return 0;
 }
 
+static bool will_read(const struct check_run *run, size_t number)
+{
+	const struct index_pack *pack = &run->index->packs[number];
+
+	return !pack->bad && worth_reading(run, pack);
+}
+
+static int expect_packs(struct check_run *run, struct err *err)
+{
+	size_t count = run->index->pack_count, will = 0;
+	struct id *names = malloc((count ? count : 1) * sizeof(*names));
+
+	if (!names)
+		return err_nomem(err);
+	for (size_t i = 0; i < count; i++) {
+		if (will_read(run, i))
+			names[will++] = run->index->packs[i].name;
+	}
+	store_expect(run->repo->store, STORE_DATA, names, will);
+	free(names);
+	return 0;
+}
+
 int check_read_packs(struct check_run *run, struct err *err)
 {
 	struct buf bytes = {0}, plain = {0};
-	int r = 0;
+	int r = expect_packs(run, err);
 
 	for (uint32_t i = 0; !r && i < run->index->pack_count; i++) {
 		r = check_tick(run, i, run->index->pack_count, "", err);
-		if (!r && !run->index->packs[i].bad && worth_reading(run, &run->index->packs[i]))
+		if (!r && will_read(run, i))
 			r = read_pack(run, i, &bytes, &plain, err);
 	}
 	if (!r)

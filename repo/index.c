@@ -405,14 +405,18 @@ static int load_listed(struct segment_load *l, const struct id *name, struct err
 static int load_new(struct segment_load *l, struct err *err)
 {
 	struct id *names = NULL;
-	size_t count = 0;
+	size_t count = 0, fresh = 0;
 	int r = repo_list(l->repo->store, STORE_INDEX, &names, NULL, &count, err);
 
 	l->any_vanished = false;
 	for (size_t i = 0; !r && i < count; i++) {
 		if (!idset_has(&l->index->segments, &names[i]))
-			r = load_listed(l, &names[i], err);
+			names[fresh++] = names[i];
 	}
+	if (!r)
+		store_expect(l->repo->store, STORE_INDEX, names, fresh);
+	for (size_t i = 0; !r && i < fresh; i++)
+		r = load_listed(l, &names[i], err);
 	free(names);
 	return r;
 }

@@ -124,6 +124,8 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		if (!list.items)
 			r = err_nomem(err);
 	}
+	if (!r)
+		store_expect(repo->store, STORE_SNAPSHOTS, names, count);
 	for (size_t i = 0; !r && i < count; i++) {
 		struct err why = {0};
 

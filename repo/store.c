@@ -115,6 +115,12 @@ bool store_distrust(struct store *s, enum store_type type, const struct id *name
 	return s->ops->distrust && s->ops->distrust(s, type, name);
 }
 
+void store_expect(struct store *s, enum store_type type, const struct id *names, size_t count)
+{
+	if (s->ops->expect)
+		s->ops->expect(s, type, names, count);
+}
+
 void store_free(struct store *s)
 {
 	if (s)

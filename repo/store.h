@@ -93,11 +93,12 @@ struct store_ops {
 		     struct store_leftovers *out, struct err *err);
 	void (*free)(struct store *s);
 
-	/* The rest is of layers; a backend leaves it NULL. See the calls of these names below. */
+	/* The rest is of layers; a backend may leave it NULL. See the calls of these names below. */
 	int (*put_later)(struct store *s, enum store_type type, const struct id *name,
 			 const void *bytes, size_t len, struct err *err);
 	int (*flush)(struct store *s, struct err *err);
 	bool (*distrust)(struct store *s, enum store_type type, const struct id *name);
+	void (*expect)(struct store *s, enum store_type type, const struct id *names, size_t count);
 };
 
 /* A backend embeds this as its first member. */
@@ -150,6 +151,14 @@ int store_flush(struct store *s, struct err *err) ERR_UNUSED_WARN;
  * which is dropped: then it is worth reading once more, from where the object really is.
  */
 bool store_distrust(struct store *s, enum store_type type, const struct id *name);
+
+/*
+ * A hint: get will be asked for these objects, soon and in this order, so that a store behind a network may read some ahead:
+ * as many as it has connections, none longer than STORE_AHEAD_BYTES. names need not stay. It is given up by the next expect,
+ * and by a put or a remove: no get gives what was there before those. What get says is the same with and without it.
+ */
+#define STORE_AHEAD_BYTES ((size_t)20 << 20)
+void store_expect(struct store *s, enum store_type type, const struct id *names, size_t count);
 
 /*
  * Opens the backend that a repository location names: an absolute or relative path, `sftp:`,

@@ -403,6 +403,31 @@ static int cache_flush(struct store *s, struct err *err)
 	return store_flush(cache_of(s)->inner, err);
 }
 
+static bool is_here(struct cache *c, const struct id *name)
+{
+	char path[NAME_CHARS];
+
+	whole_path(name, path);
+	return c->fd >= 0 && !is_past(c, name) && faccessat(c->fd, path, R_OK, 0) == 0;
+}
+
+/* What is not here. */
+static void cache_expect(struct store *s, enum store_type type, const struct id *names,
+			 size_t count)
+{
+	struct cache *c = cache_of(s);
+	struct id *missing = malloc((count ? count : 1) * sizeof(*missing));
+	size_t kept = 0;
+
+	for (size_t i = 0; missing && i < count; i++) {
+		if (!keeps(type) || !is_here(c, &names[i]))
+			missing[kept++] = names[i];
+	}
+	if (kept)
+		store_expect(c->inner, type, missing, kept);
+	free(missing);
+}
+
 static bool cache_distrust(struct store *s, enum store_type type, const struct id *name)
 {
 	struct cache *c = cache_of(s);
@@ -442,6 +467,7 @@ static const struct store_ops cache_ops = {
     .put_later = cache_put_later,
     .flush = cache_flush,
     .distrust = cache_distrust,
+    .expect = cache_expect,
 };
 
 int store_cache_new(struct store *inner, const char *cache_dir, uint64_t limit_bytes,

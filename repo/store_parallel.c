@@ -1,6 +1,7 @@
 /*
- * One thread calls the store; workers send what it has put away for later, each over a connection of its own. They give
- * the uploads back in the order in which they were put, so nothing here is shared but the flag that ends them.
+ * One thread calls the store; workers send what it has put away for later and get what it said it would read, each over a
+ * connection of its own. They give both back in the order in which they were begun, so nothing here is shared but the flag
+ * that ends them.
  */
 #include "repo/store_stack.h"
 
@@ -11,12 +12,22 @@
 #include "repo/workers.h"
 
 /* One object under way. */
-struct upload {
-	bool busy;
+struct transfer {
+	bool busy, reads;
 	enum store_type type;
 	struct id name;
 	struct buf bytes; /* its memory is kept for the next */
 	struct err err;   /* how it ended */
+};
+
+/*
+ * What will be read. Those from at to begun are under way or here, number i in reads[i % connections]; of the ones before
+ * at nothing is kept.
+ */
+struct expected {
+	enum store_type type;
+	struct id *names;
+	size_t count, at, begun;
 };
 
 struct parallel;
@@ -35,9 +46,10 @@ struct parallel {
 	atomic_bool ending;      /* nobody waits for what is under way */
 	struct connection *connections;
 	void **contexts; /* of the workers: the connections */
-	struct upload *uploads;
-	size_t next;             /* the upload that the next object takes */
-	struct workers *workers; /* NULL: nothing was put yet */
+	struct transfer *uploads, *reads;
+	size_t next; /* the upload that the next object takes */
+	struct expected expected;
+	struct workers *workers; /* NULL: not needed yet */
 	struct err failed;       /* the first failure */
 };
 
@@ -53,10 +65,17 @@ static bool stopped(void *arg)
 	return atomic_load(&p->ending) || net_stopped(p->outer);
 }
 
-static void send(void *context, void *job)
+static int move(struct store *store, struct transfer *t, struct err *err)
+{
+	if (t->reads)
+		return store_get(store, t->type, &t->name, STORE_AHEAD_BYTES, &t->bytes, err);
+	return store_put(store, t->type, &t->name, t->bytes.data, t->bytes.len, err);
+}
+
+static void run(void *context, void *job)
 {
 	struct connection *c = context;
-	struct upload *u = job;
+	struct transfer *t = job;
 	struct parallel *p = c->all;
 	struct err why = {0};
 	int r = 0;
@@ -66,18 +85,18 @@ static void send(void *context, void *job)
 	if (!c->store)
 		r = p->options.connect(p->options.arg, &p->net, &c->store, &why);
 	if (!r)
-		r = store_put(c->store, u->type, &u->name, u->bytes.data, u->bytes.len, &why);
-	if (r && r != -ERR_EXISTS)
-		u->err = why;
+		r = move(c->store, t, &why);
+	if (r && (t->reads || r != -ERR_EXISTS))
+		t->err = why;
 }
 
 static void take_one(struct parallel *p)
 {
-	struct upload *u = workers_take(p->workers);
+	struct transfer *t = workers_take(p->workers);
 
-	u->busy = false;
-	if (u->err.code && !p->failed.code)
-		p->failed = u->err;
+	t->busy = false;
+	if (!t->reads && t->err.code && !p->failed.code)
+		p->failed = t->err;
 }
 
 static int failed_before(const struct parallel *p, struct err *err)
@@ -94,10 +113,10 @@ static int wait_for_all(struct parallel *p, struct err *err)
 	return failed_before(p, err);
 }
 
-static struct upload *under_way(struct parallel *p, enum store_type type, const struct id *name)
+static struct transfer *under_way(struct parallel *p, enum store_type type, const struct id *name)
 {
 	for (unsigned i = 0; p->workers && i < p->options.connections; i++) {
-		struct upload *u = &p->uploads[i];
+		struct transfer *u = &p->uploads[i];
 
 		if (u->busy && u->type == type && type != STORE_CONFIG && id_eq(&u->name, name))
 			return u;
@@ -109,7 +128,7 @@ static struct upload *under_way(struct parallel *p, enum store_type type, const 
 static int wait_for(struct parallel *p, enum store_type type, const struct id *name,
 		    struct err *err)
 {
-	struct upload *u = under_way(p, type, name);
+	struct transfer *u = under_way(p, type, name);
 
 	if (!u)
 		return 0;
@@ -124,7 +143,7 @@ static int start(struct parallel *p, struct err *err)
 {
 	if (p->workers)
 		return 0;
-	return workers_new(p->options.connections, p->options.connections, send, p->contexts,
+	return workers_new(p->options.connections, p->options.connections, run, p->contexts,
 			   &p->workers, err);
 }
 
@@ -132,7 +151,7 @@ static int parallel_put_later(struct store *s, enum store_type type, const struc
 			      const void *bytes, size_t len, struct err *err)
 {
 	struct parallel *p = parallel_of(s);
-	struct upload *u;
+	struct transfer *u;
 	int r = start(p, err);
 
 	if (r)
@@ -162,6 +181,111 @@ static int parallel_flush(struct store *s, struct err *err)
 	return wait_for_all(parallel_of(s), err);
 }
 
+/* --- reads ahead --- */
+
+static void forget_expected(struct parallel *p)
+{
+	struct expected *e = &p->expected;
+
+	for (; e->at < e->begun; e->at++) {
+		struct transfer *t = &p->reads[e->at % p->options.connections];
+
+		while (t->busy)
+			take_one(p);
+	}
+	free(e->names);
+	*e = (struct expected){0};
+}
+
+static void begin_reads(struct parallel *p)
+{
+	struct expected *e = &p->expected;
+
+	while (e->begun < e->count && e->begun - e->at < p->options.connections &&
+	       !workers_full(p->workers)) {
+		struct transfer *t = &p->reads[e->begun % p->options.connections];
+
+		buf_reset(&t->bytes);
+		t->reads = t->busy = true;
+		t->type = e->type;
+		t->name = e->names[e->begun++];
+		t->err = (struct err){0};
+		workers_submit(p->workers, t);
+	}
+}
+
+/* A connection is worth opening for some objects, not for one. */
+#define EXPECT_LEAST 4
+
+/* No more than a hint: where it cannot be followed, each is read when it is asked for. */
+static void parallel_expect(struct store *s, enum store_type type, const struct id *names,
+			    size_t count)
+{
+	struct parallel *p = parallel_of(s);
+	struct expected *e = &p->expected;
+	struct err ignored = {0};
+
+	forget_expected(p);
+	if (count < EXPECT_LEAST || start(p, &ignored) != 0)
+		return;
+	e->names = malloc(count * sizeof(*names));
+	if (!e->names)
+		return;
+	memcpy(e->names, names, count * sizeof(*names));
+	e->type = type;
+	e->count = count;
+	begin_reads(p);
+}
+
+/* The number of one that is expected; what was passed over is dropped. count when it is not. */
+static size_t reach(struct parallel *p, enum store_type type, const struct id *name)
+{
+	struct expected *e = &p->expected;
+	size_t to = e->at;
+
+	while (to < e->count && (type != e->type || !id_eq(&e->names[to], name)))
+		to++;
+	if (to == e->count)
+		return to;
+	for (; e->at < to; e->at++) {
+		struct transfer *t = &p->reads[e->at % p->options.connections];
+
+		while (e->at < e->begun && t->busy)
+			take_one(p);
+	}
+	if (e->begun < e->at)
+		e->begun = e->at;
+	begin_reads(p);
+	return to;
+}
+
+/* 1: it was not read ahead, or there it was too long. */
+static int get_ahead(struct parallel *p, enum store_type type, const struct id *name,
+		     size_t max_bytes, struct buf *out, struct err *err)
+{
+	struct expected *e = &p->expected;
+	size_t at = type == STORE_CONFIG ? e->count : reach(p, type, name);
+	struct transfer *t = &p->reads[at % p->options.connections];
+	int r;
+
+	if (at == e->count || at >= e->begun)
+		return 1;
+	while (t->busy)
+		take_one(p);
+	e->at = at + 1;
+	r = -t->err.code;
+	if (r == -ERR_LIMIT || r == -ERR_NOMEM || (!r && t->bytes.len > max_bytes))
+		r = 1;
+	else if (r)
+		*err = t->err;
+	else {
+		buf_put(out, t->bytes.data, t->bytes.len);
+		r = buf_check(out, err);
+	}
+	begin_reads(p);
+	return r;
+}
+
 static bool parallel_distrust(struct store *s, enum store_type type, const struct id *name)
 {
 	return store_distrust(parallel_of(s)->first, type, name);
@@ -176,8 +300,10 @@ static int parallel_put(struct store *s, enum store_type type, const struct id *
 			const void *bytes, size_t len, struct err *err)
 {
 	struct parallel *p = parallel_of(s);
-	int r = wait_for_all(p, err);
+	int r;
 
+	forget_expected(p);
+	r = wait_for_all(p, err);
 	return r ? r : store_put(p->first, type, name, bytes, len, err);
 }
 
@@ -187,7 +313,9 @@ static int parallel_get(struct store *s, enum store_type type, const struct id *
 	struct parallel *p = parallel_of(s);
 	int r = wait_for(p, type, name, err);
 
-	return r ? r : store_get(p->first, type, name, max_bytes, out, err);
+	if (!r)
+		r = get_ahead(p, type, name, max_bytes, out, err);
+	return r <= 0 ? r : store_get(p->first, type, name, max_bytes, out, err);
 }
 
 static int parallel_get_range(struct store *s, enum store_type type, const struct id *name,
@@ -221,8 +349,10 @@ static int parallel_remove(struct store *s, enum store_type type, const struct i
 			   struct err *err)
 {
 	struct parallel *p = parallel_of(s);
-	int r = wait_for_all(p, err);
+	int r;
 
+	forget_expected(p);
+	r = wait_for_all(p, err);
 	return r ? r : store_remove(p->first, type, name, err);
 }
 
@@ -251,9 +381,13 @@ static void free_own(struct parallel *p)
 		store_free(p->connections[i].store);
 	for (unsigned i = 0; p->uploads && i < count; i++)
 		buf_free(&p->uploads[i].bytes);
+	for (unsigned i = 0; p->reads && i < count; i++)
+		buf_free(&p->reads[i].bytes);
 	free(p->connections);
 	free(p->contexts);
 	free(p->uploads);
+	free(p->reads);
+	free(p->expected.names);
 	free(p->base.location);
 	free(p);
 }
@@ -284,6 +418,7 @@ static const struct store_ops parallel_ops = {
     .put_later = parallel_put_later,
     .flush = parallel_flush,
     .distrust = parallel_distrust,
+    .expect = parallel_expect,
 };
 
 int store_parallel_new(struct store *first, const struct store_parallel_options *options,
@@ -301,7 +436,8 @@ int store_parallel_new(struct store *first, const struct store_parallel_options 
 	p->connections = calloc(count, sizeof(*p->connections));
 	p->contexts = calloc(count, sizeof(*p->contexts));
 	p->uploads = calloc(count, sizeof(*p->uploads));
-	if (!p->base.location || !p->connections || !p->contexts || !p->uploads) {
+	p->reads = calloc(count, sizeof(*p->reads));
+	if (!p->base.location || !p->connections || !p->contexts || !p->uploads || !p->reads) {
 		free_own(p);
 		return err_nomem(err);
 	}

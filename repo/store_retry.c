@@ -359,6 +359,12 @@ static void retry_free(struct store *s)
 	free(s);
 }
 
+static void retry_expect(struct store *s, enum store_type type, const struct id *names,
+			 size_t count)
+{
+	store_expect(((struct retry *)s)->inner, type, names, count);
+}
+
 static const struct store_ops retry_ops = {
     .create = retry_create,
     .put = retry_put,
@@ -370,6 +376,7 @@ static const struct store_ops retry_ops = {
     .now = retry_now,
     .sweep = retry_sweep,
     .free = retry_free,
+    .expect = retry_expect,
 };
 
 int store_retry_new(struct store *inner, const struct net *net,

@@ -55,7 +55,7 @@ struct store_parallel_options {
 };
 
 /*
- * Makes store_put_later what it promises: at most `connections` objects are under way, each a copy in memory; a further
+ * Follows store_expect, and makes store_put_later what it promises: at most `connections` objects are under way, each a copy in memory; a further
  * one waits. All else goes by `first`, the caller's own connection: get, get_range and size wait for an object of that
  * name, put, list and remove for all. Freed before a flush it drops what is under way. Connections are opened when they
  * are needed.

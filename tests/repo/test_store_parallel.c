@@ -283,6 +283,109 @@ static void free_cancels(void **state)
 	assert_int_equal(stored(f, 4), 0);
 }
 
+static void fill(struct fixture *f, unsigned count, struct id *names)
+{
+	for (unsigned i = 0; i < count; i++) {
+		names[i] = id_of(i);
+		MUST(store_put(f->direct, STORE_DATA, &names[i], &i, sizeof(i), &f->err), &f->err);
+	}
+}
+
+static void reads(struct fixture *f, unsigned n)
+{
+	struct id id = id_of(n);
+
+	buf_reset(&f->buf);
+	buf_put(&f->buf, "x", 1);
+	MUST(store_get(f->store, STORE_DATA, &id, 4, &f->buf, &f->err), &f->err);
+	assert_int_equal(f->buf.len, 1 + sizeof(n));
+	assert_memory_equal(f->buf.data + 1, &n, sizeof(n));
+}
+
+static void what_is_expected_is_read_ahead_once(void **state)
+{
+	struct fixture *f = *state;
+	struct id names[40];
+
+	fill(f, 40, names);
+	atomic_store(&f->server->naps_ms, 10);
+	store_expect(f->store, STORE_DATA, names, 40);
+	for (unsigned i = 0; i < 40; i++)
+		reads(f, i);
+	assert_int_equal(f->server->gets, 40);
+	assert_int_equal(f->server->most_at_once, 4);
+	assert_int_equal(f->server->opened, 5);
+}
+
+static void a_few_are_not_worth_a_connection(void **state)
+{
+	struct fixture *f = *state;
+	struct id names[3];
+
+	fill(f, 3, names);
+	store_expect(f->store, STORE_DATA, names, 3);
+	for (unsigned i = 0; i < 3; i++)
+		reads(f, i);
+	assert_int_equal(f->server->opened, 1);
+}
+
+/* Passed over, backwards, again, others in between, expected anew: each read gives what is there. */
+static void a_hint_that_is_wrong_does_no_harm(void **state)
+{
+	static const unsigned order[] = {0, 1, 9, 3, 10, 25, 25, 11, 39, 38, 2, 0};
+	struct fixture *f = *state;
+	struct id names[40], id = id_of(1000);
+	unsigned count = 0;
+
+	fill(f, 40, names);
+	MUST(put_index(f, &f->err), &f->err);
+	for (unsigned round = 0; round < 3; round++) {
+		store_expect(f->store, STORE_DATA, names, 40 - round);
+		for (unsigned i = 0; i < sizeof(order) / sizeof(*order); i++) {
+			reads(f, order[i]);
+			buf_reset(&f->buf);
+			MUST(store_get(f->store, STORE_INDEX, &id, 7, &f->buf, &f->err), &f->err);
+			MUST(later(f, 100 + i, &f->err), &f->err);
+		}
+	}
+	MUST(store_list(f->store, STORE_DATA, nothing, &count, &f->err), &f->err);
+	assert_int_equal(count, 52);
+}
+
+static void nothing_is_given_that_is_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct id names[8];
+
+	fill(f, 8, names);
+	store_expect(f->store, STORE_DATA, names, 8);
+	reads(f, 0);
+	MUST(store_remove(f->store, STORE_DATA, &names[1], &f->err), &f->err);
+	MUST_FAIL(store_get(f->store, STORE_DATA, &names[1], 4, &f->buf, &f->err), ERR_MISSING,
+		  &f->err);
+	reads(f, 2);
+}
+
+static void a_read_ahead_fails_as_it_would(void **state)
+{
+	struct fixture *f = *state;
+	struct id names[8];
+
+	fill(f, 8, names);
+	MUST(store_remove(f->direct, STORE_DATA, &names[2], &f->err), &f->err);
+	store_expect(f->store, STORE_DATA, names, 8);
+	reads(f, 1);
+	buf_reset(&f->buf);
+	MUST_FAIL(store_get(f->store, STORE_DATA, &names[2], 4, &f->buf, &f->err), ERR_MISSING,
+		  &f->err);
+	MUST_FAIL(store_get(f->store, STORE_DATA, &names[3], 3, &f->buf, &f->err), ERR_LIMIT,
+		  &f->err);
+	assert_int_equal(f->buf.len, 0);
+	reads(f, 4);
+	MUST(put_index(f, &f->err), &f->err); /* it keeps nobody from writing */
+	store_expect(f->store, STORE_DATA, names + 3, 5);
+}
+
 static void open_layer(struct store_fixture *s)
 {
 	s->dir = tmpdir_make();
@@ -302,6 +405,11 @@ int main(void)
 	    T(what_is_there_is_no_failure),
 	    T(no_connection_is_told),
 	    T(free_cancels),
+	    T(what_is_expected_is_read_ahead_once),
+	    T(a_few_are_not_worth_a_connection),
+	    T(a_hint_that_is_wrong_does_no_harm),
+	    T(nothing_is_given_that_is_gone),
+	    T(a_read_ahead_fails_as_it_would),
 	};
 	const struct store_backend layer = {"parallel", open_layer};
 	int failed = cmocka_run_group_tests_name("parallel", tests, NULL, NULL);

@@ -26,20 +26,26 @@ static void nap(unsigned ms)
 	(void)nanosleep(&t, NULL);
 }
 
+static void begin(struct link_server *v)
+{
+	unsigned now = atomic_fetch_add(&v->at_once, 1) + 1;
+	unsigned most = atomic_load(&v->most_at_once);
+
+	while (now > most && !atomic_compare_exchange_weak(&v->most_at_once, &most, now))
+		;
+	nap(atomic_load(&v->naps_ms));
+}
+
 static int link_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
 		    size_t len, struct err *err)
 {
 	struct link *l = (struct link *)s;
 	struct link_server *v = l->server;
-	unsigned now = atomic_fetch_add(&v->at_once, 1) + 1;
-	unsigned most = atomic_load(&v->most_at_once);
 	char path[STORE_PATH_CHARS];
 	unsigned number;
 	int r = 0;
 
-	while (now > most && !atomic_compare_exchange_weak(&v->most_at_once, &most, now))
-		;
-	nap(atomic_load(&v->naps_ms));
+	begin(v);
 	while (atomic_load(&v->hang) && !net_stopped(l->net))
 		nap(1);
 	store_path(type, name, path);
@@ -64,7 +70,14 @@ static int link_create(struct store *s, struct err *err)
 static int link_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
 		    struct buf *out, struct err *err)
 {
-	return store_get(((struct link *)s)->inner, type, name, max_bytes, out, err);
+	struct link_server *v = ((struct link *)s)->server;
+	int r;
+
+	atomic_fetch_add(&v->gets, 1);
+	begin(v);
+	r = store_get(((struct link *)s)->inner, type, name, max_bytes, out, err);
+	atomic_fetch_sub(&v->at_once, 1);
+	return r;
 }
 
 static int link_get_range(struct store *s, enum store_type type, const struct id *name,

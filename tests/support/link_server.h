@@ -16,7 +16,8 @@ struct link_server {
 	atomic_uint opened; /* connections so far */
 	atomic_uint puts;   /* that were tried */
 	atomic_uint at_once, most_at_once;
-	atomic_uint naps_ms;  /* a put takes so long */
+	atomic_uint naps_ms;  /* a put or a get takes so long */
+	atomic_uint gets;     /* that were tried */
 	atomic_uint fail_put; /* the put of this number fails, from 1 */
 	atomic_uint cut_put;  /* and from this one on all do; 0 = none */
 	atomic_int fail_code; /* ERR_FULL at first */

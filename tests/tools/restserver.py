@@ -7,6 +7,7 @@ refuses a name that is not the SHA-256 of the body (400), a name that is there (
   --tls CERT KEY     https
   --v1               speaks version 1 only: listings of bare names
   --skew SECONDS     its clock is so far off
+  --delay SECONDS    each answer takes so long
   --log FILE         appends a line a request: method, path, status
 Ends after --seconds (120), or when it is killed."""
 import argparse
@@ -30,6 +31,7 @@ parser.add_argument("--private", action="store_true")
 parser.add_argument("--tls", nargs=2)
 parser.add_argument("--v1", action="store_true")
 parser.add_argument("--skew", type=float, default=0)
+parser.add_argument("--delay", type=float, default=0)
 parser.add_argument("--log")
 parser.add_argument("--seconds", type=float, default=120)
 args = parser.parse_args()
@@ -41,6 +43,7 @@ HASH = re.compile("[0-9a-f]{64}")
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # a head and its body in one packet
 
     def date_time_string(self, timestamp=None):
         return super().date_time_string((time.time() if timestamp is None else timestamp) + args.skew)
@@ -49,6 +52,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def answer(self, status, body=b"", kind="text/plain", **headers):
+        time.sleep(args.delay)
         if args.log:
             with open(args.log, "a", encoding="utf-8") as log:
                 log.write(f"{self.command} {self.path} {status}\n")
