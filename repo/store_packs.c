@@ -145,6 +145,12 @@ static int packs_put_later(struct store *s, enum store_type type, const struct i
 	return store_put_later(packs_of(s)->inner, type, name, bytes, len, err);
 }
 
+static void packs_expect(struct store *s, enum store_type type, const struct id *names,
+			 size_t count)
+{
+	store_expect(packs_of(s)->inner, type, names, count);
+}
+
 static int packs_flush(struct store *s, struct err *err)
 {
 	return store_flush(packs_of(s)->inner, err);
@@ -222,6 +228,7 @@ static const struct store_ops packs_ops = {
     .free = packs_free,
     .put_later = packs_put_later,
     .flush = packs_flush,
+    .expect = packs_expect,
     .distrust = packs_distrust,
 };
 
