@@ -79,14 +79,35 @@ int check_tick(struct check_run *run, uint64_t done, uint64_t total, const char 
 	return 0;
 }
 
+bool check_ends(int rc)
+{
+	return rc == -ERR_NOMEM || rc == -ERR_KEY || rc == -ERR_DENIED || store_is_away(rc);
+}
+
+static void on_bad(struct check_run *run, enum store_type type, const struct id *name,
+		   const struct err *why)
+{
+	if (why->code != ERR_DENIED)
+		check_tell_damage(run, type, name, why->text);
+	else if (!run->refused.code)
+		run->refused = *why;
+}
+
+static int refused_before(const struct check_run *run, struct err *err)
+{
+	if (run->refused.code)
+		*err = run->refused;
+	return -run->refused.code;
+}
+
 static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
 {
-	check_tell_damage(arg, STORE_INDEX, name, why->text);
+	on_bad(arg, STORE_INDEX, name, why);
 }
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
-	check_tell_damage(arg, STORE_SNAPSHOTS, name, why->text);
+	on_bad(arg, STORE_SNAPSHOTS, name, why);
 }
 
 /* --- objects --- */
@@ -101,7 +122,7 @@ static int check_keys(struct check_run *run, struct err *err)
 	for (size_t i = 0; !r && i < count; i++) {
 		buf_reset(&bytes);
 		r = repo_get(run->repo, STORE_KEYS, &names[i], LIMIT_KEY_OBJECT_BYTES, &bytes, err);
-		if (r == -ERR_NOMEM)
+		if (check_ends(r))
 			break;
 		if (r)
 			check_tell_damage(run, STORE_KEYS, &names[i], err->text);
@@ -354,7 +375,7 @@ static int check_file_chunk(void *arg, const struct chunk_ref *ref, const char *
 /* Turns what is wrong with one path into a line; only what ends the run stays an error. */
 static int absorb(struct folder *at, const char *path, int r, const struct err *why)
 {
-	if (!r || r == -ERR_NOMEM || r == -ERR_CANCELLED || r == -ERR_KEY)
+	if (!r || check_ends(r))
 		return r;
 	*at->dirty = true;
 	check_tell_touched(at->run, at->run->manifest, path, why->text);
@@ -538,6 +559,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = check_load_condemned(&run, err);
 	if (!r)
 		r = manifests_load(repo, on_bad_manifest, &run, &list, err);
+	if (!r)
+		r = refused_before(&run, err);
 	out_result->manifests = list.count;
 	if (!r)
 		r = need_chosen(&run, &list, err);
@@ -547,6 +570,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = count_segments(&run, err);
 	if (!r)
 		r = index_load(repo, on_bad_segment, &run, &run.index, err);
+	if (!r)
+		r = refused_before(&run, err);
 	if (!r)
 		r = reader_new(repo, run.index, &run.reader, err);
 	if (!r)

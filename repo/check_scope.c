@@ -82,7 +82,7 @@ static int list_children(struct check_run *run, const struct chunk_ref *list,
 	if (!r)
 		r = list_get(bytes.data, bytes.len, out_children, out_count, err);
 	buf_free(&bytes);
-	return r == -ERR_NOMEM || r == -ERR_KEY ? r : 0;
+	return check_ends(r) ? r : 0;
 }
 
 /* With a list its body and data: when one of them is damaged, those who walk do not get there. */
@@ -112,8 +112,7 @@ int check_probe(struct check_run *run, const struct chunk_ref *list, struct err 
 	struct err why = {0};
 	int r;
 
-	if (run->gathering || err->code == ERR_NOMEM || err->code == ERR_KEY ||
-	    err->code == ERR_CANCELLED)
+	if (run->gathering || check_ends(-err->code))
 		return -err->code;
 	r = check_read_chunk(run, list->kind, &list->id, &why);
 	if (!r)
