@@ -21,6 +21,7 @@ struct retry {
 	struct store *inner;
 	const struct net *net;
 	struct store_retry_clock clock;
+	bool given_up; /* a call has used up its time, and the server has not answered since */
 };
 
 /* One call and its tries. */
@@ -98,7 +99,12 @@ static bool again(struct attempt *a, int *rc, struct err *err)
 	const struct net *net = a->r->net;
 	int64_t now, left, wait;
 
-	if (*rc != -ERR_AGAIN)
+	if (*rc != -ERR_AGAIN) {
+		a->r->given_up = false;
+		return false;
+	}
+	/* Who goes through many objects would wait that long for each. */
+	if (a->r->given_up && a->failures == 0)
 		return false;
 	now = now_ns(a->r);
 	if (a->failures++ == 0)
@@ -107,6 +113,7 @@ static bool again(struct attempt *a, int *rc, struct err *err)
 	       (int64_t)(net && net->retry_s ? net->retry_s : NET_RETRY_S) * SECOND_NS - now;
 	if (left <= 0 || err->wait_s * SECOND_NS > left) {
 		say_how_long(a, now - a->first_at_ns, err);
+		a->r->given_up = true;
 		return false;
 	}
 	wait = next_wait(a, err->wait_s);
@@ -176,6 +183,8 @@ static int retry_get(struct store *s, enum store_type type, const struct id *nam
 	do {
 		out->len = before;
 		rc = store_get(a.r->inner, type, name, max_bytes, out, err);
+		if (!rc) /* an answer, however spoiled */
+			a.r->given_up = false;
 		/* What is still wrong then is for the caller to judge. */
 		if (!rc && spoiled++ < MOST_SPOILED)
 			rc = judge_bytes(s, type, name, out->data + before, out->len - before, err);

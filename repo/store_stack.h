@@ -26,7 +26,7 @@ struct store_retry_clock {
 /*
  * Tries again what failed with ERR_AGAIN: after a random part of 0.5 s, then of 1, 2, 4 … 60 s, or after what the server
  * asked for if that is longer, until net->retry_s have gone since the call's first failure; the error then says for how
- * long. Other failures are final. ERR_CANCELLED when net says stop.
+ * long. After that each call is tried once, until one is answered. Other failures are final. ERR_CANCELLED when net says stop.
  *
  * An answer that was lost is recognised, as names are hashes: when an earlier try of the same call has failed, an object
  * that is there by now with this length is ours (config: with these bytes), and one that is gone was removed by us. One
