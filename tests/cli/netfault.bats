@@ -196,6 +196,25 @@ TABLE
 	whole 5
 }
 
+@test "rest: where packs cannot be read just now, copy calls nothing damaged and a drill has not failed" {
+	serve_rest
+	local code
+	"$NIGHTJAR" -q -r copied init --key-file copied.key
+	for code in 503 403; do
+		spoil "{\"match\": \"GET .*/data/.\", \"do\": \"status\", \"status\": $code}"
+		run --separate-stderr timeout 60 "$NIGHTJAR" -r copied --key-file copied.key copy --from-repo "$URL" --from-key-file key \
+			--no-cache -o retry-seconds=1
+		assert_status 1
+		assert_error "*/data/*the server answered $code*"
+		run --separate-stderr bounded drill
+		assert_status 1
+		assert_error "*/data/*the server answered $code*"
+	done
+	spoil
+	[ "$(bounded manifests --json | jq -r '.[].drills // empty | length')" = "" ]
+	whole 2
+}
+
 # A wire that fails is none of the repository's damage, and no object is waited for after the first.
 @test "rest: a check that is not answered, or refused, ends with 1 and one line, and finds no damage" {
 	serve_rest
