@@ -79,35 +79,14 @@ int check_tick(struct check_run *run, uint64_t done, uint64_t total, const char 
 	return 0;
 }
 
-bool check_ends(int rc)
-{
-	return rc == -ERR_NOMEM || rc == -ERR_KEY || rc == -ERR_DENIED || store_is_away(rc);
-}
-
-static void on_bad(struct check_run *run, enum store_type type, const struct id *name,
-		   const struct err *why)
-{
-	if (why->code != ERR_DENIED)
-		check_tell_damage(run, type, name, why->text);
-	else if (!run->refused.code)
-		run->refused = *why;
-}
-
-static int refused_before(const struct check_run *run, struct err *err)
-{
-	if (run->refused.code)
-		*err = run->refused;
-	return -run->refused.code;
-}
-
 static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
 {
-	on_bad(arg, STORE_INDEX, name, why);
+	check_tell_bad(arg, STORE_INDEX, name, why);
 }
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
-	on_bad(arg, STORE_SNAPSHOTS, name, why);
+	check_tell_bad(arg, STORE_SNAPSHOTS, name, why);
 }
 
 /* --- objects --- */
@@ -560,7 +539,7 @@ int check_run(struct repo *repo, const struct check_options *options,
 	if (!r)
 		r = manifests_load(repo, on_bad_manifest, &run, &list, err);
 	if (!r)
-		r = refused_before(&run, err);
+		r = check_refused(&run, err);
 	out_result->manifests = list.count;
 	if (!r)
 		r = need_chosen(&run, &list, err);
@@ -571,7 +550,7 @@ int check_run(struct repo *repo, const struct check_options *options,
 	if (!r)
 		r = index_load(repo, on_bad_segment, &run, &run.index, err);
 	if (!r)
-		r = refused_before(&run, err);
+		r = check_refused(&run, err);
 	if (!r)
 		r = reader_new(repo, run.index, &run.reader, err);
 	if (!r)

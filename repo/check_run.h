@@ -47,6 +47,10 @@ struct check_run {
 
 /* Of what a call returned: the check ends with it. Being refused, or not answered, is no damage. */
 bool check_ends(int rc);
+/* An object that could not be used: damage, unless the store refused it, which check_refused then returns. */
+void check_tell_bad(struct check_run *run, enum store_type type, const struct id *name,
+		    const struct err *why);
+int check_refused(const struct check_run *run, struct err *err) ERR_UNUSED_WARN;
 void check_tell_damage(struct check_run *run, enum store_type type, const struct id *name,
 		       const char *text);
 /* A path of a manifest that damage touches. The same as the last one is not told again. */

@@ -12,6 +12,27 @@ bool check_in_scope(const struct check_run *run, const struct id *id)
 	return !run->options->manifests || idset_has(&run->scope, id);
 }
 
+bool check_ends(int rc)
+{
+	return rc == -ERR_NOMEM || rc == -ERR_KEY || rc == -ERR_DENIED || store_is_away(rc);
+}
+
+void check_tell_bad(struct check_run *run, enum store_type type, const struct id *name,
+		    const struct err *why)
+{
+	if (why->code != ERR_DENIED)
+		check_tell_damage(run, type, name, why->text);
+	else if (!run->refused.code)
+		run->refused = *why;
+}
+
+int check_refused(const struct check_run *run, struct err *err)
+{
+	if (run->refused.code)
+		*err = run->refused;
+	return -run->refused.code;
+}
+
 /* Not what only this user or this moment could not read, nor what is wrong with another record or whole pack. */
 static bool is_lasting(const struct err *why)
 {
