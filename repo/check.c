@@ -81,12 +81,12 @@ int check_tick(struct check_run *run, uint64_t done, uint64_t total, const char 
 
 static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
 {
-	check_tell_damage(arg, STORE_INDEX, name, why->text);
+	check_tell_bad(arg, STORE_INDEX, name, why);
 }
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
-	check_tell_damage(arg, STORE_SNAPSHOTS, name, why->text);
+	check_tell_bad(arg, STORE_SNAPSHOTS, name, why);
 }
 
 /* --- objects --- */
@@ -101,7 +101,7 @@ static int check_keys(struct check_run *run, struct err *err)
 	for (size_t i = 0; !r && i < count; i++) {
 		buf_reset(&bytes);
 		r = repo_get(run->repo, STORE_KEYS, &names[i], LIMIT_KEY_OBJECT_BYTES, &bytes, err);
-		if (r == -ERR_NOMEM)
+		if (check_ends(r))
 			break;
 		if (r)
 			check_tell_damage(run, STORE_KEYS, &names[i], err->text);
@@ -354,7 +354,7 @@ static int check_file_chunk(void *arg, const struct chunk_ref *ref, const char *
 /* Turns what is wrong with one path into a line; only what ends the run stays an error. */
 static int absorb(struct folder *at, const char *path, int r, const struct err *why)
 {
-	if (!r || r == -ERR_NOMEM || r == -ERR_CANCELLED || r == -ERR_KEY)
+	if (!r || check_ends(r))
 		return r;
 	*at->dirty = true;
 	check_tell_touched(at->run, at->run->manifest, path, why->text);
@@ -538,6 +538,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = check_load_condemned(&run, err);
 	if (!r)
 		r = manifests_load(repo, on_bad_manifest, &run, &list, err);
+	if (!r)
+		r = check_refused(&run, err);
 	out_result->manifests = list.count;
 	if (!r)
 		r = need_chosen(&run, &list, err);
@@ -547,6 +549,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = count_segments(&run, err);
 	if (!r)
 		r = index_load(repo, on_bad_segment, &run, &run.index, err);
+	if (!r)
+		r = check_refused(&run, err);
 	if (!r)
 		r = reader_new(repo, run.index, &run.reader, err);
 	if (!r)

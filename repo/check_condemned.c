@@ -79,7 +79,7 @@ static int mark_needed(struct check_run *run, const struct manifest_list *list, 
 	liveness_free(&live);
 	reader_free(reader);
 	index_free(index);
-	return r == -ERR_NOMEM || r == -ERR_KEY ? r : 0;
+	return check_ends(r) ? r : 0;
 }
 
 int check_unneeded(struct check_run *run, const struct manifest_list *list, bool *out_unneeded,

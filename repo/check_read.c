@@ -16,7 +16,7 @@ static int open_record(struct check_run *run, uint32_t at, const void *sealed, s
 
 	buf_reset(plain);
 	r = reader_open_place(run->reader, place, sealed, len, plain, &why);
-	if (r == -ERR_NOMEM || r == -ERR_KEY) {
+	if (check_ends(r)) {
 		*err = why;
 		return r;
 	}
@@ -63,7 +63,10 @@ static int read_one(struct check_run *run, uint32_t at, struct buf *sealed, stru
 			    sealed, &why);
 	if (!r)
 		return open_record(run, at, sealed->data, sealed->len, plain, err);
-	return r == -ERR_NOMEM ? err_nomem(err) : check_find(run, at, &why, err);
+	if (!check_ends(r))
+		return check_find(run, at, &why, err);
+	*err = why;
+	return r;
 }
 
 int check_read_chunk(struct check_run *run, uint8_t kind, const struct id *id, struct err *err)
@@ -157,7 +160,7 @@ static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, 
 
 	buf_reset(bytes);
 	r = store_get(run->repo->store, STORE_DATA, &pack->name, LIMIT_PACK_BYTES, bytes, err);
-	if (r == -ERR_NOMEM)
+	if (check_ends(r))
 		return r;
 	if (r)
 		return find_all(run, number, err);

@@ -52,7 +52,7 @@ static int on_damaged(void *arg, const char *path, const struct err *why, struct
 	struct err blame = {0};
 	int r = tree_lookup(run->reader, t->root, path, blame_content, run, &blame);
 
-	if (r == -ERR_NOMEM || r == -ERR_KEY) {
+	if (check_ends(r)) {
 		*err = blame;
 		return r;
 	}
@@ -76,7 +76,7 @@ static int check_one(struct check_run *run, const struct manifest_item *item, st
 	struct err why = {0};
 	int r = refs_rerun(run->reader, &item->m, &rerun, &sum, &why);
 
-	if (r == -ERR_NOMEM || r == -ERR_CANCELLED || r == -ERR_KEY) {
+	if (check_ends(r)) {
 		*err = why;
 		return r;
 	}

@@ -23,6 +23,7 @@ struct check_run {
 	struct repo *repo;
 	const struct check_options *options;
 	struct check_result *result;
+	struct err refused; /* the first time that the store did not let us read */
 	struct index *index;
 	struct reader *reader;
 	struct rotation part; /* what read_data reads */
@@ -44,6 +45,12 @@ struct check_run {
 	char *told_path;
 };
 
+/* Of what a call returned: the check ends with it. Being refused, or not answered, is no damage. */
+bool check_ends(int rc);
+/* An object that could not be used: damage, unless the store refused it, which check_refused then returns. */
+void check_tell_bad(struct check_run *run, enum store_type type, const struct id *name,
+		    const struct err *why);
+int check_refused(const struct check_run *run, struct err *err) ERR_UNUSED_WARN;
 void check_tell_damage(struct check_run *run, enum store_type type, const struct id *name,
 		       const char *text);
 /* A path of a manifest that damage touches. The same as the last one is not told again. */

@@ -12,6 +12,27 @@ bool check_in_scope(const struct check_run *run, const struct id *id)
 	return !run->options->manifests || idset_has(&run->scope, id);
 }
 
+bool check_ends(int rc)
+{
+	return rc == -ERR_NOMEM || rc == -ERR_KEY || rc == -ERR_DENIED || store_is_away(rc);
+}
+
+void check_tell_bad(struct check_run *run, enum store_type type, const struct id *name,
+		    const struct err *why)
+{
+	if (why->code != ERR_DENIED)
+		check_tell_damage(run, type, name, why->text);
+	else if (!run->refused.code)
+		run->refused = *why;
+}
+
+int check_refused(const struct check_run *run, struct err *err)
+{
+	if (run->refused.code)
+		*err = run->refused;
+	return -run->refused.code;
+}
+
 /* Not what only this user or this moment could not read, nor what is wrong with another record or whole pack. */
 static bool is_lasting(const struct err *why)
 {
@@ -82,7 +103,7 @@ static int list_children(struct check_run *run, const struct chunk_ref *list,
 	if (!r)
 		r = list_get(bytes.data, bytes.len, out_children, out_count, err);
 	buf_free(&bytes);
-	return r == -ERR_NOMEM || r == -ERR_KEY ? r : 0;
+	return check_ends(r) ? r : 0;
 }
 
 /* With a list its body and data: when one of them is damaged, those who walk do not get there. */
@@ -112,8 +133,7 @@ int check_probe(struct check_run *run, const struct chunk_ref *list, struct err 
 	struct err why = {0};
 	int r;
 
-	if (run->gathering || err->code == ERR_NOMEM || err->code == ERR_KEY ||
-	    err->code == ERR_CANCELLED)
+	if (run->gathering || check_ends(-err->code))
 		return -err->code;
 	r = check_read_chunk(run, list->kind, &list->id, &why);
 	if (!r)

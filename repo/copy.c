@@ -422,10 +422,10 @@ static int copy_one(struct copy_run *run, struct copy_one *one, struct err *err)
 	return r;
 }
 
-/* A failure that another manifest of the source need not have, too. */
+/* A failure that another manifest of the source need not have, too. A store that refuses is no damage. */
 static bool costs_one(const struct copy_run *run, int r)
 {
-	return !run->to_failed && r != -ERR_NOMEM && r != -ERR_CANCELLED;
+	return !run->to_failed && r != -ERR_NOMEM && r != -ERR_DENIED && !store_is_away(r);
 }
 
 static int take(struct copy_run *run, const struct manifest_item *source, struct err *err)

@@ -51,7 +51,8 @@ static int tick(struct drill *run, const char *path, struct err *err)
 /* Failures that end the run: they say nothing about the backup. */
 static bool ends_it(int r)
 {
-	return r == -ERR_NOMEM || r == -ERR_CANCELLED || r == -ERR_KEY || r == -ERR_FULL;
+	return r == -ERR_NOMEM || r == -ERR_KEY || r == -ERR_FULL || r == -ERR_DENIED ||
+	       store_is_away(r);
 }
 
 /* --- the walk: databases into images, all else read --- */

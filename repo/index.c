@@ -393,7 +393,7 @@ static int load_listed(struct segment_load *l, const struct id *name, struct err
 		l->vanished_why = why;
 		return 0;
 	}
-	if (r == -ERR_NOMEM || r == -ERR_VERSION) {
+	if (r == -ERR_NOMEM || r == -ERR_VERSION || store_is_away(r)) {
 		*err = why;
 		return r == -ERR_VERSION ? repo_name(l->repo->store, STORE_INDEX, name, err) : r;
 	}
@@ -544,7 +544,7 @@ static int rescue_pack(struct repo *repo, struct index *index, const struct id *
 	if (!r)
 		r = index_add_pack(index, name, pack_bytes, &dir, &why);
 	pack_dir_free(&dir);
-	if (r != -ERR_NOMEM && r != -ERR_VERSION)
+	if (r != -ERR_NOMEM && r != -ERR_VERSION && !store_is_away(r))
 		return 0;
 	*err = why;
 	return r == -ERR_VERSION ? repo_name(repo->store, STORE_DATA, name, err) : r;

@@ -132,11 +132,11 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		r = load_one(repo, &names[i], &list.items[list.count], &tags, &list, &why);
 		if (r == 0)
 			list.count++;
-		else if (r == -ERR_NOMEM)
+		else if (r == -ERR_NOMEM || store_is_away(r))
 			*err = why;
 		else if (r < 0)
 			report_bad(&list, &names[i], bad, bad_arg, &why);
-		r = r == -ERR_NOMEM ? r : 0;
+		r = r == -ERR_NOMEM || store_is_away(r) ? r : 0;
 	}
 	if (!r)
 		r = retires_settle(&list.retires, err);

@@ -142,7 +142,8 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 	store_path(STORE_SNAPSHOTS, name, path);
 	job->bad_manifest = *why;
 	repo_unname(job->repo->store, STORE_SNAPSHOTS, name, &job->bad_manifest);
-	job->bad_manifest.code = ERR_DAMAGED;
+	if (why->code != ERR_DENIED)
+		job->bad_manifest.code = ERR_DAMAGED;
 	err_prefix(&job->bad_manifest,
 		   "%s cannot be read, so what it needs is not known and nothing is deleted%s",
 		   path, next);

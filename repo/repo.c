@@ -366,11 +366,11 @@ static int keys_by_password(struct store *store, const struct repoconf *conf,
 
 		r = try_slot(store, conf, &names[i], c, out_keys, &why);
 		opened = r == 0;
-		if (r == -ERR_NOMEM)
+		if (r == -ERR_NOMEM || store_is_away(r))
 			*err = why;
-		else if (r == -ERR_IO || r == -ERR_VERSION)
+		else if (r == -ERR_IO || r == -ERR_VERSION || r == -ERR_DENIED)
 			telling = why;
-		r = r == -ERR_NOMEM ? r : 0;
+		r = r == -ERR_NOMEM || store_is_away(r) ? r : 0;
 	}
 	free(names);
 	if (r || opened)
@@ -384,7 +384,10 @@ static int keys_by_password(struct store *store, const struct repoconf *conf,
 		       store->location);
 }
 
-/* A roster that does not verify is left out: what the others say still holds. */
+/*
+ * A roster that does not verify is left out: what the others say still holds. One that may not be read, or not now, is
+ * not: all that the hosts in it have signed would look forged.
+ */
 static int merge_roster(struct repo *repo, const struct id *name, struct err *err)
 {
 	struct buf bytes = {0};
@@ -398,7 +401,7 @@ static int merge_roster(struct repo *repo, const struct id *name, struct err *er
 		r = roster_merge(&repo->roster, &one, &why);
 	roster_free(&one);
 	buf_free(&bytes);
-	if (r != -ERR_NOMEM)
+	if (r != -ERR_NOMEM && r != -ERR_DENIED && !store_is_away(r))
 		return 0;
 	*err = why;
 	return r;

@@ -204,6 +204,48 @@ int sftp_each_entry(struct sftp_store *s, const struct sftp_path *path, sftp_ent
 	return rc;
 }
 
+/* --- the folders of packs --- */
+
+struct each_pack {
+	sftp_pack_entry_fn *fn;
+	void *arg;
+};
+
+static int pass_pack_on(void *arg, struct span name, const struct sftp_attrs *attrs,
+			struct err *err)
+{
+	const struct folder *f = arg;
+	const struct each_pack *e = f->l->arg;
+
+	return e->fn(e->arg, (uint8_t)f->first_byte, name, attrs, err);
+}
+
+/* The list of a store's type: of packs 256 folders, else one. */
+static int run_type(struct listing *l, enum store_type type, struct err *err)
+{
+	int rc;
+
+	l->count = type == STORE_DATA ? 256 : 1;
+	l->folders = calloc(l->count, sizeof(*l->folders));
+	if (!l->folders)
+		return err_nomem(err);
+	for (unsigned i = 0; i < l->count; i++)
+		l->folders[i].first_byte = type == STORE_DATA ? (int)i : -1;
+	rc = run(l, err);
+	free(l->folders);
+	return rc;
+}
+
+int sftp_each_pack_entry(struct sftp_store *s, sftp_pack_entry_fn *fn, void *arg, struct err *err)
+{
+	struct each_pack e = {fn, arg};
+	struct sftp_path path;
+	struct listing l = {.s = s, .path = &path, .fn = pass_pack_on, .arg = &e, .stop = err};
+
+	sftp_path_folder(s, store_type_name(STORE_DATA), &path);
+	return run_type(&l, STORE_DATA, err);
+}
+
 /* --- objects --- */
 
 struct object {
@@ -308,11 +350,9 @@ int sftp_store_list(struct store *store, enum store_type type, store_list_fn *fn
 		    struct err *err)
 {
 	struct sftp_store *s = (struct sftp_store *)store;
-	unsigned count = type == STORE_DATA ? 256 : 1;
 	struct objects objects = {0};
 	struct sftp_path path;
-	struct listing l = {
-	    .s = s, .path = &path, .fn = take_object, .arg = &objects, .count = count, .stop = err};
+	struct listing l = {.s = s, .path = &path, .fn = take_object, .arg = &objects, .stop = err};
 	int rc;
 
 	if (type == STORE_CONFIG)
@@ -321,17 +361,11 @@ int sftp_store_list(struct store *store, enum store_type type, store_list_fn *fn
 	rc = sftp_begin(s, &path, err);
 	if (rc != 0)
 		return rc;
-	l.folders = calloc(count, sizeof(*l.folders));
-	if (!l.folders)
-		return err_nomem(err);
-	for (unsigned i = 0; i < count; i++)
-		l.folders[i].first_byte = type == STORE_DATA ? (int)i : -1;
-	rc = run(&l, err);
+	rc = run_type(&l, type, err);
 	if (rc == 0) {
 		sort(&objects);
 		rc = tell(s, type, &objects, fn, arg, err);
 	}
-	free(l.folders);
 	free(objects.list);
 	return rc;
 }

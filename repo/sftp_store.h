@@ -18,6 +18,7 @@
 #define SFTP_SLICE_BYTES 32768u /* what every server takes */
 #define SFTP_KEPT_OPEN 64       /* as the local store */
 #define SFTP_TEMP_PREFIX ".tmp-"
+#define SFTP_TEMP_DIGITS 16
 
 /* A pack that parts were read of, and soon others will be. */
 struct sftp_kept {
@@ -101,6 +102,12 @@ typedef int sftp_entry_fn(void *arg, struct span name, const struct sftp_attrs *
 int sftp_each_entry(struct sftp_store *s, const struct sftp_path *folder, sftp_entry_fn *fn,
 		    void *arg, struct err *err) ERR_UNUSED_WARN;
 
+/* Every entry of the folders data/00 … data/ff, as above; a folder that is missing has none. */
+typedef int sftp_pack_entry_fn(void *arg, uint8_t first_byte, struct span name,
+			       const struct sftp_attrs *attrs, struct err *err);
+int sftp_each_pack_entry(struct sftp_store *s, sftp_pack_entry_fn *fn, void *arg,
+			 struct err *err) ERR_UNUSED_WARN;
+
 /* The calls of struct store_ops that have a file of their own. */
 int sftp_store_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
 		   size_t len, struct err *err) ERR_UNUSED_WARN;
@@ -111,5 +118,7 @@ int sftp_store_get_range(struct store *s, enum store_type type, const struct id 
 			 struct err *err) ERR_UNUSED_WARN;
 int sftp_store_list(struct store *s, enum store_type type, store_list_fn *fn, void *arg,
 		    struct err *err) ERR_UNUSED_WARN;
+int sftp_store_sweep(struct store *s, int64_t least_age_s, bool dry_run,
+		     struct store_leftovers *out, struct err *err) ERR_UNUSED_WARN;
 
 #endif

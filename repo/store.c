@@ -110,6 +110,11 @@ int store_flush(struct store *s, struct err *err)
 	return s->ops->flush ? s->ops->flush(s, err) : 0;
 }
 
+bool store_is_away(int rc)
+{
+	return rc == -ERR_AGAIN || rc == -ERR_CANCELLED;
+}
+
 bool store_distrust(struct store *s, enum store_type type, const struct id *name)
 {
 	return s->ops->distrust && s->ops->distrust(s, type, name);

@@ -147,6 +147,12 @@ int store_put_later(struct store *s, enum store_type type, const struct id *name
 int store_flush(struct store *s, struct err *err) ERR_UNUSED_WARN;
 
 /*
+ * Of what a call returned: the store does not answer, or somebody wants an end. Nothing was learned of the object, and the
+ * next will fare no better: who goes through many ends here.
+ */
+bool store_is_away(int rc);
+
+/*
  * What was read of this object is not what it must be. True when some of it may have come from a cache of this host,
  * which is dropped: then it is worth reading once more, from where the object really is.
  */

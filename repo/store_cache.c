@@ -102,6 +102,43 @@ static void range_path(const struct id *name, uint64_t offset, size_t len, char 
 		       len);
 }
 
+/* The folder of a path; links that were planted here lead nowhere. */
+static int open_folder(const struct cache *c, const char *path)
+{
+	const char folder[3] = {path[0], path[1], '\0'};
+
+	if (c->fd < 0)
+		return -1;
+	return openat(c->fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static const char *name_in(const char *path)
+{
+	return path + 3;
+}
+
+static int open_file(const struct cache *c, const char *path)
+{
+	int folder = open_folder(c, path), fd;
+
+	if (folder < 0)
+		return -1;
+	/* O_NONBLOCK: a pipe in a file's place must not hang us. */
+	fd = openat(folder, name_in(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	(void)close(folder);
+	return fd;
+}
+
+static void remove_file(const struct cache *c, const char *path)
+{
+	int folder = open_folder(c, path);
+
+	if (folder < 0)
+		return;
+	(void)unlinkat(folder, name_in(path), 0);
+	(void)close(folder);
+}
+
 static void note_use(int fd, const struct stat *st)
 {
 	if (time(NULL) - st->st_mtim.tv_sec > TOUCH_S)
@@ -111,7 +148,7 @@ static void note_use(int fd, const struct stat *st)
 /* Into scratch. False: it is not here, or longer than most. */
 static bool read_file(struct cache *c, const char *path, size_t most)
 {
-	int fd = openat(c->fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open_file(c, path);
 	uint8_t *at = NULL;
 	size_t len = 0, got = 0;
 	struct stat st;
@@ -134,53 +171,62 @@ static bool read_file(struct cache *c, const char *path, size_t most)
 	return at && got == len;
 }
 
-static void write_file(struct cache *c, const char *path, const void *head, size_t head_len,
-		       const void *bytes, size_t len)
+/* 0, or an errno. Not synced: what a crash tears is not used. */
+static int write_in(int folder, const char *name, const void *head, size_t head_len,
+		    const void *bytes, size_t len)
 {
-	char folder[3] = {path[0], path[1], '\0'}, temp[NAME_CHARS];
+	char temp[NAME_CHARS];
 	int fd, failed;
 
-	if (c->fd < 0 || c->read_only)
-		return;
-	(void)snprintf(temp, sizeof(temp), "%s/" STORE_CACHE_TEMP "%08x%08x", folder,
-		       randombytes_random(), randombytes_random());
-	if (mkdirat(c->fd, folder, 0700) != 0 && errno != EEXIST) {
-		give_up(c, errno, "cannot be written");
-		return;
-	}
-	fd = openat(c->fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		give_up(c, errno, "cannot be written");
-		return;
-	}
+	(void)snprintf(temp, sizeof(temp), STORE_CACHE_TEMP "%08x%08x", randombytes_random(),
+		       randombytes_random());
+	fd = openat(folder, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return errno;
 	failed = durable_write(fd, head, head_len);
 	if (!failed)
 		failed = durable_write(fd, bytes, len);
 	(void)close(fd);
-	/* Not synced: what a crash tears is not used. */
-	if (!failed && renameat(c->fd, temp, c->fd, path) != 0)
+	if (!failed && renameat(folder, temp, folder, name) != 0)
 		failed = errno;
-	if (failed) {
-		(void)unlinkat(c->fd, temp, 0);
-		give_up(c, failed, "cannot be written");
+	if (failed)
+		(void)unlinkat(folder, temp, 0);
+	return failed;
+}
+
+static void write_file(struct cache *c, const char *path, const void *head, size_t head_len,
+		       const void *bytes, size_t len)
+{
+	const char name[3] = {path[0], path[1], '\0'};
+	int folder = -1, failed = 0;
+
+	if (c->fd < 0 || c->read_only)
 		return;
-	}
-	c->added_bytes += head_len + len;
+	if (mkdirat(c->fd, name, 0700) != 0 && errno != EEXIST)
+		failed = errno;
+	else if ((folder = open_folder(c, path)) < 0)
+		failed = errno;
+	else
+		failed = write_in(folder, name_in(path), head, head_len, bytes, len);
+	if (folder >= 0)
+		(void)close(folder);
+	if (failed)
+		give_up(c, failed, "cannot be written");
+	else
+		c->added_bytes += head_len + len;
 }
 
 /* Everything of an object. How many files that were. */
 static size_t drop(struct cache *c, const struct id *name)
 {
-	char hex[ID_HEX_CHARS + 1], folder[3] = {0};
+	char hex[ID_HEX_CHARS + 1];
 	const struct dirent *e;
 	size_t count = 0;
 	DIR *dir;
 	int fd;
 
 	id_hex(name, hex);
-	memcpy(folder, hex, 2);
-	fd =
-	    c->fd < 0 ? -1 : openat(c->fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open_folder(c, hex);
 	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir && fd >= 0)
 		(void)close(fd);
@@ -251,7 +297,7 @@ static bool find_whole(struct cache *c, const struct id *name, size_t max_bytes)
 		return false;
 	if (has_name(c->scratch.data, c->scratch.len, name))
 		return true;
-	(void)unlinkat(c->fd, path, 0);
+	remove_file(c, path);
 	return false;
 }
 
@@ -298,7 +344,7 @@ static bool find_range(struct cache *c, const struct id *name, uint64_t offset, 
 	    range_sum(name, offset, c->scratch.data + ID_BYTES, len, &sum) &&
 	    memcmp(sum.b, c->scratch.data, ID_BYTES) == 0)
 		return true;
-	(void)unlinkat(c->fd, path, 0);
+	remove_file(c, path);
 	return false;
 }
 

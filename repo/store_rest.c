@@ -430,6 +430,11 @@ static int rest_list(struct store *store, enum store_type type, store_list_fn *f
 	else if (!r && restlist_end(&l.reader, err) != 0)
 		r = err_prefix(err, "%s", what);
 	free(what);
+	/* Of a page of some proxy's: no object of the repository's is damaged. */
+	if (r == -ERR_DAMAGED) {
+		err->code = ERR_IO;
+		r = -ERR_IO;
+	}
 	if (!r)
 		r = tell(&l, fn, arg, err);
 	buf_free(&l.entries);

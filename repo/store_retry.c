@@ -185,6 +185,8 @@ static int retry_get(struct store *s, enum store_type type, const struct id *nam
 	do {
 		out->len = before;
 		rc = store_get(a.r->inner, type, name, max_bytes, out, err);
+		if (!rc) /* an answer, however spoiled */
+			net_count_answer(a.r->net);
 		/* What is still wrong then is for the caller to judge. */
 		if (!rc && spoiled++ < MOST_SPOILED)
 			rc = judge_bytes(s, type, name, out->data + before, out->len - before, err);

@@ -275,6 +275,7 @@ struct walk {
 	key_fn *fn;
 	void *arg;
 	uint64_t names;
+	bool refused;    /* by fn */
 	bool went_on;    /* this page has a name greater than all before */
 	unsigned silent; /* pages in a row that had no name */
 	char greatest[LIMIT_S3_TEXT_BYTES + 1];
@@ -285,6 +286,7 @@ struct walk {
 static int on_key(void *arg, const char *key, uint64_t size_bytes, struct err *err)
 {
 	struct walk *w = arg;
+	int rc;
 
 	if (++w->names > LIMIT_STORE_NAMES)
 		return err_set(err, ERR_LIMIT, "%s: the server lists more than %u names",
@@ -295,7 +297,9 @@ static int on_key(void *arg, const char *key, uint64_t size_bytes, struct err *e
 	}
 	if (strncmp(key, w->prefix, w->prefix_len) != 0)
 		return 0;
-	return w->fn(w->arg, key + w->prefix_len, size_bytes, err);
+	rc = w->fn(w->arg, key + w->prefix_len, size_bytes, err);
+	w->refused = rc != 0;
+	return rc;
 }
 
 /* S3 lists in ascending order, so a page that brings nothing greater is one that was there before. */
@@ -309,7 +313,7 @@ static int check_progress(struct walk *w, const char *token, uint64_t names_befo
 	if (strcmp(token, w->page.next_token) != 0 && w->silent < EMPTY_PAGES &&
 	    (silent || w->went_on))
 		return 0;
-	return err_set(err, ERR_DAMAGED, "%s: the server's listing goes round in circles",
+	return err_set(err, ERR_IO, "%s: the server's listing goes round in circles",
 		       w->store->location);
 }
 
@@ -334,8 +338,11 @@ static int read_page(struct walk *w, const char *prefix, const char *token, stru
 	rc = ask(w->store, &get, &answer, &w->body, err);
 	if (rc == 0) {
 		rc = s3list_read(w->body.data, w->body.len, on_key, w, &w->page, err);
-		if (rc == -ERR_DAMAGED && w->names == names)
-			(void)err_prefix(err, "%s", w->store->location);
+		/* No object of the repository's is damaged. */
+		if (rc == -ERR_DAMAGED && !w->refused) {
+			err->code = ERR_IO;
+			rc = err_prefix(err, "%s", w->store->location);
+		}
 	}
 	return rc == 0 ? check_progress(w, token, names, err) : rc;
 }

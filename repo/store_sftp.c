@@ -51,7 +51,7 @@ void sftp_path_parent(const struct sftp_path *path, char out[PATH_MAX])
 void sftp_temp_path(const char *folder, char out[PATH_MAX])
 {
 	uint64_t random;
-	char name[sizeof(SFTP_TEMP_PREFIX) + 16];
+	char name[sizeof(SFTP_TEMP_PREFIX) + SFTP_TEMP_DIGITS];
 
 	randombytes_buf(&random, sizeof(random));
 	(void)snprintf(name, sizeof(name), SFTP_TEMP_PREFIX "%016llx", (unsigned long long)random);
@@ -421,6 +421,7 @@ static const struct store_ops sftp_ops = {
     .list = sftp_store_list,
     .remove = sftp_remove,
     .now = sftp_now,
+    .sweep = sftp_store_sweep,
     .free = sftp_free,
 };
 

@@ -196,6 +196,62 @@ TABLE
 	whole 5
 }
 
+@test "rest: where packs cannot be read just now, copy calls nothing damaged and a drill has not failed" {
+	serve_rest
+	local code
+	"$NIGHTJAR" -q -r copied init --key-file copied.key
+	for code in 503 403; do
+		spoil "{\"match\": \"GET .*/data/.\", \"do\": \"status\", \"status\": $code}"
+		run --separate-stderr timeout 60 "$NIGHTJAR" -r copied --key-file copied.key copy --from-repo "$URL" --from-key-file key \
+			--no-cache -o retry-seconds=1
+		assert_status 1
+		assert_error "*/data/*the server answered $code*"
+		run --separate-stderr bounded drill
+		assert_status 1
+		assert_error "*/data/*the server answered $code*"
+	done
+	spoil
+	[ "$(bounded manifests --json | jq -r '.[].drills // empty | length')" = "" ]
+	whole 2
+}
+
+# A wire that fails is none of the repository's damage, and no object is waited for after the first.
+@test "rest: a check that is not answered, or refused, ends with 1 and one line, and finds no damage" {
+	serve_rest
+	local status_code what
+	for status_code in 503 403; do
+		for what in keys index snapshots data; do
+			spoil "{\"match\": \"GET .*/$what/.\", \"do\": \"status\", \"status\": $status_code}"
+			echo "row: $status_code $what"
+			run --separate-stderr bounded check --read-data
+			assert_status 1
+			assert_error "*/$what/*the server answered $status_code*"
+			[[ $output != *DAMAGE* ]]
+		done
+	done
+	spoil '{"match": "GET .*/(index|snapshots)/$", "do": "status", "status": 200, "body": "<html>log in</html>"}'
+	run --separate-stderr bounded check
+	assert_status 1
+	assert_error "*the listing is none of restic's REST protocol*"
+	spoil
+	whole 2
+}
+
+@test "rest: a key that cannot be read just now is no wrong password" {
+	serve_rest
+	echo one >password && chmod 600 password
+	env -u NIGHTJAR_KEY_FILE "$NIGHTJAR" -q -r locked init --password-file password
+	rm -rf repo/* && cp -a locked/. repo/
+	local code
+	for code in 503 403; do
+		spoil "{\"match\": \"GET .*/keys/.\", \"do\": \"status\", \"status\": $code}"
+		run --separate-stderr env -u NIGHTJAR_KEY_FILE timeout 60 "$NIGHTJAR" -r "$URL" --password-file password --no-cache \
+			-o retry-seconds=1 manifests
+		assert_status 1
+		assert_error "*/keys/*the server answered $code*"
+	done
+}
+
 @test "a redirect is not followed" {
 	serve_rest
 	started python3 -c '

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -100,6 +101,72 @@ static void what_is_forbidden_is_denied(void **state)
 	id = sftp_box_id(1, 2);
 	MUST_FAIL(store_put(b.store, STORE_DATA, &id, "x", 1, &b.err), ERR_DENIED, &b.err);
 	assert_non_null(strstr(b.err.text, "set up to add only"));
+	sftp_box_close(&b);
+}
+
+/* --- what killed puts left --- */
+
+static void plant(const struct sftp_box *b, const char *name, int64_t age_s)
+{
+	char *path = tmpdir_path(b->dir, name);
+	struct timespec times[2];
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_true(fputs("half", f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	(void)clock_gettime(CLOCK_REALTIME, &times[0]);
+	times[0].tv_sec -= age_s;
+	times[1] = times[0];
+	assert_int_equal(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
+	free(path);
+}
+
+static bool is_there(const struct sftp_box *b, const char *name)
+{
+	char *path = tmpdir_path(b->dir, name);
+	bool there = access(path, F_OK) == 0;
+
+	free(path);
+	return there;
+}
+
+/* Only what has our temporary name, is a file, and is old enough to be nobody's who is still writing. */
+static void sweep_takes_what_is_old(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t age_s;
+		bool goes;
+	} files[] = {
+	    {"repo/.tmp-0123456789abcdef", 7300, true},
+	    {"repo/data/.tmp-00000000000000aa", 7300, true},
+	    {"repo/data/01/.tmp-0123456789abcdef", 7300, true},
+	    {"repo/data/01/.tmp-0123456789abcdee", 7000, false},
+	    {"repo/locks/.tmp-ffffffffffffffff", -7300, false},
+	    {"repo/keys/.tmp-0123456789ABCDEF", 7300, false},
+	    {"repo/keys/.tmp-0123456789abcde", 7300, false},
+	    {"repo/snapshots/README", 7300, false},
+	};
+	struct id id = sftp_box_id(1, 1);
+	struct store_leftovers left = {0};
+	struct sftp_box b;
+
+	(void)state;
+	sftp_box_open(&b, sshd_sftp_server(""));
+	MUST(store_put(b.store, STORE_DATA, &id, "fine", 4, &b.err), &b.err);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		plant(&b, files[i].name, files[i].age_s);
+	for (int dry_run = 1; dry_run >= 0; dry_run--) {
+		left = (struct store_leftovers){0};
+		MUST(store_sweep(b.store, 7200, dry_run, &left, &b.err), &b.err);
+		assert_int_equal(left.files, 3);
+		assert_int_equal(left.bytes, 12);
+		assert_int_equal(is_there(&b, files[0].name), dry_run);
+	}
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		assert_int_equal(is_there(&b, files[i].name), !files[i].goes);
+	MUST(store_get(b.store, STORE_DATA, &id, 4, &b.buf, &b.err), &b.err);
 	sftp_box_close(&b);
 }
 
@@ -448,6 +515,7 @@ int main(void)
 	    cmocka_unit_test(config_is_never_given_by_what_replaces),
 	    cmocka_unit_test(an_append_only_server_takes_objects_and_keeps_them),
 	    cmocka_unit_test(what_is_forbidden_is_denied),
+	    cmocka_unit_test(sweep_takes_what_is_old),
 	    cmocka_unit_test(what_is_no_file_is_damaged_and_not_listed),
 	    cmocka_unit_test(foreign_files_and_left_overs_are_not_listed),
 	    cmocka_unit_test(create_wants_an_empty_folder_and_its_parent),

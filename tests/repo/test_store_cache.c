@@ -383,6 +383,52 @@ static void what_was_used_longest_ago_goes(void **state)
 	(void)close(fd);
 }
 
+static char *cached(const struct fixture *f, const struct id *id)
+{
+	char hex[ID_HEX_CHARS + 1], below[ID_HEX_CHARS + 4];
+
+	id_hex(id, hex);
+	(void)snprintf(below, sizeof(below), "%.2s/%s", hex, hex);
+	return tmpdir_path(f->folder, below);
+}
+
+/* Who may write here must neither hang the program nor lead it to other folders. */
+static void pipes_and_links_are_no_cache(void **state)
+{
+	struct fixture *f = *state;
+	struct id id = put_below(f, STORE_INDEX, 1, 5000);
+	char *file = cached(f, &id), *elsewhere = tmpdir_path(f->dir, "elsewhere");
+	char *planted, hex[ID_HEX_CHARS + 1];
+
+	read_config(f);
+	MUST(get(f, STORE_INDEX, &id), &f->err);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(mkfifo(file, 0600), 0);
+	(void)alarm(20);
+	MUST(get(f, STORE_INDEX, &id), &f->err);
+	(void)alarm(0);
+	/* A folder that is a link to another: nothing is read, written or removed there. */
+	assert_int_equal(unlink(file), 0);
+	*strrchr(file, '/') = '\0';
+	assert_int_equal(rmdir(file), 0);
+	assert_int_equal(mkdir(elsewhere, 0700), 0);
+	assert_int_equal(symlink(elsewhere, file), 0);
+	MUST(get(f, STORE_INDEX, &id), &f->err);
+	id_hex(&id, hex);
+	planted = tmpdir_path(elsewhere, hex);
+	assert_int_equal(access(planted, F_OK), -1);
+	int fd = open(planted, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+	MUST(get(f, STORE_INDEX, &id), &f->err);
+	assert_int_equal(access(planted, F_OK), 0);
+	assert_string_not_equal(store_cache_note(f->store), "");
+	free(planted);
+	free(elsewhere);
+	free(file);
+}
+
 /* A folder that is not there is no cache, and that is told. */
 static void without_a_folder_it_goes_on(void **state)
 {
@@ -499,6 +545,7 @@ int main(void)
 	    T(a_reader_gets_over_a_garbled_range),
 	    T(what_was_used_longest_ago_goes),
 	    T(without_a_folder_it_goes_on),
+	    T(pipes_and_links_are_no_cache),
 	    T(a_full_or_read_only_folder_still_serves),
 	    T(another_repository_is_another_folder),
 	    T(cachedir_knows_them),
