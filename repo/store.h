@@ -154,7 +154,7 @@ bool store_is_away(int rc);
 
 /*
  * What was read of this object is not what it must be. True when some of it may have come from a cache of this host,
- * which is dropped: then it is worth reading once more, from where the object really is.
+ * which is dropped, or have been spoiled on a network: then it is worth reading once more, from where the object really is.
  */
 bool store_distrust(struct store *s, enum store_type type, const struct id *name);
 

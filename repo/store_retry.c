@@ -354,6 +354,13 @@ static int retry_list(struct store *s, enum store_type type, store_list_fn *fn, 
 	return rc;
 }
 
+/* What does not open may have been spoiled on its way; where it lies it may be whole. */
+static bool retry_distrust(struct store *s, enum store_type type, const struct id *name)
+{
+	(void)store_distrust(retry_of(s)->inner, type, name);
+	return type == STORE_DATA;
+}
+
 static void retry_free(struct store *s)
 {
 	store_free(retry_of(s)->inner);
@@ -378,6 +385,7 @@ static const struct store_ops retry_ops = {
     .now = retry_now,
     .sweep = retry_sweep,
     .free = retry_free,
+    .distrust = retry_distrust,
     .expect = retry_expect,
 };
 

@@ -123,6 +123,7 @@ cut while receiving      | - | {"match": "GET .*/(index|snapshots)/.", "do": "cu
 fewer bytes than said    | - | {"match": "GET .*/(index|snapshots)/.", "do": "longer", "bytes": 10, "times": 1}
 more bytes than said     | - | {"match": "GET .*/(index|snapshots)/.", "do": "shorter", "bytes": 10, "times": 1}
 a wrong bit              | - | {"match": "GET .*/(index|snapshots)/.", "do": "flip", "times": 1}
+a wrong bit of a chunk   | - | {"match": "GET .*/data/.", "do": "flip", "times": 1}
 a pack that is not kept  | - | {"match": "$P .*/data/", "do": "lie", "times": 1}
 a clock an hour ahead    | - | {"match": ".", "do": "date", "seconds": 3600}
 a clock an hour behind   | - | {"match": ".", "do": "date", "seconds": -3600}
