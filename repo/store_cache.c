@@ -23,8 +23,7 @@
 #define SWEEP_BYTES ((uint64_t)64 << 20) /* looked at the size after so much was added */
 
 struct cache {
-	struct store base;
-	struct store *inner;
+	struct store_layer layer;
 	char *cache_dir;
 	int fd; /* of the folder; -1: not known yet, or there is none */
 	bool known, read_only;
@@ -350,16 +349,11 @@ static bool find_range(struct cache *c, const struct id *name, uint64_t offset, 
 
 /* --- the table --- */
 
-static int cache_create(struct store *s, struct err *err)
-{
-	return store_create(cache_of(s)->inner, err);
-}
-
 static int cache_put(struct store *s, enum store_type type, const struct id *name,
 		     const void *bytes, size_t len, struct err *err)
 {
 	struct cache *c = cache_of(s);
-	int r = store_put(c->inner, type, name, bytes, len, err);
+	int r = store_put(c->layer.inner, type, name, bytes, len, err);
 
 	if (!r && keeps(type))
 		keep_whole(c, name, bytes, len);
@@ -379,7 +373,7 @@ static int cache_get(struct store *s, enum store_type type, const struct id *nam
 		buf_put(out, c->scratch.data, c->scratch.len);
 		return buf_check(out, err);
 	}
-	r = store_get(c->inner, type, name, max_bytes, out, err);
+	r = store_get(c->layer.inner, type, name, max_bytes, out, err);
 	if (!r && type == STORE_CONFIG)
 		learn(c, out->data + before, out->len - before);
 	else if (!r && keeps(type))
@@ -399,22 +393,10 @@ static int cache_get_range(struct store *s, enum store_type type, const struct i
 		buf_put(out, c->scratch.data + ID_BYTES, len);
 		return buf_check(out, err);
 	}
-	r = store_get_range(c->inner, type, name, offset, len, out, err);
+	r = store_get_range(c->layer.inner, type, name, offset, len, out, err);
 	if (!r && small)
 		keep_range(c, name, offset, out->data + before, len);
 	return r;
-}
-
-static int cache_size(struct store *s, enum store_type type, const struct id *name,
-		      uint64_t *out_bytes, struct err *err)
-{
-	return store_size(cache_of(s)->inner, type, name, out_bytes, err);
-}
-
-static int cache_list(struct store *s, enum store_type type, store_list_fn *fn, void *arg,
-		      struct err *err)
-{
-	return store_list(cache_of(s)->inner, type, fn, arg, err);
 }
 
 static int cache_remove(struct store *s, enum store_type type, const struct id *name,
@@ -424,29 +406,7 @@ static int cache_remove(struct store *s, enum store_type type, const struct id *
 
 	if (type != STORE_CONFIG)
 		(void)drop(c, name);
-	return store_remove(c->inner, type, name, err);
-}
-
-static int cache_now(struct store *s, int64_t *out_s, struct err *err)
-{
-	return store_now(cache_of(s)->inner, out_s, err);
-}
-
-static int cache_sweep(struct store *s, int64_t least_age_s, bool dry_run,
-		       struct store_leftovers *out, struct err *err)
-{
-	return store_sweep(cache_of(s)->inner, least_age_s, dry_run, out, err);
-}
-
-static int cache_put_later(struct store *s, enum store_type type, const struct id *name,
-			   const void *bytes, size_t len, struct err *err)
-{
-	return store_put_later(cache_of(s)->inner, type, name, bytes, len, err);
-}
-
-static int cache_flush(struct store *s, struct err *err)
-{
-	return store_flush(cache_of(s)->inner, err);
+	return store_remove(c->layer.inner, type, name, err);
 }
 
 static bool is_here(struct cache *c, const struct id *name)
@@ -470,14 +430,14 @@ static void cache_expect(struct store *s, enum store_type type, const struct id 
 			missing[kept++] = names[i];
 	}
 	if (kept)
-		store_expect(c->inner, type, missing, kept);
+		store_expect(c->layer.inner, type, missing, kept);
 	free(missing);
 }
 
 static bool cache_distrust(struct store *s, enum store_type type, const struct id *name)
 {
 	struct cache *c = cache_of(s);
-	bool below = store_distrust(c->inner, type, name);
+	bool below = store_distrust(c->layer.inner, type, name);
 	bool here = type != STORE_CONFIG && drop(c, name) > 0;
 
 	if (here)
@@ -492,26 +452,25 @@ static void cache_free(struct store *s)
 	maybe_sweep(c, 1);
 	if (c->fd >= 0)
 		(void)close(c->fd);
-	store_free(c->inner);
+	store_layer_end(&c->layer);
 	buf_free(&c->scratch);
 	free(c->cache_dir);
-	free(s->location);
 	free(s);
 }
 
 static const struct store_ops cache_ops = {
-    .create = cache_create,
+    .create = store_layer_create,
     .put = cache_put,
     .get = cache_get,
     .get_range = cache_get_range,
-    .size = cache_size,
-    .list = cache_list,
+    .size = store_layer_size,
+    .list = store_layer_list,
     .remove = cache_remove,
-    .now = cache_now,
-    .sweep = cache_sweep,
+    .now = store_layer_now,
+    .sweep = store_layer_sweep,
     .free = cache_free,
-    .put_later = cache_put_later,
-    .flush = cache_flush,
+    .put_later = store_layer_put_later,
+    .flush = store_layer_flush,
     .distrust = cache_distrust,
     .expect = cache_expect,
 };
@@ -520,20 +479,18 @@ int store_cache_new(struct store *inner, const char *cache_dir, uint64_t limit_b
 		    struct store **out_store, struct err *err)
 {
 	struct cache *c = calloc(1, sizeof(*c));
-	char *location = strdup(inner->location), *dir = strdup(cache_dir);
+	char *dir = strdup(cache_dir);
+	int r = c && dir ? store_layer_init(&c->layer, &cache_ops, inner, err) : err_nomem(err);
 
-	if (!c || !location || !dir) {
+	if (r) {
 		free(c);
-		free(location);
 		free(dir);
-		return err_nomem(err);
+		return r;
 	}
-	c->base = (struct store){.ops = &cache_ops, .location = location};
-	c->inner = inner;
 	c->cache_dir = dir;
 	c->fd = -1;
 	c->limit_bytes = limit_bytes ? limit_bytes : STORE_CACHE_BYTES;
-	*out_store = &c->base;
+	*out_store = &c->layer.base;
 	return 0;
 }
 

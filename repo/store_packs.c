@@ -1,9 +1,9 @@
 #include "repo/store_stack.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/limits.h"
+#include "repo/store_layer.h"
 
 /* Packs of which something was read are remembered, so many; and so many of them are held whole. */
 #define SEEN 1024
@@ -26,8 +26,7 @@ struct held {
 };
 
 struct packs {
-	struct store base;
-	struct store *inner;
+	struct store_layer layer;
 	struct seen seen[SEEN];
 	size_t seen_count;
 	struct held held[HELD];
@@ -90,7 +89,7 @@ static struct held *fetch(struct packs *p, const struct id *name)
 
 	buf_free(&h->bytes);
 	h->name = *name;
-	if (store_get(p->inner, STORE_DATA, name, LIMIT_PACK_BYTES, &h->bytes, &ignored) != 0)
+	if (store_get(p->layer.inner, STORE_DATA, name, LIMIT_PACK_BYTES, &h->bytes, &ignored) != 0)
 		buf_free(&h->bytes);
 	return h->bytes.len ? h : NULL;
 }
@@ -123,55 +122,9 @@ static int packs_get_range(struct store *s, enum store_type type, const struct i
 
 	/* What goes beyond its end is for the inner store to say. */
 	if (!h || offset > h->bytes.len || len > h->bytes.len - offset)
-		return store_get_range(p->inner, type, name, offset, len, out, err);
+		return store_get_range(p->layer.inner, type, name, offset, len, out, err);
 	buf_put(out, h->bytes.data + offset, len);
 	return buf_check(out, err);
-}
-
-static int packs_create(struct store *s, struct err *err)
-{
-	return store_create(packs_of(s)->inner, err);
-}
-
-static int packs_put(struct store *s, enum store_type type, const struct id *name,
-		     const void *bytes, size_t len, struct err *err)
-{
-	return store_put(packs_of(s)->inner, type, name, bytes, len, err);
-}
-
-static int packs_put_later(struct store *s, enum store_type type, const struct id *name,
-			   const void *bytes, size_t len, struct err *err)
-{
-	return store_put_later(packs_of(s)->inner, type, name, bytes, len, err);
-}
-
-static void packs_expect(struct store *s, enum store_type type, const struct id *names,
-			 size_t count)
-{
-	store_expect(packs_of(s)->inner, type, names, count);
-}
-
-static int packs_flush(struct store *s, struct err *err)
-{
-	return store_flush(packs_of(s)->inner, err);
-}
-
-static int packs_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
-		     struct buf *out, struct err *err)
-{
-	return store_get(packs_of(s)->inner, type, name, max_bytes, out, err);
-}
-
-static int packs_size(struct store *s, enum store_type type, const struct id *name,
-		      uint64_t *out_bytes, struct err *err)
-{
-	return store_size(packs_of(s)->inner, type, name, out_bytes, err);
-}
-
-static int packs_list(struct store *s, enum store_type type, store_list_fn *fn, void *arg,
-		      struct err *err)
-{
-	return store_list(packs_of(s)->inner, type, fn, arg, err);
 }
 
 static int packs_remove(struct store *s, enum store_type type, const struct id *name,
@@ -180,24 +133,13 @@ static int packs_remove(struct store *s, enum store_type type, const struct id *
 	struct packs *p = packs_of(s);
 
 	held_drop(p, type, name);
-	return store_remove(p->inner, type, name, err);
-}
-
-static int packs_now(struct store *s, int64_t *out_s, struct err *err)
-{
-	return store_now(packs_of(s)->inner, out_s, err);
-}
-
-static int packs_sweep(struct store *s, int64_t least_age_s, bool dry_run,
-		       struct store_leftovers *out, struct err *err)
-{
-	return store_sweep(packs_of(s)->inner, least_age_s, dry_run, out, err);
+	return store_remove(p->layer.inner, type, name, err);
 }
 
 static bool packs_distrust(struct store *s, enum store_type type, const struct id *name)
 {
 	struct packs *p = packs_of(s);
-	bool below = store_distrust(p->inner, type, name);
+	bool below = store_distrust(p->layer.inner, type, name);
 	bool here = type == STORE_DATA && held_find(p, name) != NULL;
 
 	held_drop(p, type, name);
@@ -210,40 +152,35 @@ static void packs_free(struct store *s)
 
 	for (size_t i = 0; i < HELD; i++)
 		buf_free(&p->held[i].bytes);
-	store_free(p->inner);
-	free(s->location);
+	store_layer_end(&p->layer);
 	free(s);
 }
 
 static const struct store_ops packs_ops = {
-    .create = packs_create,
-    .put = packs_put,
-    .get = packs_get,
+    .create = store_layer_create,
+    .put = store_layer_put,
+    .get = store_layer_get,
     .get_range = packs_get_range,
-    .size = packs_size,
-    .list = packs_list,
+    .size = store_layer_size,
+    .list = store_layer_list,
     .remove = packs_remove,
-    .now = packs_now,
-    .sweep = packs_sweep,
+    .now = store_layer_now,
+    .sweep = store_layer_sweep,
     .free = packs_free,
-    .put_later = packs_put_later,
-    .flush = packs_flush,
-    .expect = packs_expect,
+    .put_later = store_layer_put_later,
+    .flush = store_layer_flush,
+    .expect = store_layer_expect,
     .distrust = packs_distrust,
 };
 
 int store_packs_new(struct store *inner, struct store **out_store, struct err *err)
 {
 	struct packs *p = calloc(1, sizeof(*p));
-	char *location = strdup(inner->location);
+	int r = p ? store_layer_init(&p->layer, &packs_ops, inner, err) : err_nomem(err);
 
-	if (!p || !location) {
+	if (r)
 		free(p);
-		free(location);
-		return err_nomem(err);
-	}
-	p->base = (struct store){.ops = &packs_ops, .location = location};
-	p->inner = inner;
-	*out_store = &p->base;
-	return 0;
+	else
+		*out_store = &p->layer.base;
+	return r;
 }
