@@ -17,6 +17,7 @@
 #include "core/sha256.h"
 #include "repo/durable.h"
 #include "repo/store_cache.h"
+#include "repo/store_layer.h"
 
 #define NAME_CHARS 128
 #define TOUCH_S 3600                     /* a use is noted when the last one is so long ago */
