@@ -24,7 +24,8 @@ note_count() {
 	run --separate-stderr nightjar --json backup "$SRC"
 	assert_status 0
 	[ "$(jq -r 'select(.message_type == "summary") | .files_changed' <<<"$output")" = 0 ]
-	[ "$(jq -r 'select(.message_type == "summary") | .data_added' <<<"$output")" -ge 300000 ]
+	# The photo is one chunk or, by chance of the key, two.
+	[ "$(jq -r 'select(.message_type == "summary") | .data_added' <<<"$output")" -ge 200000 ]
 	run --separate-stderr nightjar check --read-data latest
 	assert_status 0
 	run --separate-stderr nightjar check --read-data "$FIRST" "$SECOND"
@@ -105,7 +106,7 @@ note_count() {
 @test "a store that takes no note: the damage is told, remembered on this host, and healed from here" {
 	need_root
 	flip "$BIG" 150000
-	chmod -R a+rX repo key && chmod 644 key
+	chmod -R a+rX repo && chown 65534 key
 	run --separate-stderr as_nobody check --read-data -v
 	assert_status 20
 	[[ $output$stderr == *"could not be noted in the repository"* ]]
