@@ -99,6 +99,9 @@ suite: ## the tests alone, without the gates
 suite: $(PROGRAM) $(TEST_BINS) $(REPLAY_BINS)
 	@$(SUITE) $(TEST_BINS) $(REPLAY_BINS) $(wildcard tests/cli/*.bats)
 
+suite_compiled: $(PROGRAM) $(TEST_BINS) $(REPLAY_BINS)
+	@$(SUITE) $(TEST_BINS) $(REPLAY_BINS) tests/cli/roundtrip.bats
+
 check-long: ## check, then the crash matrix and the other slow tests
 check-long: check long
 
@@ -148,8 +151,8 @@ asan: ## the whole suite under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan: ## the whole suite under ThreadSanitizer
 	@+$(MAKE) --no-print-directory VARIANT=tsan suite
 
-clang: ## the whole suite, built by clang
-	@+$(MAKE) --no-print-directory VARIANT=clang CC=clang suite
+clang: ## everything built by clang, and its compiled tests
+	@+$(MAKE) --no-print-directory VARIANT=clang CC=clang suite_compiled
 
 fuzz: ## each fuzz target for FUZZ_S seconds, by libFuzzer; finds go to fuzz/found/
 	@+$(MAKE) --no-print-directory VARIANT=fuzz CC=clang fuzz_all
@@ -233,7 +236,7 @@ $(B)/fuzz_%: $(B)/fuzz/%.o $(ARCHIVES)
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 FORCE:
-.PHONY: all help demo test check suite check-long long threads threads_now bench bench_now \
+.PHONY: all help demo test check suite suite_compiled check-long long threads threads_now bench bench_now \
 	bench-nights bench_nights_now bench-unchanged bench_unchanged_now bench-latency bench_latency_now gates asan \
 	tsan clang fuzz fuzz_all cov tidy format format-check install deps clean FORCE
 .SECONDARY:

@@ -527,12 +527,21 @@ static void a_listing_gives_no_name_twice(void **state)
 	assert_int_equal(seen.a + seen.b, 0);
 }
 
+/* The suite's names are no hashes: what it gets is read again, and nobody waits for that. */
+static bool no_sleep(void *arg, int64_t ns)
+{
+	(void)arg;
+	(void)ns;
+	return true;
+}
+
 static void open_layer(struct store_fixture *s)
 {
+	const struct store_retry_clock clock = {.sleep = no_sleep};
 	struct store *inner = NULL;
 
 	MUST(store_mem_new(&inner, &s->err), &s->err);
-	MUST(store_retry_new(inner, NULL, NULL, &s->store, &s->err), &s->err);
+	MUST(store_retry_new(inner, NULL, &clock, &s->store, &s->err), &s->err);
 }
 
 int main(void)

@@ -3,8 +3,8 @@
 # ends with one clear line, in bounded memory. After each the repository is whole, and takes the next backup.
 # tests/tools/netfault.py says what the words of a rule mean.
 
-load helpers
-load repo
+load ../cli/helpers
+load ../cli/repo
 
 teardown() {
 	local pid
@@ -37,7 +37,7 @@ serve_rest() {
 	rclone serve restic --addr "127.0.0.1:$real" repo >server.log 2>&1 3>&- &
 	PIDS+=" $!"
 	for _ in $(seq 100); do
-		curl -s "http://127.0.0.1:$real/config" -o /dev/null && break
+		(: </dev/tcp/127.0.0.1/"$real") 2>/dev/null && break
 		sleep 0.05
 	done
 	started python3 "$BATS_TEST_DIRNAME/../tools/netfault.py" --to "127.0.0.1:$real" --rules rules --log log

@@ -1,7 +1,7 @@
 # A night to several repositories behind different servers: how each is reached stands in its section, and each fails for itself.
-load helpers
-load repo
-load stores
+load ../cli/helpers
+load ../cli/repo
+load ../cli/stores
 
 setup() {
 	common_setup
