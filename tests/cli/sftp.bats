@@ -106,7 +106,7 @@ two_nights() {
 	ssh=$(sed -n 's/^exec \([^ ]*\) .*/\1/p' bin/ssh)
 	for delay in 0.1 0.3 0.6; do
 		printf '#!/bin/sh\n(sleep %s; kill -9 $$) &\nexec %s -F %s/ssh_config "$@"\n' "$delay" "$ssh" "$SSHD_DIR" >bin/ssh
-		run nightjar -q backup src
+		run nightjar -o retry-seconds=2 -q backup src
 		[ "$status" -ne 139 ]
 	done
 	ssh_config "$SSHD_DIR"
