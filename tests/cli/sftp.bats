@@ -119,12 +119,15 @@ two_nights() {
 @test "sftp: interrupted, it ends in order and leaves nothing half" {
 	nightjar init >/dev/null
 	head -c 60000000 /dev/urandom >src/big.bin
-	nightjar -q backup src &
-	sleep 1
-	kill -INT $!
+	"$NIGHTJAR" -q --limit-upload 2000 backup src 3>&- &
+	for _ in $(seq 200); do
+		[ -z "$(find repo -name '.tmp-*')" ] || break
+		sleep 0.05
+	done
+	kill -TERM $! # INT is ignored by what a script starts in the background
 	status=0
 	wait $! || status=$?
-	[ "$status" -eq 130 ] || [ "$status" -eq 0 ]
+	[ "$status" -eq 130 ]
 	[ -z "$(find repo -name '.tmp-*')" ]
 	[ -z "$(pgrep -f "$SSHD_DIR/ssh_config")" ]
 	nightjar -q backup src
@@ -139,7 +142,8 @@ two_nights() {
 		#!/usr/bin/perl
 		open(my \$status, "<", "/proc/self/status");
 		open(my \$masks, ">>", "$WORK/masks");
-		print \$masks grep(/^Sig(Blk|Ign)/, <\$status>);
+		# Without what the C library has for itself, from 32 on.
+		/^(Sig(Blk|Ign):)\s*\w{8}(\w{8})/ and printf \$masks "%s%08x\n", \$1, hex(\$3) & 0x7fffffff for <\$status>;
 		close(\$masks);
 		open(my \$pids, ">>", "$WORK/pids");
 		print \$pids "\$\$\n";
@@ -150,7 +154,7 @@ two_nights() {
 	nightjar -q -o connections=4 backup src
 	[ "$(wc -l <pids)" -ge 3 ] # its own, and those of the threads
 	[ "$(grep -c '^SigBlk' masks)" -eq "$(wc -l <pids)" ]
-	[ "$(sort -u masks | awk '{print $1 $2}')" = $'SigBlk:0000000000000000\nSigIgn:0000000000000080' ] || { cat masks && return 1; }
+	[ "$(sort -u masks)" = $'SigBlk:00000000\nSigIgn:00000080' ] || { cat masks && return 1; }
 	nightjar check --read-data
 	: >pids
 	head -c 60000000 /dev/urandom >src/big.bin
