@@ -352,7 +352,9 @@ static const struct refusal refusals[] = {
     {"NoSuchBucket", ERR_MISSING, NULL},
     {"NoSuchKey", ERR_MISSING, NULL},
     {"InvalidAccessKeyId", ERR_DENIED, "AWS_ACCESS_KEY_ID is not known there"},
-    {"SignatureDoesNotMatch", ERR_DENIED, "AWS_SECRET_ACCESS_KEY does not belong to the key"},
+    /* Swift says it of keys that it does not know, too. */
+    {"SignatureDoesNotMatch", ERR_DENIED,
+     "AWS_SECRET_ACCESS_KEY does not belong to the key, or there is no such key"},
     {"ExpiredToken", ERR_DENIED, "the session token has expired: get new credentials"},
     {"InvalidToken", ERR_DENIED, "AWS_SESSION_TOKEN does not belong to the key"},
     {"AccessDenied", ERR_DENIED, "the key's policy does not allow it"},

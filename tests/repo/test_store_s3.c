@@ -326,6 +326,22 @@ static void wrong_keys_are_told(void **state)
 	end(&b);
 }
 
+/* There a key that is not known looks like a wrong secret, and must not be taken for one. */
+static void an_unknown_key_on_swift(void **state)
+{
+	struct box b;
+	uint64_t size;
+
+	(void)state;
+	BEGIN(&b, "buckets=nightjar", "faults=swift");
+	store_free(b.f.store);
+	key_id = "AKOTHER";
+	open_next(&b.f);
+	MUST_FAIL(store_size(b.f.store, STORE_CONFIG, NULL, &size, &b.f.err), ERR_DENIED, &b.f.err);
+	assert_says(&b, "or there is no such key; the key is AKOTHER");
+	end(&b);
+}
+
 static void a_key_that_may_not_delete(void **state)
 {
 	struct box b;
@@ -520,6 +536,7 @@ int main(void)
 	    cmocka_unit_test(endless_listings_end),
 	    cmocka_unit_test(pages_are_few),
 	    cmocka_unit_test(wrong_keys_are_told),
+	    cmocka_unit_test(an_unknown_key_on_swift),
 	    cmocka_unit_test(a_key_that_may_not_delete),
 	    cmocka_unit_test(another_region_is_learnt),
 	    cmocka_unit_test(a_clock_that_is_off_is_corrected),

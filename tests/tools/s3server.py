@@ -14,7 +14,8 @@ the header's form, scope, date, signed headers (all x-amz-* and host must be amo
   faults=a,b                           norange: ignores Range; noif: 501 to If-None-Match; ignoreif; plainlist: no
                                        encoding-type; loop: pages without end; circle: two pages again and again; slow:
                                        each second request gets 503 SlowDown; shift: ranges begin a byte late; nodate; other: somebody
-                                       else's config is put right after each
+                                       else's config is put right after each; swift: an unknown key is
+                                       SignatureDoesNotMatch
   log=FILE                             a line a request: method, path, query, status, storage class
 """
 import calendar
@@ -86,6 +87,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(400, "AuthorizationHeaderMalformed", "it is not of the form")
         access, day, region, names, signature = form.groups()
         if access not in SECRETS:
+            if "swift" in FAULTS:
+                raise Refused(403, "SignatureDoesNotMatch", "The request signature we calculated does not match the "
+                              "signature you provided. Check your key and signing method.")
             raise Refused(403, "InvalidAccessKeyId", "The Access Key Id you provided does not exist in our records.")
         if region != OPTIONS["region"]:
             raise Refused(400, "AuthorizationHeaderMalformed",
