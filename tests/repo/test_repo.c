@@ -238,6 +238,32 @@ static void test_unreadable_slot(void **state)
 	repo_close(repo);
 }
 
+/* A store that does not answer is no wrong password, and a roster that it keeps to itself makes no signature a forgery. */
+static void test_store_is_away(void **state)
+{
+	struct repo_case *c = *state;
+	struct store *s = NULL;
+	struct repo *repo = NULL;
+	uint64_t k;
+
+	MUST(store_fault_new(c->inner, &s, &c->err), &c->err);
+	for (k = 1;; k++) {
+		int r;
+
+		store_fault_arm(s, &(struct store_fault_plan){.kind = FAULT_BEFORE,
+							      .at = k,
+							      .types = FAULT_TYPE(STORE_KEYS),
+							      .code = ERR_AGAIN});
+		r = repo_open(s, &right_password, &repo, &c->err);
+		if (!r)
+			break;
+		assert_int_equal(r, -ERR_AGAIN);
+	}
+	assert_false(store_fault_fired(s));
+	assert_true(k > 4); /* two listings, the slot, the roster */
+	repo_close(repo);
+}
+
 /* The writer's roster has rotted: the one that replaces it has the same content and must not be lost on its name. */
 static void test_damaged_roster(void **state)
 {
@@ -424,6 +450,7 @@ int main(void)
 	    CASE(test_newer_config),
 	    CASE(test_damaged_slot),
 	    CASE(test_unreadable_slot),
+	    CASE(test_store_is_away),
 	    CASE(test_damaged_roster),
 	    CASE(test_missing_rosters),
 	    CASE(test_no_roster_for_a_write_key),

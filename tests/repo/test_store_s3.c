@@ -292,6 +292,17 @@ static void pages_are_few(void **state)
 	end(&b);
 }
 
+static void what_is_not_kept_is_noticed(void **state)
+{
+	struct box b;
+
+	(void)state;
+	BEGIN(&b, "buckets=nightjar", "faults=lie");
+	MUST_FAIL(put(&b, STORE_DATA, "x"), ERR_AGAIN, &b.f.err);
+	assert_says(&b, "is not there, though the server said it was stored");
+	end(&b);
+}
+
 /* --- who we are --- */
 
 static void wrong_keys_are_told(void **state)
@@ -535,6 +546,7 @@ int main(void)
 	    cmocka_unit_test(of_two_writers_of_config_one_hears_of_it),
 	    cmocka_unit_test(endless_listings_end),
 	    cmocka_unit_test(pages_are_few),
+	    cmocka_unit_test(what_is_not_kept_is_noticed),
 	    cmocka_unit_test(wrong_keys_are_told),
 	    cmocka_unit_test(an_unknown_key_on_swift),
 	    cmocka_unit_test(a_key_that_may_not_delete),

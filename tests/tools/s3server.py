@@ -15,7 +15,7 @@ the header's form, scope, date, signed headers (all x-amz-* and host must be amo
                                        encoding-type; loop: pages without end; circle: two pages again and again; slow:
                                        each second request gets 503 SlowDown; shift: ranges begin a byte late; nodate; other: somebody
                                        else's config is put right after each; swift: an unknown key is
-                                       SignatureDoesNotMatch
+                                       SignatureDoesNotMatch; lie: 200 to a PUT, and nothing is kept
   log=FILE                             a line a request: method, path, query, status, storage class
 """
 import calendar
@@ -195,7 +195,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                               "implemented")
             if self.headers.get("If-None-Match") == "*" and key in objects and "ignoreif" not in FAULTS:
                 raise Refused(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
-            objects[key] = body
+            if "lie" not in FAULTS:
+                objects[key] = body
             if "other" in FAULTS and key.endswith("/config"):
                 objects[key] = b"another's"
             return self.answer(200, headers=[("ETag", '"%s"' % hashlib.md5(body).hexdigest())])
