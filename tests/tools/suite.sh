@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # suite.sh TEST...: runs tests that speak TAP (cmocka binaries, bats files, gates.sh with its
-# arguments) and counts them. A line a test file; the output of a failing one in full. The last line
+# arguments) and counts them. A line a test file as it ends; the output of a failing one in full. The last line
 # is "tests: N passed, N failed, N skipped", which .ci/run adds up. Nonzero when anything failed.
 set -u
 
@@ -11,13 +11,16 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-exitcode=99:detect_stack_use_after_return=1
 export LSAN_OPTIONS="${LSAN_OPTIONS:-exitcode=99}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-exitcode=99:print_stacktrace=1}"
 
-log=$(mktemp "${TMPDIR:-/tmp}/nightjar-suite.XXXXXX") || exit 1
-trap 'rm -f "$log"' EXIT
-passed=0 failed=0 skipped=0
+# Two at a time where there are two processors: many a test waits for a clock or a server. More would
+# make those that watch a running program wait for their turn.
+jobs=${SUITE_JOBS:-$(($(nproc) > 1 ? 2 : 1))}
+work=$(mktemp -d "${TMPDIR:-/tmp}/nightjar-suite.XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+: >"$work/counts"
 
-run_one() { # the command of one test file
-	local name=$1 status ok bad skip planned began=$SECONDS
-	shift
+run_one() { # NUMBER, the name of a test file, its command
+	local log=$work/$1.log name=$2 status ok bad skip planned began=$SECONDS
+	shift 2
 	timeout --kill-after=10 "${TEST_TIMEOUT_S:-900}" "$@" >"$log" 2>&1 </dev/null
 	status=$?
 	read -r ok bad skip planned < <(awk '
@@ -33,29 +36,52 @@ run_one() { # the command of one test file
 		bad=$((bad + 1))
 		echo "# exit status $status, $planned tests planned, $((ok + bad + skip - 1)) seen" >>"$log"
 	fi
-	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
-	printf '%-6s %s: %d passed' "$([ "$bad" -eq 0 ] && echo ok || echo FAILED)" "$name" "$ok"
-	[ "$bad" -eq 0 ] || printf ', %d failed' "$bad"
-	[ "$skip" -eq 0 ] || printf ', %d skipped' "$skip"
-	printf ' (%d s)\n' $((SECONDS - began))
-	if [ "$bad" -ne 0 ] || [ -n "${V:-}" ]; then
-		sed 's/^/    /' "$log"
-	elif [ "$skip" -ne 0 ]; then
-		grep -iE '^(not )?ok .*# *skip' "$log" | sed 's/^/    /'
+	{
+		flock 9
+		echo "$ok $bad $skip" >>"$work/counts"
+		report "$name" "$ok" "$bad" "$skip" $((SECONDS - began)) "$log"
+	} 9>"$work/lock"
+	rm -f "$log"
+}
+
+report() { # NAME OK BAD SKIP SECONDS LOG
+	printf '%-6s %s: %d passed' "$([ "$3" -eq 0 ] && echo ok || echo FAILED)" "$1" "$2"
+	[ "$3" -eq 0 ] || printf ', %d failed' "$3"
+	[ "$4" -eq 0 ] || printf ', %d skipped' "$4"
+	printf ' (%d s)\n' "$5"
+	if [ "$3" -ne 0 ] || [ -n "${V:-}" ]; then
+		sed 's/^/    /' "$6"
+	elif [ "$4" -ne 0 ]; then
+		grep -iE '^(not )?ok .*# *skip' "$6" | sed 's/^/    /'
 	fi
+	# What a matrix counted.
+	[ -n "${V:-}" ] || sed -n 's/^# count: /       /p' "$6"
+}
+
+number=0 running=0
+start() { # as run_one, without the number
+	number=$((number + 1))
+	if [ "$running" -ge "$jobs" ]; then
+		wait -n
+		running=$((running - 1))
+	fi
+	run_one "$number" "$@" &
+	running=$((running + 1))
 }
 
 while [ $# -gt 0 ]; do
 	case $1 in
 	*gates.sh)
-		run_one "$1" "$@"
+		start "$1" "$@"
 		break
 		;;
-	*.bats) run_one "$1" bats -F tap "$1" ;;
-	*/replay/*) run_one "$1" "$1" "fuzz/corpus/${1##*/}" fuzz/found/"${1##*/}"-* ;;
-	*) run_one "$1" "$1" ;;
+	*.bats) start "$1" bats -F tap "$1" ;;
+	*/replay/*) start "$1" "$1" "fuzz/corpus/${1##*/}" fuzz/found/"${1##*/}"-* ;;
+	*) start "$1" "$1" ;;
 	esac
 	shift
 done
+wait
+read -r passed failed skipped < <(awk '{ok += $1; bad += $2; skip += $3} END {print ok + 0, bad + 0, skip + 0}' "$work/counts" /dev/null)
 echo "tests: $passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+[ "$failed" -eq 0 ] && [ "$(wc -l <"$work/counts")" -eq "$number" ]
