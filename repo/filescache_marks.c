@@ -99,18 +99,28 @@ static int folder_get(struct rd rest, struct filescache_folder *out, struct err 
 	return 0;
 }
 
+/* 1, or 0 when nothing is kept of it, or there is no cache. */
+static int find_folder(struct filescache *c, const char *path, uint8_t **out_entry,
+		       struct rd *out_rest, struct err *err)
+{
+	uint8_t key[FILESCACHE_KEY_BYTES];
+	int r = c ? folder_key_of(c, path, key, err) : 0;
+
+	*out_entry = NULL;
+	if (!c || r)
+		return r;
+	*out_entry = filescache_entry_of(c, key, out_rest);
+	return *out_entry ? 1 : 0;
+}
+
 int filescache_get_folder(struct filescache *c, const char *path,
 			  struct filescache_folder *out_folder, struct err *err)
 {
-	uint8_t key[FILESCACHE_KEY_BYTES], *entry;
+	uint8_t *entry;
 	struct rd rest;
-	int r;
+	int r = find_folder(c, path, &entry, &rest, err);
 
-	if (!c)
-		return 0;
-	r = folder_key_of(c, path, key, err);
-	entry = r ? NULL : filescache_entry_of(c, key, &rest);
-	if (!entry)
+	if (r <= 0)
 		return r;
 	r = folder_get(rest, out_folder, err);
 	if (r)
@@ -123,16 +133,12 @@ int filescache_folder_names(struct filescache *c, const char *path, const struct
 			    uint64_t *out_files, uint64_t *out_bytes, struct err *err)
 {
 	struct filescache_folder folder = {0};
-	uint8_t key[FILESCACHE_KEY_BYTES], *entry;
 	struct filescache_look look;
 	struct rd rest;
-	int r;
+	uint8_t *entry;
+	int r = find_folder(c, path, &entry, &rest, err);
 
-	if (!c)
-		return 0;
-	r = folder_key_of(c, path, key, err);
-	entry = r ? NULL : filescache_entry_of(c, key, &rest);
-	if (!entry)
+	if (r <= 0)
 		return r;
 	look = filescache_entry_look(entry);
 	if (!filescache_look_fits(&look, st))
