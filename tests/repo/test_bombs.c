@@ -37,6 +37,7 @@
 #define ADDRESS_KIB "400000"
 #define PLANTS_MOST 3
 #define SEGMENT_BODY_AT 212 /* FORMAT.md §6 */
+#define OBJECT_BYTES 4096u  /* the bucket of all that is small */
 
 struct box {
 	struct kit kit;
@@ -342,12 +343,12 @@ static void clear_counts(struct box *b, uint32_t claim)
 
 	put_clear_manifest(b, &o);
 	buf_put_u16(&o, (uint16_t)claim);
-	buf_put_zeros(&o, 4096);
+	buf_put_zeros(&o, OBJECT_BYTES - SIGN_BYTES - o.len);
 	plant_signed(b, STORE_SNAPSHOTS, "manifest", b->repo->keys->writer_secret, &o);
 	put_clear_manifest(b, &o);
 	buf_put_u16(&o, 0);
 	buf_put_u16(&o, (uint16_t)claim);
-	buf_put_zeros(&o, 4096);
+	buf_put_zeros(&o, OBJECT_BYTES - SIGN_BYTES - o.len);
 	plant_signed(b, STORE_SNAPSHOTS, "manifest", b->repo->keys->writer_secret, &o);
 	put_clear_manifest(b, &o);
 	buf_put_u32(&o, 0);
@@ -355,7 +356,7 @@ static void clear_counts(struct box *b, uint32_t claim)
 	buf_put_u32(&o, SLOT_M);
 	buf_put_u64(&o, 0);
 	buf_put_u32(&o, claim);
-	buf_put_zeros(&o, 4096);
+	buf_put_zeros(&o, OBJECT_BYTES - SIGN_BYTES - o.len);
 	plant_signed(b, STORE_SNAPSHOTS, "manifest", b->repo->keys->writer_secret, &o);
 }
 
@@ -490,7 +491,7 @@ static void roster_count(struct box *b, uint32_t claim)
 }
 
 /* A segment's body sealed anew: so many packs, or one pack of so many slots, or of so many records. */
-static void segment_body(struct box *b, const struct buf *body)
+static void segment_body(struct box *b, struct buf *body)
 {
 	struct buf o = {0}, object = {0};
 	struct id *names = NULL;
@@ -504,6 +505,8 @@ static void segment_body(struct box *b, const struct buf *body)
 			     object.data + 60, b->repo->keys->domains[0].index_key),
 			 0);
 	buf_put(&o, object.data, SEGMENT_BODY_AT);
+	buf_put_zeros(body,
+		      OBJECT_BYTES - SEGMENT_BODY_AT - SEAL_TAG_BYTES - SIGN_BYTES - body->len);
 	MUST(seal_put(key, 0, o.data, o.len, body->data, body->len, &o, &b->err), &b->err);
 	plant_signed(b, STORE_INDEX, "index", b->repo->keys->writer_secret, &o);
 	buf_free(&object);
@@ -520,9 +523,9 @@ static void put_pack_of(struct buf *body, uint16_t slots, uint16_t sources, uint
 	buf_put_u32(body, SLOT_M);
 	buf_put_zeros(body, 8);
 	buf_put_u16(body, sources);
-	buf_put_zeros(body, 40);
+	buf_put_zeros(body, 32);
+	buf_put_u64(body, 1);
 	buf_put_u32(body, entries);
-	buf_put_zeros(body, 2000);
 }
 
 static void segment_counts(struct box *b, uint32_t claim)
@@ -530,7 +533,6 @@ static void segment_counts(struct box *b, uint32_t claim)
 	struct buf body = {0};
 
 	buf_put_u32(&body, claim);
-	buf_put_zeros(&body, 2000);
 	segment_body(b, &body);
 	buf_reset(&body);
 	put_pack_of(&body, (uint16_t)claim, (uint16_t)claim, claim);
@@ -550,7 +552,7 @@ static void pack_front(struct box *b, uint32_t claim)
 	buf_put(&o, b->repo->conf.repo, REPO_ID_BYTES);
 	buf_put_u32(&o, claim);
 	buf_put_u16(&o, (uint16_t)claim);
-	buf_put_zeros(&o, 6 + 4096);
+	buf_put_zeros(&o, OBJECT_BYTES - o.len);
 	plant(b, STORE_DATA, &o);
 }
 
