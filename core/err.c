@@ -5,14 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* By way of a copy: the arguments may point into the old text. */
+/* By way of a copy: the arguments may point into the old text. Of it no more than the text: behind lies what the stack held before. */
 static void __attribute__((format(printf, 2, 0)))
 set_text(struct err *err, const char *fmt, va_list ap)
 {
 	char text[sizeof(err->text)];
 
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	memcpy(err->text, text, sizeof(text));
+	memcpy(err->text, text, strlen(text) + 1);
 }
 
 int err_set(struct err *err, enum err_code code, const char *fmt, ...)

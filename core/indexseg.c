@@ -197,6 +197,7 @@ static void gc_key(uint8_t key[KEY_BYTES], const uint8_t salt[SALT_BYTES])
 	(void)crypto_generichash_update(&state, salt, SALT_BYTES);
 	(void)crypto_generichash_final(&state, key, KEY_BYTES);
 	sodium_memzero(&state, sizeof(state));
+	sodium_stackzero(KEYS_STACK_BYTES);
 }
 
 /* b holds what is in front of the body. Seals the packs, signs, and appends all to out. */

@@ -12,6 +12,7 @@ enum { SUB_OWNER = 1, SUB_MAINT = 2, SUB_GC = 3, SUB_WRITER_ROOT = 5 };
 static void derive(const uint8_t key[32], const char *context, uint64_t n, uint8_t out[32])
 {
 	(void)crypto_kdf_derive_from_key(out, 32, n, context, key);
+	sodium_stackzero(KEYS_STACK_BYTES);
 }
 
 void keys_random_master(uint8_t out_repo[REPO_ID_BYTES], uint8_t out_master[32])
@@ -257,6 +258,7 @@ int keys_use_host(struct keys *keys, const char *host, struct err *err)
 	sodium_memzero(root, sizeof(root));
 	sodium_memzero(seed, sizeof(seed));
 	sodium_memzero(&state, sizeof(state));
+	sodium_stackzero(KEYS_STACK_BYTES);
 	return rc;
 }
 

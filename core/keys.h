@@ -15,6 +15,11 @@
 #include "core/limits.h"
 
 enum role { ROLE_FULL = 1, ROLE_WRITE = 2, ROLE_MAINTAIN = 3, ROLE_READ = 4 };
+/*
+ * To sodium_stackzero after a key was derived: libsodium leaves what BLAKE2b gave in frames that have ended, where the next struct err, or
+ * whatever else lies there and is not set, would take it along.
+ */
+#define KEYS_STACK_BYTES 4096u
 #define ROLE_ALL 0 /* no role: an error's "any" */
 
 struct domain_keys {

@@ -4,6 +4,8 @@
 
 #include <sodium.h>
 
+#include "core/keys.h"
+
 #define KEYSLOT_BYTES 448
 #define NONCE_AT 80 /* the sealed master binds all before */
 #define SEALED_AT 104
@@ -68,12 +70,14 @@ static int stretch(const void *password, size_t len, const struct slot_head *hea
 			  (size_t)head->memory_kib * 1024, crypto_pwhash_ALG_ARGON2ID13) != 0)
 		return err_set(err, ERR_NOMEM, "no memory for the key slot's %u KiB",
 			       head->memory_kib);
+	sodium_stackzero(KEYS_STACK_BYTES);
 	return 0;
 }
 
 static void label_key(const uint8_t master[32], uint8_t out_key[32])
 {
 	(void)crypto_kdf_derive_from_key(out_key, 32, 4, "njkeys01", master);
+	sodium_stackzero(KEYS_STACK_BYTES);
 }
 
 /* Appends a fresh nonce and what it seals; all of b before is bound. */

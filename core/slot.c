@@ -62,6 +62,7 @@ static void eph_secret(const struct keys *keys, const struct slot_hedge *hedge,
 	(void)crypto_generichash_final(&state, out_secret, 32);
 	sodium_memzero(fresh, sizeof(fresh));
 	sodium_memzero(&state, sizeof(state));
+	sodium_stackzero(KEYS_STACK_BYTES);
 }
 
 /* Everything the key depends on goes into it, so that no slot can be moved to another place or recipient. */
@@ -82,6 +83,7 @@ static void key_of(const struct slot *slot, const uint8_t repo[REPO_ID_BYTES],
 	(void)crypto_generichash_update(&state, shared, 32);
 	(void)crypto_generichash_final(&state, out_key, 32);
 	sodium_memzero(&state, sizeof(state));
+	sodium_stackzero(KEYS_STACK_BYTES);
 }
 
 static int psk_of(struct keys *keys, uint8_t recipient, uint32_t domain, uint8_t out_psk[32],

@@ -18,6 +18,7 @@
 
 #include "cli/process.h"
 #include "cli/secret.h"
+#include "tests/support/tmpdir.h"
 
 /* Runs fn in a child after process_start; its wait status. */
 static int in_child(int (*fn)(void))
@@ -56,6 +57,42 @@ static void nothing_leaks(void **state)
 {
 	(void)state;
 	assert_child(is_closed_to_others);
+}
+
+/* In an own folder, allowed to: its wait status. core_pattern may send the dump elsewhere; the status says whether there was one. */
+static int crashes(bool started)
+{
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+	char *dir = tmpdir_make();
+	struct err err = {0};
+	int status = -1;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (chdir(dir) != 0 || setrlimit(RLIMIT_CORE, &all) != 0 ||
+		    (started && process_start(&err) < 0))
+			_exit(99);
+		abort();
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	tmpdir_remove(dir);
+	return status;
+}
+
+static void a_crash_leaves_no_core(void **state)
+{
+	int status = crashes(false);
+
+	(void)state;
+	if (!WIFSIGNALED(status) || !WCOREDUMP(status)) {
+		print_message("# no core dumps on this machine: nothing to see\n");
+		skip();
+	}
+	status = crashes(true);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+	assert_false(WCOREDUMP(status));
 }
 
 static int writes_to_nobody(void)
@@ -174,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(nothing_leaks),
+	    cmocka_unit_test(a_crash_leaves_no_core),
 	    cmocka_unit_test(a_closed_pipe_does_not_kill),
 	    cmocka_unit_test(standard_descriptors_are_open),
 	    cmocka_unit_test(the_first_signal_is_a_request),
