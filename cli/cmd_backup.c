@@ -476,6 +476,23 @@ static int find_parent(struct session *s, const struct backup_words *w, struct i
 	return r;
 }
 
+/* A write key is of one host, whatever this machine, or container, is called today. */
+static int use_own_host(const struct repo *repo, const char *said, char out_host[256],
+			struct err *err)
+{
+	const struct keys *keys = repo->keys;
+
+	if (keys->role != ROLE_WRITE)
+		return 0;
+	if (said && strcmp(said, keys->host) != 0)
+		return err_set(err, ERR_KEY,
+			       "this write key is of host %s and cannot make backups of %s; leave "
+			       "--host out",
+			       keys->host, said);
+	(void)snprintf(out_host, 256, "%s", keys->host);
+	return 0;
+}
+
 static int run_backup(struct teller *t, const struct backup_words *w, int count, char **operands,
 		      struct backup_result *res, struct err *err)
 {
@@ -536,6 +553,8 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	own[1] = (struct backup_own){cache, "is nightjar's cache; left out"};
 	if (!r)
 		r = session_open(cli, &s, err);
+	if (!r)
+		r = use_own_host(s.repo, w->host, host, err);
 	if (!r)
 		own[0] = (struct backup_own){s.repo->store->location,
 					     "is the repository of this backup; left out"};

@@ -241,7 +241,10 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 	char path[STORE_PATH_CHARS];
 
 	store_path(STORE_SNAPSHOTS, name, path);
-	out_error(&cli->out, "manifests", path, why->text);
+	if (why->code == ERR_KEY)
+		out_warning(&cli->out, "%s: %s", path, why->text);
+	else
+		out_error(&cli->out, "manifests", path, why->text);
 }
 
 int session_load_manifests(struct cli *cli, struct session *s, struct err *err)
@@ -289,9 +292,12 @@ int session_open_manifests(struct cli *cli, struct session *out_session, struct 
 int session_find(struct cli *cli, const struct session *s, const char *spec, const char *host,
 		 const struct manifest_item **out_item, const char **out_sub, struct err *err)
 {
+	int r;
+
 	if (s->manifests.bad && strncmp(spec, "latest", 6) == 0)
 		exit_add(&cli->codes, EXIT_FAILED);
-	return manifests_find(&s->manifests, spec, host, out_item, out_sub, err);
+	r = manifests_find(&s->manifests, spec, host, out_item, out_sub, err);
+	return r ? r : manifests_readable(s->repo, *out_item, err);
 }
 
 static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
