@@ -272,11 +272,14 @@ int session_open_from(struct cli *cli, const struct options_from *from, struct s
 	return r;
 }
 
-static int open_manifests(struct cli *cli, bool direct, struct session *out_session,
-			  struct err *err)
+/* reads: NULL, or the command that needs a key that reads. */
+static int open_manifests(struct cli *cli, const char *reads, bool direct,
+			  struct session *out_session, struct err *err)
 {
 	int r = open_own(cli, direct, out_session, err);
 
+	if (!r && reads)
+		r = keys_allow(out_session->repo->keys, POWER_READ, reads, err);
 	if (!r)
 		r = session_load_manifests(cli, out_session, err);
 	if (r)
@@ -286,7 +289,7 @@ static int open_manifests(struct cli *cli, bool direct, struct session *out_sess
 
 int session_open_manifests(struct cli *cli, struct session *out_session, struct err *err)
 {
-	return open_manifests(cli, false, out_session, err);
+	return open_manifests(cli, NULL, false, out_session, err);
 }
 
 int session_find(struct cli *cli, const struct session *s, const char *spec, const char *host,
@@ -312,9 +315,10 @@ static void on_bad_segment(void *arg, const struct id *name, const struct err *w
 		out_warning(&cli->out, "%s: %s", path, why->text);
 }
 
-static int open_reader(struct cli *cli, bool direct, struct session *out_session, struct err *err)
+static int open_reader(struct cli *cli, const char *what, bool direct, struct session *out_session,
+		       struct err *err)
 {
-	int r = open_manifests(cli, direct, out_session, err);
+	int r = open_manifests(cli, what, direct, out_session, err);
 
 	if (r)
 		return r;
@@ -326,14 +330,16 @@ static int open_reader(struct cli *cli, bool direct, struct session *out_session
 	return r;
 }
 
-int session_open_reader(struct cli *cli, struct session *out_session, struct err *err)
+int session_open_reader(struct cli *cli, const char *what, struct session *out_session,
+			struct err *err)
 {
-	return open_reader(cli, false, out_session, err);
+	return open_reader(cli, what, false, out_session, err);
 }
 
-int session_open_reader_direct(struct cli *cli, struct session *out_session, struct err *err)
+int session_open_reader_direct(struct cli *cli, const char *what, struct session *out_session,
+			       struct err *err)
 {
-	return open_reader(cli, true, out_session, err);
+	return open_reader(cli, what, true, out_session, err);
 }
 
 void session_close(struct session *s)
