@@ -23,7 +23,7 @@ struct backup_words {
 	struct option_list refs, immutable;
 	struct option_number largest;
 	const char *host, *time, *integrity, *parent;
-	bool dry_run, force, one_file_system;
+	bool dry_run, force, one_file_system, no_delta_cache;
 };
 
 /* What the options name, put together. */
@@ -70,6 +70,8 @@ const struct option_spec cmd_backup_options[] = {
      "do everything but store anything"},
     {"force", 'f', OPTION_FLAG, offsetof(struct backup_words, force), NULL,
      "read every file, also those that did not change since the last backup"},
+    {"no-delta-cache", 0, OPTION_FLAG, offsetof(struct backup_words, no_delta_cache), NULL,
+     "keep no contents on this machine, not even sealed; with a write key stores more"},
     {"integrity", 0, OPTION_STRING, offsetof(struct backup_words, integrity), "full",
      "integrity_check every database, not only when it is due"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
@@ -519,6 +521,7 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	    .program = "nightjar " NIGHTJAR_VERSION,
 	    .dry_run = w->dry_run,
 	    .force = w->force,
+	    .no_delta_cache = w->no_delta_cache,
 	    .integrity_full = w->integrity != NULL,
 	    .parent = w->parent ? &parent : NULL,
 	    .refs = w->refs.items,
