@@ -482,7 +482,8 @@ static int choose_bases(struct packer *p, struct packjob *job, const struct id *
 		r = read_bases(p, job, err);
 	/* An older version may be in the repository only, and this key cannot read; the last one is in its cache. */
 	query.plain_chain = true;
-	if (!r && chosen && !job->choice.count && bases_choose(p->index, &query, &job->choice))
+	if (!r && chosen && !job->choice.count && !id_eq(&job->choice.ids[0], &job->choice.last) &&
+	    bases_choose(p->index, &query, &job->choice))
 		r = read_bases(p, job, err);
 	p->thorough += job->choice.count && job->level == COMP_DELTA_SMALL;
 	return r ? r : read_last(p, job, err);
