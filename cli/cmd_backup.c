@@ -23,7 +23,7 @@ struct backup_words {
 	struct option_list refs, immutable;
 	struct option_number largest;
 	const char *host, *time, *integrity, *parent;
-	bool dry_run, force, one_file_system;
+	bool dry_run, force, one_file_system, no_delta_cache;
 };
 
 /* What the options name, put together. */
@@ -70,6 +70,8 @@ const struct option_spec cmd_backup_options[] = {
      "do everything but store anything"},
     {"force", 'f', OPTION_FLAG, offsetof(struct backup_words, force), NULL,
      "read every file, also those that did not change since the last backup"},
+    {"no-delta-cache", 0, OPTION_FLAG, offsetof(struct backup_words, no_delta_cache), NULL,
+     "keep no contents on this machine, not even sealed; with a write key stores more"},
     {"integrity", 0, OPTION_STRING, offsetof(struct backup_words, integrity), "full",
      "integrity_check every database, not only when it is due"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
@@ -476,6 +478,23 @@ static int find_parent(struct session *s, const struct backup_words *w, struct i
 	return r;
 }
 
+/* A write key is of one host, whatever this machine, or container, is called today. */
+static int use_own_host(const struct repo *repo, const char *said, char out_host[256],
+			struct err *err)
+{
+	const struct keys *keys = repo->keys;
+
+	if (keys->role != ROLE_WRITE)
+		return 0;
+	if (said && strcmp(said, keys->host) != 0)
+		return err_set(err, ERR_KEY,
+			       "this write key is of host %s and cannot make backups of %s; leave "
+			       "--host out",
+			       keys->host, said);
+	(void)snprintf(out_host, 256, "%s", keys->host);
+	return 0;
+}
+
 static int run_backup(struct teller *t, const struct backup_words *w, int count, char **operands,
 		      struct backup_result *res, struct err *err)
 {
@@ -502,6 +521,7 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	    .program = "nightjar " NIGHTJAR_VERSION,
 	    .dry_run = w->dry_run,
 	    .force = w->force,
+	    .no_delta_cache = w->no_delta_cache,
 	    .integrity_full = w->integrity != NULL,
 	    .parent = w->parent ? &parent : NULL,
 	    .refs = w->refs.items,
@@ -536,6 +556,8 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	own[1] = (struct backup_own){cache, "is nightjar's cache; left out"};
 	if (!r)
 		r = session_open(cli, &s, err);
+	if (!r)
+		r = use_own_host(s.repo, w->host, host, err);
 	if (!r)
 		own[0] = (struct backup_own){s.repo->store->location,
 					     "is the repository of this backup; left out"};

@@ -211,7 +211,7 @@ enum exit_code cmd_diff(struct cli *cli, const void *options, int count, char **
 	struct diff_result res;
 	struct session s = {0};
 	struct err err = {0};
-	int r = session_open_reader(cli, &s, &err);
+	int r = session_open_reader(cli, "diff", &s, &err);
 
 	(void)count;
 	for (int i = 0; !r && i < 2; i++) {

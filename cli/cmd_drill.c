@@ -229,7 +229,7 @@ static int run(struct teller *t, const struct drill_words *w, struct drill_optio
 	const struct manifest_item *item;
 	struct session s = {0};
 	const char *kept;
-	int r = session_open_reader_direct(t->cli, &s, err);
+	int r = session_open_reader_direct(t->cli, "drill", &s, err);
 
 	if (!r)
 		r = find(t->cli, &s, w, count, operands, &item, err);

@@ -49,7 +49,7 @@ enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **
 	struct session s = {0};
 	struct err err = {0};
 	const char *sub, *path;
-	int r = session_open_reader(cli, &s, &err);
+	int r = session_open_reader(cli, "dump", &s, &err);
 
 	if (!r)
 		r = session_find(cli, &s, operands[0], w->host, &item, &sub, &err);

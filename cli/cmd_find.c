@@ -202,7 +202,7 @@ static int find_in_named(struct find *f, struct session *s, struct err *err)
 static int find_all(struct find *f, struct err *err)
 {
 	struct session s = {0};
-	int r = session_open_reader(f->cli, &s, err);
+	int r = session_open_reader(f->cli, "find", &s, err);
 
 	json_array(&f->json, NULL);
 	/* What is in a manifest that cannot be read is not found. */

@@ -54,7 +54,7 @@ enum exit_code cmd_ls(struct cli *cli, const void *options, int count, char **op
 	struct session s = {0};
 	struct err err = {0};
 	const char *sub;
-	int r = session_open_reader(cli, &s, &err);
+	int r = session_open_reader(cli, "ls", &s, &err);
 
 	if (!r)
 		r = session_find(cli, &s, operands[0], w->host, &item, &sub, &err);

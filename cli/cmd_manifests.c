@@ -143,6 +143,29 @@ static void print_rows(struct out *out, const struct manifest_list *list)
 	out_note(out, "%zu manifest%s", list->count, text_plural(list->count));
 }
 
+/* They are in the list, but without a name; what to do about it is one line, however many they are. */
+static void tell_unreadable(struct cli *cli, const struct session *s)
+{
+	struct err first = {0};
+	size_t count = 0;
+
+	for (size_t i = 0; i < s->manifests.count; i++) {
+		struct err why = {0};
+
+		if (manifests_readable(s->repo, &s->manifests.items[i], &why) == 0)
+			continue;
+		if (count++ == 0)
+			first = why;
+	}
+	if (count == 0)
+		return;
+	if (count > 1)
+		(void)err_prefix(&first, "%zu backups cannot be read by this key, the first is",
+				 count);
+	out_error(&cli->out, "manifests", NULL, first.text);
+	exit_add(&cli->codes, EXIT_KEY);
+}
+
 enum exit_code cmd_manifests(struct cli *cli, const void *options, int count, char **operands)
 {
 	struct session s = {0};
@@ -157,6 +180,9 @@ enum exit_code cmd_manifests(struct cli *cli, const void *options, int count, ch
 		print_json(&cli->out, &s.manifests);
 	else
 		print_rows(&cli->out, &s.manifests);
+	if (!cli->out.json && s.repo->keys->role == ROLE_WRITE)
+		out_note(&cli->out, "a write key sees no more; a full or read key does");
+	tell_unreadable(cli, &s);
 	if (s.manifests.bad)
 		exit_add(&cli->codes, EXIT_FAILED);
 	session_close(&s);

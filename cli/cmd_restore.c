@@ -255,7 +255,7 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 	if (!r && w->overwrite)
 		r = overwrite_of(w->overwrite, &o.overwrite, &err);
 	if (!r)
-		r = session_open_reader(cli, &s, &err);
+		r = session_open_reader(cli, "restore", &s, &err);
 	if (!r)
 		r = session_find(cli, &s, operands[0], w->host, &item, &o.sub, &err);
 	if (!r && !o.sub && o.include_count + o.exclude_count == 0) {

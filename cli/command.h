@@ -129,6 +129,10 @@ enum exit_code cmd_key_add(struct cli *cli, const void *options, int count, char
 enum exit_code cmd_key_list(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_key_remove(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_key_passwd(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_key_export(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_key_rotate(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_writer_list(struct cli *cli, const void *options, int count, char **operands);
+enum exit_code cmd_writer_revoke(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_cache(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_nightly(struct cli *cli, const void *options, int count, char **operands);
 enum exit_code cmd_status(struct cli *cli, const void *options, int count, char **operands);
@@ -180,5 +184,9 @@ extern const struct option_spec cmd_status_options[];
 extern const size_t cmd_status_options_bytes;
 extern const struct option_spec cmd_key_options[];
 extern const size_t cmd_key_options_bytes;
+extern const struct option_spec cmd_key_export_options[];
+extern const size_t cmd_key_export_options_bytes;
+extern const struct option_spec cmd_writer_revoke_options[];
+extern const size_t cmd_writer_revoke_options_bytes;
 
 #endif

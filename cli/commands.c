@@ -228,6 +228,37 @@ static const char status_detail[] =
     "that\n"
     "could not be read, it is 0 and the line says so; with --strict it is 1.";
 
+static const char key_export_detail[] =
+    "Makes FILE, a key that can do part of what the full key can. Needs the full key.\n"
+    "write     for the host with the data: makes backups; reads none, deletes nothing\n"
+    "maintain  for the side of the storage: check, forget, prune, repair; sees no names or "
+    "contents\n"
+    "read      restores and verifies; makes no backup, deletes nothing\n"
+    "full      everything\n"
+    "A write key is of one host, and 'writer revoke' ends it. --own-domain: that host shares no "
+    "data\n"
+    "with others, so its key tells nothing of what they have and cannot spoil their backups to "
+    "come.\n"
+    "BACKUP.md, 'Who holds which key', has a recipe.";
+static const char key_rotate_detail[] =
+    "Makes a new read key. Every backup that begins afterwards is sealed for it, whatever key its "
+    "host\n"
+    "has. A read key file that was exported before opens what was sealed before, for ever, and "
+    "nothing\n"
+    "newer: so export new ones for whom is to read on. Needs the full key.";
+static const char writer_list_detail[] =
+    "A line for each host that the roster lets make backups: its id, host and last backup (as far "
+    "as\n"
+    "this key can read them), the domain whose data it shares, the number of its newest backup, "
+    "and\n"
+    "whether it was revoked.";
+static const char writer_revoke_detail[] =
+    "WRITER is the first digits of an id of 'writer list'. Its backups so far stay; what it makes\n"
+    "from now on does not count, and its next 'backup' ends with 12. Needs the full key. There is\n"
+    "no way back: a host that is to go on gets a new key by 'key export --role write'.\n"
+    "--after: also its newest backups, after this one, do not count any more, because the host "
+    "was\n"
+    "in other hands then. The next prune deletes what only they need.";
 static const char cache_detail[] =
     "Caches make backups faster and are never needed: any of them may be removed at any time.\n"
     "What this machine must not forget (its state) is kept elsewhere and never touched.";
@@ -279,6 +310,14 @@ const struct command commands[] = {
     {"key remove", NULL, "remove a password", "ID", NULL, 1, 1, NULL, NULL, cmd_key_remove},
     {"key passwd", NULL, "change the password", "", NULL, 0, 0, cmd_key_options,
      &cmd_key_options_bytes, cmd_key_passwd},
+    {"key export", NULL, "make a key file for another role", "--role ROLE FILE", key_export_detail,
+     1, 1, cmd_key_export_options, &cmd_key_export_options_bytes, cmd_key_export},
+    {"key rotate", NULL, "seal backups to come for a new read key", "", key_rotate_detail, 0, 0,
+     NULL, NULL, cmd_key_rotate},
+    {"writer list", NULL, "list who may make backups", "", writer_list_detail, 0, 0, NULL, NULL,
+     cmd_writer_list},
+    {"writer revoke", NULL, "end what a host's key may do", "WRITER", writer_revoke_detail, 1, 1,
+     cmd_writer_revoke_options, &cmd_writer_revoke_options_bytes, cmd_writer_revoke},
     {"cache", NULL, "list the caches on this machine, or remove old ones", "", cache_detail, 0, 0,
      cmd_cache_options, &cmd_cache_options_bytes, cmd_cache},
     {"db copy", NULL, "copy a live database, verified", "SRC DEST", copy_detail, 2, 2, NULL, NULL,

@@ -49,6 +49,7 @@ const char config_example[] =
     "# host = app1\n"
     "# one-file-system = yes\n"
     "# exclude-larger-than = 10g\n"
+    "# no-delta-cache = yes\n"
     "# Run by /bin/sh around the backups of this source, see [hooks].\n"
     "# before = /srv/app/bin/maintenance on\n"
     "# after = /srv/app/bin/maintenance off\n"

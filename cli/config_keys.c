@@ -47,6 +47,7 @@ const struct config_key config_keys[] = {
     {SECTION_SOURCE, "exclude-if-present", CONFIG_WORDS, SOURCE(words)},
     {SECTION_SOURCE, "exclude-larger-than", CONFIG_WORD, SOURCE(words)},
     {SECTION_SOURCE, "one-file-system", CONFIG_WORD_FLAG, SOURCE(words)},
+    {SECTION_SOURCE, "no-delta-cache", CONFIG_WORD_FLAG, SOURCE(words)},
     {SECTION_SOURCE, "tag", CONFIG_WORDS, SOURCE(words)},
     {SECTION_SOURCE, "host", CONFIG_WORD, SOURCE(words)},
     {SECTION_SOURCE, "refs", CONFIG_WORD_SQL, SOURCE(words)},

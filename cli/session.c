@@ -241,7 +241,10 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 	char path[STORE_PATH_CHARS];
 
 	store_path(STORE_SNAPSHOTS, name, path);
-	out_error(&cli->out, "manifests", path, why->text);
+	if (why->code == ERR_KEY)
+		out_warning(&cli->out, "%s: %s", path, why->text);
+	else
+		out_error(&cli->out, "manifests", path, why->text);
 }
 
 int session_load_manifests(struct cli *cli, struct session *s, struct err *err)
@@ -269,11 +272,14 @@ int session_open_from(struct cli *cli, const struct options_from *from, struct s
 	return r;
 }
 
-static int open_manifests(struct cli *cli, bool direct, struct session *out_session,
-			  struct err *err)
+/* reads: NULL, or the command that needs a key that reads. */
+static int open_manifests(struct cli *cli, const char *reads, bool direct,
+			  struct session *out_session, struct err *err)
 {
 	int r = open_own(cli, direct, out_session, err);
 
+	if (!r && reads)
+		r = keys_allow(out_session->repo->keys, POWER_READ, reads, err);
 	if (!r)
 		r = session_load_manifests(cli, out_session, err);
 	if (r)
@@ -283,15 +289,18 @@ static int open_manifests(struct cli *cli, bool direct, struct session *out_sess
 
 int session_open_manifests(struct cli *cli, struct session *out_session, struct err *err)
 {
-	return open_manifests(cli, false, out_session, err);
+	return open_manifests(cli, NULL, false, out_session, err);
 }
 
 int session_find(struct cli *cli, const struct session *s, const char *spec, const char *host,
 		 const struct manifest_item **out_item, const char **out_sub, struct err *err)
 {
+	int r;
+
 	if (s->manifests.bad && strncmp(spec, "latest", 6) == 0)
 		exit_add(&cli->codes, EXIT_FAILED);
-	return manifests_find(&s->manifests, spec, host, out_item, out_sub, err);
+	r = manifests_find(&s->manifests, spec, host, out_item, out_sub, err);
+	return r ? r : manifests_readable(s->repo, *out_item, err);
 }
 
 static void on_bad_segment(void *arg, const struct id *name, const struct err *why)
@@ -306,9 +315,10 @@ static void on_bad_segment(void *arg, const struct id *name, const struct err *w
 		out_warning(&cli->out, "%s: %s", path, why->text);
 }
 
-static int open_reader(struct cli *cli, bool direct, struct session *out_session, struct err *err)
+static int open_reader(struct cli *cli, const char *what, bool direct, struct session *out_session,
+		       struct err *err)
 {
-	int r = open_manifests(cli, direct, out_session, err);
+	int r = open_manifests(cli, what, direct, out_session, err);
 
 	if (r)
 		return r;
@@ -320,14 +330,16 @@ static int open_reader(struct cli *cli, bool direct, struct session *out_session
 	return r;
 }
 
-int session_open_reader(struct cli *cli, struct session *out_session, struct err *err)
+int session_open_reader(struct cli *cli, const char *what, struct session *out_session,
+			struct err *err)
 {
-	return open_reader(cli, false, out_session, err);
+	return open_reader(cli, what, false, out_session, err);
 }
 
-int session_open_reader_direct(struct cli *cli, struct session *out_session, struct err *err)
+int session_open_reader_direct(struct cli *cli, const char *what, struct session *out_session,
+			       struct err *err)
 {
-	return open_reader(cli, true, out_session, err);
+	return open_reader(cli, what, true, out_session, err);
 }
 
 void session_close(struct session *s)

@@ -26,13 +26,15 @@ int session_open_manifests(struct cli *cli, struct session *out_session,
 /* The second repository, as resolved options say, and its manifests. */
 int session_open_from(struct cli *cli, const struct options_from *from, struct session *out_session,
 		      struct err *err) ERR_UNUSED_WARN;
-/* And the index with a reader. A damaged segment is said as a warning: its chunks may be found another way. */
-int session_open_reader(struct cli *cli, struct session *out_session,
+/*
+ * And the index with a reader, for `what`, a command that reads: ERR_KEY where the key's role does not. A damaged segment is said as a warning: its chunks may be found another way.
+ */
+int session_open_reader(struct cli *cli, const char *what, struct session *out_session,
 			struct err *err) ERR_UNUSED_WARN;
 /* The manifests of one that session_open opened; it stays open when that fails. */
 int session_load_manifests(struct cli *cli, struct session *s, struct err *err) ERR_UNUSED_WARN;
 /* session_open_reader after session_open_direct. */
-int session_open_reader_direct(struct cli *cli, struct session *out_session,
+int session_open_reader_direct(struct cli *cli, const char *what, struct session *out_session,
 			       struct err *err) ERR_UNUSED_WARN;
 void session_close(struct session *s); /* {0} is fine */
 

@@ -154,7 +154,10 @@ int keys_epoch_secret(const struct keys *keys, uint32_t epoch, uint8_t out_secre
 		return 0;
 	}
 	if (keys->role == ROLE_READ)
-		return err_set(err, ERR_KEY, "this read key does not hold epoch %u", epoch);
+		return err_set(err, ERR_KEY,
+			       "sealed for a newer read key (epoch %u) than this one: export it "
+			       "again with the full key: 'nightjar key export --role read FILE'",
+			       epoch);
 	return err_set(err, ERR_KEY, "reading needs a full or read key; this is a %s key",
 		       role_name(keys->role));
 }
@@ -199,6 +202,14 @@ const struct domain_keys *keys_domain(struct keys *keys, uint32_t number, struct
 
 	if (d)
 		return d;
+	if (!keys->has_master && keys->role == ROLE_READ) {
+		(void)err_set(err, ERR_KEY,
+			      "of a host with a domain of its own (%u), which came after this read "
+			      "key: export it again with the full key: 'nightjar key export --role "
+			      "read FILE'",
+			      number);
+		return NULL;
+	}
 	if (!keys->has_master) {
 		(void)err_set(err, ERR_KEY, "this %s key does not hold domain %u",
 			      role_name(keys->role), number);

@@ -1,6 +1,6 @@
 /*
  * manifest_part: the two sealed parts of a manifest, as plaintext without padding (FORMAT.md §8). For
- * manifest.c, tagrec.c, the tests and the fuzzer; nobody else needs it. Pure; any thread.
+ * manifest.c, tagrec.c, repo/backup_own.c, the tests and the fuzzer; nobody else needs it. Pure; any thread.
  */
 #ifndef NIGHTJAR_CORE_MANIFEST_PART_H
 #define NIGHTJAR_CORE_MANIFEST_PART_H

@@ -259,7 +259,7 @@ static int run_all(struct backup_run *run, struct manifest *m, struct err *err)
 		run->result->committed = !dry;
 		sum_up(run, manifest_bytes);
 		if (!dry)
-			backup_save_caches(run, &m->root);
+			backup_save_caches(run, m);
 	}
 	if (!r && run->result->committed)
 		r = look_after(run, err);

@@ -70,7 +70,9 @@ struct backup_options {
 	unsigned busy_timeout_ms;
 	unsigned workers;    /* threads that compress; 0 = one a processor */
 	bool integrity_full; /* integrity_check each database even when it is not due */
-	bool force;          /* read every file, also those that the files cache knows */
+	bool
+	    no_delta_cache; /* keep no chunks on this host; a key that cannot read stores all of them full */
+	bool force; /* read every file, also those that the files cache knows */
 	bool dry_run;
 	const char *const *refs; /* "DATABASE: QUERY": core/reference.h */
 	size_t ref_count;

@@ -11,7 +11,6 @@
 #include "repo/former.h"
 #include "repo/image_write.h"
 
-#define INTEGRITY_EVERY 7 /* nights */
 #define RAM_BUDGET_BYTES ((size_t)96 << 20)
 #define RAM_LEAST_BYTES ((size_t)1 << 20)
 
@@ -144,7 +143,7 @@ static bool integrity_due(const struct backup_run *run, const char *path)
 	if (run->options->integrity_full)
 		return true;
 
-	for (size_t i = run->manifests.count; i > 0 && nights < INTEGRITY_EVERY; i--) {
+	for (size_t i = run->manifests.count; i > 0 && nights < BACKUP_INTEGRITY_EVERY; i--) {
 		const struct manifest *m = &run->manifests.items[i - 1].m;
 
 		if (!m->host || strcmp(m->host, run->options->host) != 0)
@@ -153,7 +152,7 @@ static bool integrity_due(const struct backup_run *run, const char *path)
 			if (strcmp(m->dbs[k].path, path) != 0)
 				continue;
 			if (m->dbs[k].check == SNAPSHOT_CHECK_INTEGRITY)
-				return ++nights >= INTEGRITY_EVERY;
+				return ++nights >= BACKUP_INTEGRITY_EVERY;
 			nights++;
 			break;
 		}

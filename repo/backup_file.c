@@ -172,6 +172,8 @@ static int need_chunk(void *arg, const struct chunk_ref *ref, const char *path, 
 	uint32_t known = index_find_good(run->index, ref->kind, &ref->id);
 
 	(void)path;
+	/* The lists of a file of many chunks are asked for every night; who cannot read them has them from the cache. */
+	chunkcache_touch(run->chunks, ref->kind, &ref->id);
 	if (known != INDEX_NONE)
 		return packer_rest_on(run->packer, known, err);
 	return err_set(err, ERR_MISSING, "a chunk is not in the repository any more");

@@ -106,6 +106,14 @@ static int keep_base(void *arg, uint8_t kind, const struct id *id, const void *p
 	return run->options->dry_run ? 0 : chunkcache_keep(run->chunks, kind, id, plain, len, err);
 }
 
+/* A write key opens nothing in the repository: it reads of its last backup what the cache has. */
+static int get_aside(void *arg, uint8_t kind, const struct id *id, struct buf *out, struct err *err)
+{
+	struct backup_run *run = arg;
+
+	return chunkcache_get(run->chunks, kind, id, out, err);
+}
+
 static int open_packer(struct backup_run *run, uint64_t sequence, struct err *err)
 {
 	struct base_source source = {get_base, keep_base, run};
@@ -167,6 +175,12 @@ static int open_cache(struct backup_run *run, struct err *err)
 	if (!r)
 		r = chunkcache_open(&owner, 0, &run->chunks, err);
 	free(paths);
+	if (!r && run->options->no_delta_cache) {
+		if (!run->options->dry_run)
+			chunkcache_remove(run->chunks);
+		chunkcache_close(run->chunks);
+		run->chunks = NULL;
+	}
 	if (!r)
 		tell_caches(run);
 	return r;
@@ -192,11 +206,12 @@ static int note_root(struct backup_run *run, const struct id *root, struct err *
 	return filescache_put_mark(run->cache, ROOT_MARK, root, err);
 }
 
-void backup_save_caches(struct backup_run *run, const struct id *root)
+void backup_save_caches(struct backup_run *run, const struct manifest *m)
 {
 	struct err ignored = {0};
 
-	if (note_root(run, root, &ignored) == 0 && filescache_save(run->cache, &ignored) == 0 &&
+	if (backup_own_keep(run, m, &ignored) == 0 && note_root(run, &m->root, &ignored) == 0 &&
+	    filescache_save(run->cache, &ignored) == 0 &&
 	    chunkcache_save(run->chunks, &ignored) == 0)
 		tell_caches(run);
 }
@@ -248,7 +263,11 @@ int backup_open(struct backup_run *run, struct manifest *m, struct err *err)
 		return r;
 	if (packer_stats(run->packer)->packs_lost)
 		tell_lost_packs(run);
-	r = find_parent(run, err);
+	if (repo->keys->role == ROLE_WRITE)
+		reader_set_aside(run->reader, get_aside, run);
+	r = backup_own_recall(run, err);
+	if (!r)
+		r = find_parent(run, err);
 	if (r)
 		return r;
 	find_root(run);

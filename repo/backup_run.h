@@ -101,8 +101,17 @@ struct backup_run {
 
 /* What a run needs before it reads a source: the parent, index, notes, caches, a packer. Numbers the manifest. */
 int backup_open(struct backup_run *run, struct manifest *m, struct err *err) ERR_UNUSED_WARN;
-/* Once the manifest of this root is there. The backup is made, and nothing about the caches can change that. */
-void backup_save_caches(struct backup_run *run, const struct id *root);
+/* Once the manifest is there. The backup is made, and nothing about the caches can change that. */
+void backup_save_caches(struct backup_run *run, const struct manifest *m);
+
+#define BACKUP_INTEGRITY_EVERY 7 /* nights */
+/*
+ * Of a write key, which opens no manifest: those that it made last get their sealed parts from the cache, as far as they are there; and into
+ * the cache for the next backup goes the one that was just put. Nothing for other roles, or without a cache of chunks. ERR_NOMEM only.
+ */
+int backup_own_recall(struct backup_run *run, struct err *err) ERR_UNUSED_WARN;
+int backup_own_keep(struct backup_run *run, const struct manifest *m,
+		    struct err *err) ERR_UNUSED_WARN;
 void backup_close(struct backup_run *run); /* also after a failed open */
 
 /* The clock, or what the options say instead. */

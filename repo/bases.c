@@ -74,7 +74,7 @@ static void pick(const struct index *index, const struct bases_query *query, str
 		return;
 	p->last = p->places[0];
 	p->follows = index->places[p->last].info.lineage;
-	if (lineage_jumps(query->kind != CHUNK_DATA, p->follows, &wanted))
+	if (!query->plain_chain && lineage_jumps(query->kind != CHUNK_DATA, p->follows, &wanted))
 		older = ancestor(index, p->places[0], wanted);
 	if (older != INDEX_NONE && serves(index, query, older) && !has(p->places, p->count, older))
 		p->places[0] = older;

@@ -16,6 +16,7 @@ struct bases_query {
 	uint32_t pack_count;  /* packs of the index that count; later ones are this run's own */
 	const struct id *ids; /* former versions, the best first */
 	size_t count;
+	bool plain_chain; /* the version it follows is its first base, whatever its lineage */
 };
 
 struct bases_choice {

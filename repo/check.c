@@ -86,7 +86,14 @@ static void on_bad_segment(void *arg, const struct id *name, const struct err *w
 
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
-	check_tell_bad(arg, STORE_SNAPSHOTS, name, why);
+	struct check_run *run = arg;
+	char path[STORE_PATH_CHARS];
+
+	store_path(STORE_SNAPSHOTS, name, path);
+	if (why->code != ERR_KEY)
+		check_tell_bad(run, STORE_SNAPSHOTS, name, why);
+	else if (run->options->note)
+		run->options->note(run->options->arg, path, why->text);
 }
 
 /* --- objects --- */

@@ -488,3 +488,13 @@ int chunkcache_save(struct chunkcache *c, struct err *err)
 	free(kept);
 	return r;
 }
+
+void chunkcache_remove(struct chunkcache *c)
+{
+	if (!c || c->fd < 0)
+		return;
+	(void)unlink(c->list_path);
+	(void)unlink(c->data_path);
+	(void)close(c->fd);
+	c->fd = -1;
+}

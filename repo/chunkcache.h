@@ -36,6 +36,9 @@ void chunkcache_touch(struct chunkcache *c, uint8_t kind, const struct id *id);
 /* Makes what was kept in this run the cache, and drops all else. Call it once, when the backup is made. ERR_NOMEM only. */
 int chunkcache_save(struct chunkcache *c, struct err *err) ERR_UNUSED_WARN;
 
+/* Removes its files from the disk; nothing is kept from then on. NULL c: nothing. */
+void chunkcache_remove(struct chunkcache *c);
+
 const char *chunkcache_note(const struct chunkcache *c); /* "" when all went well */
 
 #endif

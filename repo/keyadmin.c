@@ -97,8 +97,10 @@ int keyadmin_remove(struct repo *repo, const char *prefix, bool last_too, struct
 {
 	struct keyadmin_slot *slots = NULL;
 	size_t count = 0, found = 0, left = 0;
-	int r;
+	int r = keys_allow(repo->keys, POWER_OWN, "key remove", err);
 
+	if (r)
+		return r;
 	if (strlen(prefix) < 4)
 		return err_set(err, ERR_USAGE, "'%s': at least 4 digits of a key id", prefix);
 	r = keyadmin_list(repo, &slots, &count, err);

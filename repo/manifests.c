@@ -45,6 +45,12 @@ static int writer_known(struct repo *repo, const struct manifest *m, struct err 
 
 	if (w && in_range(w, m->sequence))
 		return 0;
+	if (w && repo_is_revoked(w))
+		return err_set(err, ERR_KEY,
+			       "not counted: made with a revoked key (its backup %llu, revoked "
+			       "after %llu)",
+			       (unsigned long long)m->sequence,
+			       (unsigned long long)w->last_sequence);
 	return err_set(err, ERR_DAMAGED,
 		       "signed by a host that the roster in keys/ does not name: it is forged, or "
 		       "the roster is lost, which the next backup of that host writes again");
@@ -71,6 +77,16 @@ static int load_other(struct repo *repo, const struct id *name, uint8_t kind,
 	return r ? r : 1;
 }
 
+/* Of its own backups a write key knows whose they are. */
+static int name_own(const struct repo *repo, struct manifest *m, struct err *err)
+{
+	if (repo->keys->role != ROLE_WRITE ||
+	    memcmp(m->writer, repo->keys->writer_pub, sizeof(m->writer)) != 0)
+		return 0;
+	m->host = strdup(repo->keys->host);
+	return m->host ? 0 : err_nomem(err);
+}
+
 /* 1 when the object is another kind of signed record, which goes where it belongs. */
 static int load_one(struct repo *repo, const struct id *name, struct manifest_item *out_item,
 		    struct tags *tags, struct manifest_list *list, struct err *err)
@@ -95,6 +111,8 @@ static int load_one(struct repo *repo, const struct id *name, struct manifest_it
 		result = manifest_dec(repo->keys, bytes.data, bytes.len, &out_item->m, err);
 	if (!result) {
 		result = writer_known(repo, &out_item->m, err);
+		if (!result)
+			result = name_own(repo, &out_item->m, err);
 		if (result)
 			manifest_free(&out_item->m);
 	}
@@ -134,7 +152,9 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 			list.count++;
 		else if (r == -ERR_NOMEM || store_is_away(r))
 			*err = why;
-		else if (r < 0)
+		else if (r == -ERR_KEY && bad)
+			bad(bad_arg, &names[i], &why);
+		else if (r < 0 && r != -ERR_KEY)
 			report_bad(&list, &names[i], bad, bad_arg, &why);
 		r = r == -ERR_NOMEM || store_is_away(r) ? r : 0;
 	}
@@ -152,6 +172,20 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 	qsort(list.items, list.count, sizeof(*list.items), compare_items);
 	*out_list = list;
 	return 0;
+}
+
+int manifests_readable(const struct repo *repo, const struct manifest_item *item, struct err *err)
+{
+	char hex[ID_HEX_CHARS + 1];
+
+	if (repo->keys->role != ROLE_READ || item->m.has_read)
+		return 0;
+	id_hex(&item->name, hex);
+	if (keys_domain(repo->keys, item->m.domain, err))
+		(void)err_set(err, ERR_KEY,
+			      "sealed for a newer read key than this one: export it again with the "
+			      "full key: 'nightjar key export --role read FILE'");
+	return err_prefix(err, "manifest %.*s", ID_SHORT_CHARS, hex);
 }
 
 static int find_latest(const struct manifest_list *list, const char *host,
@@ -213,8 +247,14 @@ int manifests_find(const struct manifest_list *list, const char *spec, const cha
 }
 
 /* A backup that every reader would refuse is not acknowledged (I6). */
-static int writer_ended(struct err *err)
+static int judge_writer(const struct repo *repo, uint64_t sequence, struct err *err)
 {
+	const struct roster_writer *w = roster_find(&repo->roster, repo->keys->writer_pub);
+
+	if (w && in_range(w, sequence))
+		return 0;
+	if (w && repo_is_revoked(w))
+		return repo_say_revoked(repo, w, err);
 	return err_set(err, ERR_KEY,
 		       "the roster in keys/ does not let this key write (any more); "
 		       "make a new write key with the full role");
@@ -223,12 +263,16 @@ static int writer_ended(struct err *err)
 int manifests_put(struct repo *repo, struct manifest *m, struct id *out_name, uint64_t *out_bytes,
 		  struct err *err)
 {
-	const struct roster_writer *w = roster_find(&repo->roster, repo->keys->writer_pub);
 	struct buf bytes = {0};
-	int r;
+	int r = 0;
 
-	if (!w || !in_range(w, m->sequence))
-		return writer_ended(err);
+	/* It may have been revoked while the backup ran. */
+	if (repo->keys->role == ROLE_WRITE)
+		r = repo_refresh_roster(repo, err);
+	if (!r)
+		r = judge_writer(repo, m->sequence, err);
+	if (r)
+		return r;
 	r = manifest_enc(repo->keys, m, repo->conf.floor_log2, &bytes, err);
 
 	if (!r)
@@ -312,5 +356,5 @@ int manifests_succeed(const struct repo *repo, const struct manifest_list *list,
 		}
 	}
 	skip_retired(&list->retires, m);
-	return w && !in_range(w, m->sequence) ? writer_ended(err) : 0;
+	return w ? judge_writer(repo, m->sequence, err) : 0;
 }

@@ -36,12 +36,22 @@ struct manifest_list {
 };
 void manifest_list_free(struct manifest_list *list); /* {0} is fine */
 
-/* Told of each signed record that could not be used; loading goes on. May be NULL. */
+/*
+ * Told of each signed record that could not be used; loading goes on. May be NULL. ERR_KEY: a revoked writer's manifest that is not counted,
+ * which is no damage and is not in `bad`.
+ */
 typedef void manifest_bad_fn(void *arg, const struct id *name, const struct err *why);
 
 /* Every manifest whose signature, writer and sealed parts verify, with what tag records say of it. */
 int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		   struct manifest_list *out_list, struct err *err) ERR_UNUSED_WARN;
+
+/*
+ * ERR_KEY: it is whole, and this key cannot read what it is of; what is to be done. 0 also without an idea of what is needed: of a maintain
+ * or write key, which reads nothing.
+ */
+int manifests_readable(const struct repo *repo, const struct manifest_item *item,
+		       struct err *err) ERR_UNUSED_WARN;
 
 /*
  * Finds what "latest", an id or an id prefix of at least 4 digits names; a ":/sub/path" after it is given in *out_sub (points into

@@ -467,6 +467,7 @@ static int choose_bases(struct packer *p, struct packjob *job, const struct id *
 	    .ids = ids,
 	    .count = count,
 	};
+	bool chosen;
 	int r = 0;
 
 	job->choice.count = 0;
@@ -476,10 +477,15 @@ static int choose_bases(struct packer *p, struct packjob *job, const struct id *
 	if (!count || !p->bases.get ||
 	    index_find(p->index, job->info.kind, &job->info.id) != INDEX_NONE)
 		return 0;
-	if (bases_choose(p->index, &query, &job->choice)) {
-		p->thorough += job->level == COMP_DELTA_SMALL;
+	chosen = bases_choose(p->index, &query, &job->choice);
+	if (chosen)
 		r = read_bases(p, job, err);
-	}
+	/* An older version may be in the repository only, and this key cannot read; the last one is in its cache. */
+	query.plain_chain = true;
+	if (!r && chosen && !job->choice.count && !id_eq(&job->choice.ids[0], &job->choice.last) &&
+	    bases_choose(p->index, &query, &job->choice))
+		r = read_bases(p, job, err);
+	p->thorough += job->choice.count && job->level == COMP_DELTA_SMALL;
 	return r ? r : read_last(p, job, err);
 }
 

@@ -137,7 +137,7 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 			       : "";
 	char path[STORE_PATH_CHARS];
 
-	if (why->code == ERR_MISSING || job->bad_manifest.code)
+	if (why->code == ERR_MISSING || why->code == ERR_KEY || job->bad_manifest.code)
 		return;
 	store_path(STORE_SNAPSHOTS, name, path);
 	job->bad_manifest = *why;

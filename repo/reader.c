@@ -28,6 +28,8 @@ struct reader {
 	struct buf sealed;
 	struct buf spare; /* memory for the next plaintext */
 	char *scratch;
+	reader_aside_fn *aside; /* NULL: there is nothing */
+	void *aside_arg;
 	struct plainpool *pool;    /* plaintext whose id was recomputed */
 	struct plainpool *trusted; /* plaintext whose id was not */
 	unsigned records;          /* tried for the chunk under way */
@@ -85,6 +87,12 @@ int reader_set_scratch(struct reader *reader, const char *dir, struct err *err)
 	free(reader->scratch);
 	reader->scratch = copy;
 	return 0;
+}
+
+void reader_set_aside(struct reader *reader, reader_aside_fn *get, void *arg)
+{
+	reader->aside = get;
+	reader->aside_arg = arg;
 }
 
 const char *reader_scratch(const struct reader *reader)
@@ -421,9 +429,15 @@ int reader_get(struct reader *reader, uint8_t kind, const struct id *id, struct 
 	struct err why = {0};
 	/* Nodes rest on one another and are walked together; data is read once. */
 	bool keep = kind != CHUNK_DATA;
-	int r = get_known(reader, kind, id, keep, out, &why);
+	bool opens = reader->repo->keys->has_maint_secret;
+	int r = -ERR_MISSING;
 
-	if (r > 0 && !reader->index->rescued) {
+	if (reader->aside)
+		r = reader->aside(reader->aside_arg, kind, id, out, err);
+	if (r != -ERR_MISSING)
+		return r;
+	r = get_known(reader, kind, id, keep, out, &why);
+	if (r > 0 && opens && !reader->index->rescued) {
 		r = index_rescue(reader->repo, reader->index, err);
 		if (r)
 			return r;

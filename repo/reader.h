@@ -31,6 +31,14 @@ int reader_get_base(struct reader *reader, uint8_t kind, const struct id *id, st
 		    struct err *err) ERR_UNUSED_WARN;
 
 /*
+ * Where chunks are looked for before the repository, as by a key that opens nothing there: get appends exactly the bytes of that id, which it
+ * has authenticated, or gives ERR_MISSING and appends nothing.
+ */
+typedef int reader_aside_fn(void *arg, uint8_t kind, const struct id *id, struct buf *out,
+			    struct err *err);
+void reader_set_aside(struct reader *reader, reader_aside_fn *get, void *arg);
+
+/*
  * Opens one record whose sealed bytes the caller has: for `check --read-data`, which reads whole packs.
  * The plaintext is appended to out, and kept a while for what rests on it. ERR_MISSING: bases of it cannot be had, and
  * nothing is said about the record itself.

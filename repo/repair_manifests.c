@@ -56,7 +56,7 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 	struct run *run = arg;
 	struct err nomem = {0};
 
-	if (run->options->manifests) /* others than these are asked for */
+	if (run->options->manifests || why->code == ERR_KEY) /* not asked for, or not counted */
 		return;
 	run->result->hopeless++;
 	repair_tell(&run->options->cb, true, STORE_SNAPSHOTS, name, why->text);

@@ -422,6 +422,11 @@ static int load_roster(struct repo *repo, struct err *err)
 	return r;
 }
 
+int repo_refresh_roster(struct repo *repo, struct err *err)
+{
+	return load_roster(repo, err);
+}
+
 const struct roster_writer *repo_find_writer(struct repo *repo, const uint8_t pub[32])
 {
 	const struct roster_writer *w = roster_find(&repo->roster, pub);
@@ -473,7 +478,7 @@ void repo_close(struct repo *repo)
  * A roster of the same content that has rotted keeps its name from being used again: the next epoch gives another
  * one. More than a few are somebody's intent.
  */
-static int publish_roster(struct repo *repo, struct roster *roster, struct err *err)
+static int put_next(struct repo *repo, struct roster *roster, struct err *err)
 {
 	struct err why = {0};
 	int r = -ERR_DAMAGED;
@@ -487,7 +492,18 @@ static int publish_roster(struct repo *repo, struct roster *roster, struct err *
 	return r;
 }
 
-/* The repo's own roster changes only once the new one is stored, so that a second try is a real one. */
+int repo_publish_roster(struct repo *repo, struct roster *next, struct err *err)
+{
+	int r = put_next(repo, next, err);
+
+	if (r)
+		return r;
+	roster_free(&repo->roster);
+	repo->roster = *next;
+	*next = (struct roster){0};
+	return 0;
+}
+
 static int add_writer(struct repo *repo, struct err *err)
 {
 	struct roster_writer w = {.first_sequence = 1, .last_sequence = UINT64_MAX, .version = 1};
@@ -499,14 +515,41 @@ static int add_writer(struct repo *repo, struct err *err)
 	if (!r)
 		r = roster_add_writer(&next, &w, err);
 	if (!r)
-		r = publish_roster(repo, &next, err);
-	if (r) {
-		roster_free(&next);
-		return r;
-	}
-	roster_free(&repo->roster);
-	repo->roster = next;
-	return 0;
+		r = repo_publish_roster(repo, &next, err);
+	roster_free(&next);
+	return r;
+}
+
+bool repo_is_revoked(const struct roster_writer *w)
+{
+	return w->last_sequence != UINT64_MAX;
+}
+
+int repo_say_revoked(const struct repo *repo, const struct roster_writer *w, struct err *err)
+{
+	unsigned long long last = (unsigned long long)w->last_sequence;
+	const char *host = repo->keys->host;
+
+	if (repo->keys->role == ROLE_WRITE)
+		return err_set(err, ERR_KEY,
+			       "this write key was revoked after its backup %llu; make a new one "
+			       "with the full key: 'nightjar key export --role write FILE'",
+			       last);
+	return err_set(
+	    err, ERR_KEY,
+	    "host %s was revoked as a writer after its backup %llu, under the full key, "
+	    "too; make it a write key: 'nightjar key export --role write --host %s FILE'",
+	    host, last, host);
+}
+
+static int unknown_writer(const struct repo *repo, struct err *err)
+{
+	if (repo->keys->role != ROLE_WRITE)
+		return keys_allow(repo->keys, POWER_OWN, "adding a new host to the roster", err);
+	return err_set(err, ERR_KEY,
+		       "the roster in keys/ does not name this write key: an export that was cut "
+		       "off made it, or the roster is lost; make a new one with the full key: "
+		       "'nightjar key export --role write FILE'");
 }
 
 int repo_use_writer(struct repo *repo, const char *host, bool dry_run, struct err *err)
@@ -517,6 +560,6 @@ int repo_use_writer(struct repo *repo, const char *host, bool dry_run, struct er
 		r = keys_use_host(repo->keys, host, err);
 	if (r || roster_find(&repo->roster, repo->keys->writer_pub))
 		return r;
-	r = keys_allow(repo->keys, POWER_OWN, "adding a new host to the roster", err);
+	r = unknown_writer(repo, err);
 	return r || dry_run ? r : add_writer(repo, err);
 }

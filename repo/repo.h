@@ -69,10 +69,23 @@ int repo_use_writer(struct repo *repo, const char *host, bool dry_run,
 		    struct err *err) ERR_UNUSED_WARN;
 
 /*
+ * Publishes next, which is signed anew with an epoch above all, and makes it the repo's own roster. The repo's changes only once the new
+ * one is stored, so that a second try is a real one; after a failure next is still the caller's. Needs the full role.
+ */
+int repo_publish_roster(struct repo *repo, struct roster *next, struct err *err) ERR_UNUSED_WARN;
+/* Merges what rosters have come since. A write key asks before it counts on being allowed to write. */
+int repo_refresh_roster(struct repo *repo, struct err *err) ERR_UNUSED_WARN;
+
+/*
  * The roster's word on a writer, NULL when it does not name it. One that is not known is looked for in the store again: a new host
  * may have made its first backup since the repository was opened.
  */
 const struct roster_writer *repo_find_writer(struct repo *repo, const uint8_t pub[32]);
+
+/* A writer's range ends somewhere: it was revoked, and its backups after that one do not count (FORMAT.md §3). */
+bool repo_is_revoked(const struct roster_writer *w);
+/* ERR_KEY: the keys' writer was revoked; what its host is to do. */
+int repo_say_revoked(const struct repo *repo, const struct roster_writer *w, struct err *err);
 
 /* Appends the object to out after comparing its SHA-256 with its name. ERR_DAMAGED names the object. */
 int repo_get(struct repo *repo, enum store_type type, const struct id *name, size_t max_bytes,

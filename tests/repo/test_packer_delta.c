@@ -517,6 +517,45 @@ static void test_base_source(void **state)
 	buf_wipe(&text);
 }
 
+/* Gives what it has of one version only, as the cache of a host does. */
+static int one_version(void *arg, uint8_t kind, const struct id *id, struct buf *out,
+		       struct err *err)
+{
+	struct cache *cache = arg;
+
+	(void)kind;
+	cache->asked++;
+	if (!id_eq(id, &cache->id))
+		return err_set(err, ERR_MISSING, "not here");
+	buf_put(out, cache->plain.data, cache->plain.len);
+	return buf_check(out, err);
+}
+
+/* Where the version before eight is not to be had, the last one serves as well: a write key has no other. */
+static void test_plain_chain_where_nothing_older_is(void **state)
+{
+	struct repo_case *c = *state;
+	struct cache cache = {.plain = versions_make(1, 7, CHUNK)};
+	const struct base_source source = {.get = one_version, .arg = &cache};
+	struct packer_stats stats;
+	struct night n;
+	struct id id;
+
+	cache.id = add_alone(c, 1, 0, NULL, 0, &stats);
+	for (unsigned v = 1; v < 8; v++) {
+		struct id before = cache.id;
+
+		cache.id = add_alone(c, 1, v, &before, 1, &stats);
+		assert_int_equal(stats.deltas, 1);
+	}
+	n = night_begin(c, &(struct packer_options){.workers = 1, .bases = &source});
+	id = add(&n, 1, 8, &cache.id, 1);
+	assert_int_equal(night_end(&n).deltas, 1);
+	assert_int_equal(cache.asked, 2); /* the jump, in vain */
+	assert_reads(c, &id, 1, 8);
+	buf_free(&cache.plain);
+}
+
 static void test_no_memory_is_no_full_record(void **state)
 {
 	struct repo_case *c = *state;
@@ -549,6 +588,7 @@ int main(void)
 	    CASE(test_lost_base_heals),
 	    CASE(test_unreadable_base),
 	    CASE(test_base_source),
+	    CASE(test_plain_chain_where_nothing_older_is),
 	    CASE(test_no_memory_is_no_full_record),
 	};
 
