@@ -471,7 +471,9 @@ class Manifest:
         hmacs = sorted(mac(self.domain.id_key, b"tag" + tag) for tag in self.tags)
         group = b"group" + b"".join(struct.pack("<H", len(s)) + s for s in [self.host] + self.sources)
         need(self.group == mac(self.domain.id_key, group) and self.tag_macs == hmacs and
-             self.verdicts == [d.verdict for d in self.databases], f"{what}: its parts differ")
+             self.verdicts == [d.verdict for d in self.databases] and
+             (self.standing == 0) == (self.original == bytes(32)) and
+             self.gaps == (self.unread != 0), f"{what}: its parts differ")
 
     @staticmethod
     def part(f, keys, recipient):
@@ -486,7 +488,8 @@ class Manifest:
         self.group = f.take(32)
         self.tag_macs = f.many("H", lambda: f.take(32), same)
         self.verdicts = f.many("I", lambda: f.unpack("B"))
-        self.files, self.bytes, self.added = f.unpack("QQQ")
+        self.files, self.bytes, self.added, self.standing, self.gaps = f.unpack("QQQBB")
+        need(self.standing <= 2 and self.gaps <= 1, f"{f.what}: an unknown standing")
 
     def parse_r(self, f):
         self.host, self.user, self.program = f.text(), f.text(), f.text()
