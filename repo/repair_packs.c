@@ -170,9 +170,7 @@ static int save_record(struct run *run, uint32_t at, struct slot_cache cache[2],
 
 static int note(struct run *run, uint32_t at, struct err *err)
 {
-	const struct index_place *p = &run->index->places[at];
-	const struct damage_place place = {run->index->packs[p->pack].name, p->info.id,
-					   p->info.kind};
+	const struct damage_place place = notes_place(run->index, at);
 
 	return notes_have(&run->list.notes, &place) ? 0 : notes_add(&run->fresh, &place, err);
 }
