@@ -59,7 +59,8 @@ static void on_touched(void *arg, const struct id *manifest, const char *path, c
 	char hex[ID_HEX_CHARS + 1], item[4200];
 
 	id_hex(manifest, hex);
-	(void)snprintf(item, sizeof(item), "manifest %.*s: %s", ID_SHORT_CHARS, hex, path);
+	(void)snprintf(item, sizeof(item), "manifest %.*s%s%s", ID_SHORT_CHARS, hex,
+		       *path ? ": " : "", path);
 	out_error(&t->cli->out, "check", item, text);
 }
 
@@ -128,6 +129,7 @@ static void print_json(struct cli *cli, const struct check_result *res)
 	json_u64(&j, "chunks_read", res->chunks);
 	json_u64(&j, "bytes_read", res->bytes_read);
 	json_u64(&j, "packs_read", res->packs_read);
+	json_bool(&j, "structure_only", res->structure_only);
 	json_close(&j);
 	out_json(&cli->out, &j);
 	json_free(&j);
@@ -146,6 +148,12 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 		out_note(&cli->out, "read %llu chunk%s in %s", (unsigned long long)res->chunks,
 			 text_plural(res->chunks), size);
 	}
+	if (res->structure_only)
+		out_note(&cli->out,
+			 "with a maintain key: lists, directories and %s; that records give what "
+			 "their ids say, databases and references a full or read key checks",
+			 read_data ? "the bytes of packs were checked"
+				   : "what is there were checked");
 	if (read_data && !whole)
 		out_note(&cli->out, "that is %llu of the packs: the part that was asked for",
 			 (unsigned long long)res->packs_read);
@@ -182,7 +190,7 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 	else
 		out_line(&cli->out, "no damage found%s",
 			 !read_data ? " (structure only; --read-data reads every byte)"
-			 : whole    ? ""
+			 : whole    ? res->structure_only ? " (as far as a maintain key sees)" : ""
 				    : " (in the structure, and in what was read)");
 }
 

@@ -62,11 +62,22 @@ static void json_databases(struct json *j, const struct manifest *m)
 	json_close(j);
 }
 
+static void json_verdicts(struct json *j, const struct manifest *m)
+{
+	json_array(j, "verdicts");
+	for (size_t i = 0; i < m->verdict_count; i++)
+		json_str(j, NULL, verdict_word(m->verdicts[i]));
+	json_close(j);
+}
+
 static void json_manifest(struct json *j, const struct manifest_item *item)
 {
 	json_object(j, NULL);
 	manifest_json_put(j, item);
-	json_databases(j, &item->m);
+	if (item->m.has_read)
+		json_databases(j, &item->m);
+	else if (item->m.has_maint)
+		json_verdicts(j, &item->m);
 	json_close(j);
 }
 
@@ -87,8 +98,8 @@ static const char *worst_verdict(const struct manifest *m)
 {
 	uint8_t worst = 0;
 
-	for (size_t i = 0; i < m->db_count; i++) {
-		uint8_t v = m->dbs[i].verdict;
+	for (size_t i = 0; i < m->verdict_count; i++) {
+		uint8_t v = m->verdicts[i];
 
 		if (v == 2 || worst == 0 || (v == 3 && worst == 1))
 			worst = v;
@@ -115,32 +126,63 @@ static void join_tags(const struct manifest *m, char *out, size_t out_size)
 		memcpy(out + used, "]", 2);
 }
 
-static void print_rows(struct out *out, const struct manifest_list *list)
+/* One row, and one for each further path. */
+static void print_row(struct out *out, const struct manifest_item *item)
 {
+	const struct manifest *m = &item->m;
 	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS], size[TEXT_SIZE_CHARS];
 	char host[1024], path[8192], tags[512];
 
-	if (list->count)
+	id_hex(&item->name, hex);
+	text_time_local(m->time_ns / NS_PER_S, time);
+	text_size(m->bytes, size);
+	(void)text_printable(m->host ? m->host : "?", host, sizeof(host));
+	(void)text_printable(m->source_count ? m->sources[0] : "?", path, sizeof(path));
+	join_tags(m, tags, sizeof(tags));
+	out_line(out, "%.*s  %-19s  %-16s  %10s  %-9s  %s%s%s", ID_SHORT_CHARS, hex, time, host,
+		 size, worst_verdict(m), path, tags, m->incomplete ? "  (incomplete)" : "");
+	for (size_t k = 1; k < m->source_count; k++) {
+		(void)text_printable(m->sources[k], path, sizeof(path));
+		out_line(out, "%71s  %s", "", path);
+	}
+}
+
+/* For who sees no names. */
+static void print_nameless(struct out *out, const struct manifest_item *item)
+{
+	const struct manifest *m = &item->m;
+	char hex[ID_HEX_CHARS + 1], writer[ID_HEX_CHARS + 1], group[ID_HEX_CHARS + 1];
+	char time[TEXT_TIME_CHARS], size[TEXT_SIZE_CHARS];
+	struct id id;
+
+	id_hex(&item->name, hex);
+	memcpy(id.b, m->writer, sizeof(id.b));
+	id_hex(&id, writer);
+	id_hex(&m->group, group);
+	text_time_local(m->time_ns / NS_PER_S, time);
+	text_size(m->bytes, size);
+	out_line(out, "%.*s  %-19s  %.*s  %.*s  %10s  %-9s%s", ID_SHORT_CHARS, hex, time,
+		 ID_SHORT_CHARS, writer, ID_SHORT_CHARS, group, size, worst_verdict(m),
+		 m->incomplete ? "  (incomplete)" : "");
+}
+
+static void print_rows(struct out *out, const struct manifest_list *list, bool nameless)
+{
+	if (list->count && nameless)
+		out_note(out, "%-8s  %-19s  %-8s  %-8s  %10s  %s", "ID", "Time", "Writer", "Group",
+			 "Size", "Databases");
+	else if (list->count)
 		out_note(out, "%-8s  %-19s  %-16s  %10s  %-9s  %s", "ID", "Time", "Host", "Size",
 			 "Databases", "Paths");
 	for (size_t i = 0; i < list->count; i++) {
-		const struct manifest *m = &list->items[i].m;
-
-		id_hex(&list->items[i].name, hex);
-		text_time_local(m->time_ns / NS_PER_S, time);
-		text_size(m->bytes, size);
-		(void)text_printable(m->host ? m->host : "?", host, sizeof(host));
-		(void)text_printable(m->source_count ? m->sources[0] : "?", path, sizeof(path));
-		join_tags(m, tags, sizeof(tags));
-		out_line(out, "%.*s  %-19s  %-16s  %10s  %-9s  %s%s%s", ID_SHORT_CHARS, hex, time,
-			 host, size, worst_verdict(m), path, tags,
-			 m->unreadable ? "  (incomplete)" : "");
-		for (size_t k = 1; k < m->source_count; k++) {
-			(void)text_printable(m->sources[k], path, sizeof(path));
-			out_line(out, "%71s  %s", "", path);
-		}
+		if (nameless)
+			print_nameless(out, &list->items[i]);
+		else
+			print_row(out, &list->items[i]);
 	}
 	out_note(out, "%zu manifest%s", list->count, text_plural(list->count));
+	if (nameless)
+		out_note(out, "a maintain key sees no names: a group is one host and its paths");
 }
 
 /* They are in the list, but without a name; what to do about it is one line, however many they are. */
@@ -179,7 +221,7 @@ enum exit_code cmd_manifests(struct cli *cli, const void *options, int count, ch
 	if (cli->out.json)
 		print_json(&cli->out, &s.manifests);
 	else
-		print_rows(&cli->out, &s.manifests);
+		print_rows(&cli->out, &s.manifests, s.repo->keys->role == ROLE_MAINTAIN);
 	if (!cli->out.json && s.repo->keys->role == ROLE_WRITE)
 		out_note(&cli->out, "a write key sees no more; a full or read key does");
 	tell_unreadable(cli, &s);

@@ -178,6 +178,7 @@ static void packs_json(struct cli *cli, const struct repair_packs_result *res)
 	json_u64(&j, "packs_lost", res->packs_lost);
 	json_u64(&j, "records_saved", res->records_saved);
 	json_u64(&j, "records_lost", res->records_lost);
+	json_u64(&j, "records_not_judged", res->unjudged);
 	json_u64(&j, "noted", res->noted);
 	json_u64(&j, "paths_touched", res->touched);
 	json_close(&j);
@@ -196,7 +197,14 @@ static void packs_people(struct cli *cli, const struct repair_packs_result *res)
 		 "damaged packs: %llu of %llu; records moved into new packs: %llu, lost: %llu",
 		 (unsigned long long)res->damaged, (unsigned long long)res->packs,
 		 (unsigned long long)res->records_saved, (unsigned long long)res->records_lost);
-	if (res->records_lost + res->packs_lost == 0)
+	if (res->unjudged)
+		out_line(
+		    &cli->out,
+		    "not judged, because sealed for reading: %llu; 'nightjar repair packs' "
+		    "with the full key saves those that still open, and the next backup stores "
+		    "again what its sources still have",
+		    (unsigned long long)res->unjudged);
+	else if (res->records_lost + res->packs_lost == 0)
 		out_line(&cli->out, "nothing is lost; 'prune' will remove the damaged packs");
 	else if (res->touched)
 		out_line(

@@ -67,24 +67,9 @@ static void json_objects(struct json *j, const struct stats *s)
 	json_close(j);
 }
 
-static void json_night(struct json *j, const struct manifest_item *item,
-		       const struct stats_night *night)
+static void json_databases(struct json *j, const struct manifest *m,
+			   const struct stats_night *night)
 {
-	const struct manifest *m = &item->m;
-	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS];
-
-	id_hex(&item->name, hex);
-	text_time_json(m->time_ns / NS_PER_S, (uint32_t)(m->time_ns % NS_PER_S), time);
-	json_object(j, NULL);
-	json_str(j, "id", hex);
-	json_bytes(j, "short_id", hex, ID_SHORT_CHARS);
-	json_str(j, "time", time);
-	json_str(j, "hostname", m->host);
-	json_u64(j, "total_size", m->bytes);
-	json_u64(j, "total_file_count", m->files);
-	json_u64(j, "blobs_added", night->chunks);
-	json_u64(j, "data_added", night->plain_bytes);
-	json_u64(j, "data_added_packed", night->stored_bytes);
 	json_array(j, "databases");
 	for (size_t i = 0; i < m->db_count; i++) {
 		json_object(j, NULL);
@@ -99,6 +84,29 @@ static void json_night(struct json *j, const struct manifest_item *item,
 		json_close(j);
 	}
 	json_close(j);
+}
+
+static void json_night(struct json *j, const struct manifest_item *item,
+		       const struct stats_night *night)
+{
+	const struct manifest *m = &item->m;
+	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS];
+
+	id_hex(&item->name, hex);
+	text_time_json(m->time_ns / NS_PER_S, (uint32_t)(m->time_ns % NS_PER_S), time);
+	json_object(j, NULL);
+	json_str(j, "id", hex);
+	json_bytes(j, "short_id", hex, ID_SHORT_CHARS);
+	json_str(j, "time", time);
+	if (m->has_read)
+		json_str(j, "hostname", m->host);
+	json_u64(j, "total_size", m->bytes);
+	json_u64(j, "total_file_count", m->files);
+	json_u64(j, "blobs_added", night->chunks);
+	json_u64(j, "data_added", night->plain_bytes);
+	json_u64(j, "data_added_packed", night->stored_bytes);
+	if (m->has_read)
+		json_databases(j, m, night);
 	json_close(j);
 }
 

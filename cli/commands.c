@@ -155,8 +155,8 @@ static const char repair_packs_detail[] =
     "of\n"
     "the same sources stores again what is lost, as far as they still have it. No pack is "
     "removed:\n"
-    "prune does that. Where index segments are damaged, run 'repair index' first. Needs the full "
-    "key.\n"
+    "prune does that. Where index segments are damaged, run 'repair index' first. A maintain key\n"
+    "moves lists alone and notes the rest; what of that still opens only the full key saves.\n"
     "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named.";
 static const char repair_manifests_detail[] =
     "Of each backup that rests on lost data a new one is made without the files, folders and "

@@ -100,7 +100,7 @@ static void name_group(const struct manifest *m, unsigned by, char *out, size_t 
 	size_t used = 0;
 
 	out[0] = '\0';
-	if (!m->has_read) {
+	if (!m->has_read && by) {
 		id_hex(&m->group, hex);
 		(void)snprintf(out, out_size, "group %.*s", ID_SHORT_CHARS, hex);
 		return;
@@ -127,7 +127,8 @@ static void print_part(const struct table *t, const struct forget_backup *backup
 		       bool kept)
 {
 	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS], reasons[REASONS_CHARS];
-	char host[1024], paths[3000], tags[512];
+	char host[1024], paths[3000], tags[512], writer_hex[ID_HEX_CHARS + 1];
+	struct id writer;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct manifest *m = &backups[i].item->m;
@@ -136,12 +137,19 @@ static void print_part(const struct table *t, const struct forget_backup *backup
 			continue;
 		id_hex(&backups[i].item->name, hex);
 		text_time_local(m->time_ns / NS_PER_S, time);
-		(void)text_printable(m->host ? m->host : "?", host, sizeof(host));
+		join_reasons(&backups[i], reasons);
+		if (!m->has_read) {
+			memcpy(writer.b, m->writer, sizeof(writer.b));
+			id_hex(&writer, writer_hex);
+			row(t, "%.*s  %-19s  %.*s  %s", ID_SHORT_CHARS, hex, time, ID_SHORT_CHARS,
+			    writer_hex, reasons);
+			continue;
+		}
+		(void)text_printable(m->host, host, sizeof(host));
 		join_texts(m->sources, m->source_count, paths, sizeof(paths));
 		join_texts(m->tags, m->tag_count, tags, sizeof(tags));
-		join_reasons(&backups[i], reasons);
 		row(t, "%.*s  %-19s  %-12s  %-10s  %-24s  %s", ID_SHORT_CHARS, hex, time, host,
-		    tags, reasons, m->has_read ? paths : "?");
+		    tags, reasons, paths);
 	}
 }
 
@@ -158,8 +166,12 @@ static void print_group(const struct table *t, const struct forget_backup *backu
 			continue;
 		row(t, "%s %zu manifest%s:", kept ? "keep" : "remove", counts[kept],
 		    text_plural(counts[kept]));
-		row(t, "%-8s  %-19s  %-12s  %-10s  %-24s  %s", "ID", "Time", "Host", "Tags",
-		    kept ? "Reasons" : "", "Paths");
+		if (backups[g->first].item->m.has_read)
+			row(t, "%-8s  %-19s  %-12s  %-10s  %-24s  %s", "ID", "Time", "Host", "Tags",
+			    kept ? "Reasons" : "", "Paths");
+		else
+			row(t, "%-8s  %-19s  %-8s  %s", "ID", "Time", "Writer",
+			    kept ? "Reasons" : "");
 		print_part(t, backups + g->first, g->count, kept != 0);
 	}
 }
@@ -209,19 +221,20 @@ static void json_reasons(struct json *j, const struct forget_backup *backups, si
 	json_close(j);
 }
 
-/* As restic: what does not make the group is null or empty. */
+/* As restic: what does not make the group is null or empty; what the key cannot read is not there. */
 static void json_group(struct json *j, const struct manifest *m, unsigned by)
 {
 	char hex[ID_HEX_CHARS + 1];
 
-	if (by & FORGET_BY_TAGS)
+	if (m->has_read && (by & FORGET_BY_TAGS))
 		manifest_json_texts(j, "tags", m->tags, m->tag_count);
-	else
+	else if (m->has_read)
 		json_null(j, "tags");
-	json_str(j, "host", (by & FORGET_BY_HOST) && m->host ? m->host : "");
-	if ((by & FORGET_BY_PATHS) && m->has_read)
+	if (m->has_read)
+		json_str(j, "host", by & FORGET_BY_HOST ? m->host : "");
+	if (m->has_read && (by & FORGET_BY_PATHS))
 		manifest_json_texts(j, "paths", m->sources, m->source_count);
-	else
+	else if (m->has_read)
 		json_null(j, "paths");
 	if (by == (FORGET_BY_HOST | FORGET_BY_PATHS)) {
 		id_hex(&m->group, hex);

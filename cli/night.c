@@ -472,8 +472,8 @@ static const char *obstacle(struct night *night, struct night_repo *repo,
 		return "this host's key may only write; the storage side does this";
 	if (!writes && repo->role == ROLE_WRITE)
 		return "this host's key may only write; a reading key does this";
-	if (!writes && repo->role == ROLE_MAINTAIN)
-		return "a maintenance key cannot read";
+	if (command == NIGHT_DRILL && repo->role == ROLE_MAINTAIN)
+		return "this host's key maintains and cannot read; a reading key does this";
 	/* What prune deletes no backup needs, and the next one needs the room. */
 	if (writes && repo->backup_failed && !(command == NIGHT_PRUNE && repo->full))
 		return "a backup failed; nothing is deleted then";
@@ -485,6 +485,11 @@ static const char *obstacle(struct night *night, struct night_repo *repo,
 static void look_after(struct night *night, struct night_repo *repo)
 {
 	bool forgotten = true;
+
+	if (repo->open && repo->role == ROLE_MAINTAIN && night->config->source_count == 0)
+		out_note(&night->cli->out,
+			 "this key maintains: no backup is made here, the hosts with the data "
+			 "make them");
 
 	for (int i = NIGHT_FORGET; i <= NIGHT_DRILL; i++) {
 		enum night_command command = (enum night_command)i;

@@ -3,18 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/record.h"
+#include "core/sign.h"
 #include "core/signrec.h"
 
-#define PLACE_BYTES (ID_BYTES + 1 + ID_BYTES)
+#define PLACE_BYTES (ID_BYTES + 4)
+
+static const struct signrec_kind damage_kind = {DAMAGE_KIND, "damage note", "damage",
+						LIMIT_DAMAGE_BYTES};
 
 int damage_place_cmp(const struct damage_place *a, const struct damage_place *b)
 {
 	int order = id_cmp(&a->pack, &b->pack);
 
-	if (order == 0)
-		order = (a->kind > b->kind) - (a->kind < b->kind);
-	return order ? order : id_cmp(&a->chunk, &b->chunk);
+	return order ? order : (a->record > b->record) - (a->record < b->record);
 }
 
 void damage_free(struct damage *d)
@@ -22,11 +23,6 @@ void damage_free(struct damage *d)
 	free(d->places);
 	*d = (struct damage){0};
 }
-
-/* --- the clear part --- */
-
-static const struct signrec_kind damage_kind = {DAMAGE_KIND, "damage note", "damage",
-						LIMIT_DAMAGE_BYTES};
 
 static struct signrec_head head_of(const struct damage *d)
 {
@@ -42,46 +38,25 @@ void damage_put_clear(struct buf *b, const struct damage *d)
 	const struct signrec_head head = head_of(d);
 
 	signrec_put_head(b, &damage_kind, &head);
-}
-
-int damage_get_clear(struct rd *r, struct damage *d, struct err *err)
-{
-	struct signrec_head head;
-	int rc = signrec_get_head(r, &damage_kind, &head, err);
-
-	if (rc != 0)
-		return rc;
-	memcpy(d->repo, head.repo, sizeof(d->repo));
-	memcpy(d->signer, head.signer, sizeof(d->signer));
-	d->number = head.number;
-	d->time_ns = head.time_ns;
-	return 0;
-}
-
-/* --- the places --- */
-
-void damage_put_places(struct buf *b, const struct damage *d)
-{
 	buf_put_u32(b, (uint32_t)d->count);
 	for (size_t i = 0; i < d->count; i++) {
 		buf_put(b, d->places[i].pack.b, ID_BYTES);
-		buf_put_u8(b, d->places[i].kind);
-		buf_put(b, d->places[i].chunk.b, ID_BYTES);
+		buf_put_u32(b, d->places[i].record);
 	}
 }
 
 static const char *places_fault(const struct damage *d)
 {
 	for (size_t i = 0; i < d->count; i++) {
-		if (!chunk_kind_valid(d->places[i].kind))
-			return "a place of an unknown kind";
+		if (d->places[i].record >= LIMIT_PACK_RECORDS)
+			return "a record that no pack can have";
 		if (i && damage_place_cmp(&d->places[i - 1], &d->places[i]) >= 0)
 			return "places in another order than theirs";
 	}
 	return d->count ? NULL : "no place";
 }
 
-int damage_get_places(struct rd *r, struct damage *d, struct err *err)
+static int get_places(struct rd *r, struct damage *d, struct err *err)
 {
 	uint32_t count = rd_u32(r);
 	const char *fault;
@@ -96,32 +71,32 @@ int damage_get_places(struct rd *r, struct damage *d, struct err *err)
 	d->count = count;
 	for (size_t i = 0; i < count; i++) {
 		rd_copy(r, d->places[i].pack.b, ID_BYTES);
-		d->places[i].kind = rd_u8(r);
-		rd_copy(r, d->places[i].chunk.b, ID_BYTES);
+		d->places[i].record = rd_u32(r);
 	}
 	fault = places_fault(d);
 	return fault ? err_set(err, ERR_DAMAGED, "a damage note has %s", fault) : 0;
 }
 
-static int read_maint(struct rd *r, void *arg, struct err *err)
+int damage_get_clear(struct rd *r, struct damage *d, struct err *err)
 {
-	struct damage *d = arg;
-	int rc = damage_get_places(r, d, err);
+	struct signrec_head head;
+	int rc = signrec_get_head(r, &damage_kind, &head, err);
 
-	d->has_maint = rc == 0;
-	return rc;
+	if (rc != 0)
+		return rc;
+	memcpy(d->repo, head.repo, sizeof(d->repo));
+	memcpy(d->signer, head.signer, sizeof(d->signer));
+	d->number = head.number;
+	d->time_ns = head.time_ns;
+	return get_places(r, d, err);
 }
 
-/* --- whole notes --- */
-
-int damage_enc(struct keys *keys, struct damage *d, unsigned floor_log2, struct buf *out,
-	       struct err *err)
+int damage_enc(const struct keys *keys, struct damage *d, struct buf *out, struct err *err)
 {
-	struct signrec_form form = {
-	    .number = d->number, .domain = d->domain, .floor_log2 = floor_log2};
-	struct buf clear = {0}, maint = {0}, read = {0};
 	const char *fault = places_fault(d);
-	int rc = signrec_signer(keys, &damage_kind, &form.secret, d->signer, err);
+	const uint8_t *secret = NULL;
+	struct buf object = {0};
+	int rc = signrec_signer(keys, &damage_kind, &secret, d->signer, err);
 
 	if (rc != 0)
 		return rc;
@@ -130,15 +105,19 @@ int damage_enc(struct keys *keys, struct damage *d, unsigned floor_log2, struct 
 	if (fault || d->number == 0)
 		return err_set(err, ERR_USAGE, "a damage note has %s", fault ? fault : "no number");
 	memcpy(d->repo, keys->repo, sizeof(d->repo));
-	damage_put_clear(&clear, d);
-	damage_put_places(&maint, d);
-	/* The reading part says nothing that maintenance may not know. */
-	rc = signrec_seal(keys, &damage_kind, &form, &clear, &maint, &read, out, err);
-	d->has_maint = rc == 0;
+	damage_put_clear(&object, d);
+	rc = buf_check(&object, err);
+	if (rc == 0)
+		rc = sign_append(&object, damage_kind.tag, secret, err);
+	if (rc == 0) {
+		buf_put(out, object.data, object.len);
+		rc = buf_check(out, err);
+	}
+	buf_free(&object);
 	return rc;
 }
 
-int damage_dec(struct keys *keys, const void *bytes, size_t len, struct damage *out_damage,
+int damage_dec(const struct keys *keys, const void *bytes, size_t len, struct damage *out_damage,
 	       struct err *err)
 {
 	struct damage d = {0};
@@ -150,9 +129,10 @@ int damage_dec(struct keys *keys, const void *bytes, size_t len, struct damage *
 		rc = damage_get_clear(&r, &d, err);
 	if (rc == 0) {
 		head = head_of(&d);
-		rc = signrec_open(keys, &damage_kind, &head, &r, bytes, len, read_maint,
-				  signrec_read_nothing, &d, &d.domain, err);
+		rc = signrec_verify(keys, &damage_kind, &head, bytes, len, err);
 	}
+	if (rc == 0)
+		rc = rd_end(&r, "damage note", err);
 	if (rc != 0)
 		damage_free(&d);
 	else

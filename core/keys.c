@@ -330,11 +330,19 @@ int keys_allow(const struct keys *keys, enum power power, const char *operation,
 	case POWER_MAINTAIN:
 		other = ROLE_MAINTAIN;
 		break;
+	case POWER_LISTS:
+		other = ROLE_MAINTAIN;
+		break;
 	case POWER_OWN:
 		break;
 	}
-	if (keys->role == ROLE_FULL || keys->role == other)
+	if (keys->role == ROLE_FULL || keys->role == other ||
+	    (power == POWER_LISTS && keys->role == ROLE_READ))
 		return 0;
+	if (power == POWER_LISTS)
+		return err_set(err, ERR_KEY,
+			       "%s needs a full, read or maintain key; this is a %s key", operation,
+			       role_name(keys->role));
 	if (other == ROLE_FULL)
 		return err_set(err, ERR_KEY, "%s needs a full key; this is a %s key", operation,
 			       role_name(keys->role));

@@ -96,7 +96,13 @@ const char *role_name(enum role role); /* "full", "write", "maintain", "read" */
 bool role_from_name(const char *name, enum role *out_role);
 
 /* What an operation needs. keys_allow gives ERR_KEY with one line naming the role needed. */
-enum power { POWER_READ, POWER_WRITE, POWER_MAINTAIN, POWER_OWN };
+enum power {
+	POWER_READ,
+	POWER_WRITE,
+	POWER_MAINTAIN,
+	POWER_LISTS, /* to read or to maintain */
+	POWER_OWN
+};
 int keys_allow(const struct keys *keys, enum power power, const char *operation,
 	       struct err *err) ERR_UNUSED_WARN;
 

@@ -19,8 +19,8 @@
 #define LIMIT_INDEX_BYTES (256u << 20) /* one index segment */
 #define LIMIT_MANIFEST_BYTES (64u << 20)
 #define LIMIT_TAGREC_BYTES (4u << 20) /* a floor of 1 MiB and 256 tags fit */
-#define LIMIT_DAMAGE_BYTES (32u << 20)
-#define LIMIT_DAMAGE_PLACES 131072u /* of one damage note: what its padded part has room for */
+#define LIMIT_DAMAGE_BYTES (8u << 20)
+#define LIMIT_DAMAGE_PLACES 131072u /* of one damage note */
 #define LIMIT_RETIRE_BYTES (16u << 20)
 #define LIMIT_RETIRED 131072u        /* backups of one retire record */
 #define LIMIT_DRILL_BYTES (4u << 20) /* a floor of 1 MiB fits */

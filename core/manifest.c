@@ -248,6 +248,13 @@ static int check_limits(const struct manifest *m, struct err *err)
 			      "tables, references, parents or writers for a manifest");
 }
 
+/* What both parts say in their own way. */
+static bool standing_agrees(const struct manifest *m)
+{
+	return (m->standing == MANIFEST_ORDINARY) == id_is_zero(&m->original) &&
+	       m->incomplete == (m->unreadable != 0);
+}
+
 static int read_back(const struct buf *clear, const struct buf *maint, const struct buf *read,
 		     struct manifest *again, struct err *err)
 {
@@ -262,6 +269,8 @@ static int read_back(const struct buf *clear, const struct buf *maint, const str
 	r = rd_of(read->data, read->len);
 	if (rc == 0)
 		rc = manifest_part_get_read(&r, again, err);
+	if (rc == 0 && !standing_agrees(again))
+		rc = err_set(err, ERR_DAMAGED, "a manifest of an unclear standing");
 	return rc;
 }
 
@@ -306,6 +315,7 @@ static int complete(struct keys *keys, struct manifest *m, struct err *err)
 	m->tag_mac_count = m->tag_count;
 	m->verdicts = repeat.verdicts;
 	m->verdict_count = m->db_count;
+	m->incomplete = m->unreadable != 0;
 	return 0;
 }
 
@@ -367,7 +377,7 @@ static int check_repeat(struct keys *keys, const struct manifest *m, struct err 
 	if (rc != 0)
 		return rc;
 	same = m->tag_mac_count == m->tag_count && m->verdict_count == m->db_count &&
-	       id_eq(&repeat.group, &m->group) &&
+	       id_eq(&repeat.group, &m->group) && standing_agrees(m) &&
 	       memcmp(repeat.tag_macs, m->tag_macs, m->tag_count * sizeof(*m->tag_macs)) == 0 &&
 	       memcmp(repeat.verdicts, m->verdicts, m->db_count) == 0;
 	manifest_part_repeat_wipe(&repeat);

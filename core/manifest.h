@@ -51,6 +51,13 @@ struct manifest_ref {
 	uint64_t orphans; /* files beside the named ones that no query names */
 };
 
+/* What a manifest is, for who decides which backups stay. */
+enum manifest_standing {
+	MANIFEST_ORDINARY,
+	MANIFEST_COPY, /* of a manifest of another repository */
+	MANIFEST_REPAIRED /* the rest of a damaged one, of this repository or of the one it was copied from */
+};
+
 struct manifest {
 	/* clear */
 	uint8_t repo[REPO_ID_BYTES];
@@ -71,6 +78,8 @@ struct manifest {
 	uint8_t *verdicts;
 	size_t verdict_count;
 	uint64_t files, bytes, bytes_added;
+	enum manifest_standing standing; /* MANIFEST_ORDINARY exactly when there is no original */
+	bool incomplete; /* something could not be read; manifest_enc sets it from `unreadable` */
 	/* reading */
 	bool has_read; /* the R part was opened */
 	char *host, *user, *program;
@@ -97,18 +106,18 @@ int manifest_db_copy(const struct manifest_db *db, struct manifest_db *out_db,
 		     struct err *err) ERR_UNUSED_WARN;
 
 /*
- * Appends the whole object, signed by the keys' writer. Takes clear and reading fields from m; computes group, tag
- * MACs and verdicts from them; sorts what must be sorted (in m). m->domain says the domain. m owns its strings and arrays
+ * Appends the whole object, signed by the keys' writer. Takes clear and reading fields and the standing from m; computes group,
+ * tag MACs, verdicts and incomplete from them; sorts what must be sorted (in m). m->domain says the domain. m owns its strings and arrays
  * as a decoded one does, also after a failure: tags and sources that are there twice are freed. NULL texts are stored
  * as empty ones. ERR_LIMIT beyond core/limits.h, ERR_USAGE for what a reader would refuse (a database twice, no host,
- * this writer among the others seen), ERR_KEY without a writer or the domain; out is unchanged then.
+ * this writer among the others seen, a standing that its original contradicts), ERR_KEY without a writer or the domain; out is unchanged then.
  */
 int manifest_enc(struct keys *keys, struct manifest *m, unsigned floor_log2, struct buf *out,
 		 struct err *err) ERR_UNUSED_WARN;
 /*
  * Checks the signature by the writer it names (the caller looks the writer up in the roster), then opens the parts that
  * the keys can open; at least the M part or ERR_KEY, except for the write role which gets the clear part only. Where both
- * parts open they must agree on group, tags and verdicts.
+ * parts open they must agree on group, tags, verdicts, standing and incomplete.
  */
 int manifest_dec(struct keys *keys, const void *bytes, size_t len, struct manifest *out_manifest,
 		 struct err *err) ERR_UNUSED_WARN;

@@ -106,6 +106,8 @@ void manifest_part_put_maint(struct buf *b, const struct manifest *m)
 	buf_put_u64(b, m->files);
 	buf_put_u64(b, m->bytes);
 	buf_put_u64(b, m->bytes_added);
+	buf_put_u8(b, (uint8_t)m->standing);
+	buf_put_u8(b, m->incomplete);
 }
 
 static void put_db(struct buf *b, const struct manifest_db *db)
@@ -240,6 +242,19 @@ static int get_verdicts(struct rd *r, struct manifest *m, struct err *err)
 	return 0;
 }
 
+static int get_standing(struct rd *r, struct manifest *m, struct err *err)
+{
+	uint8_t standing = rd_u8(r), incomplete = rd_u8(r);
+
+	if (r->bad)
+		return damaged(err, "its maintenance part is cut short");
+	if (standing > MANIFEST_REPAIRED || incomplete > 1)
+		return damaged(err, "its standing is unknown");
+	m->standing = (enum manifest_standing)standing;
+	m->incomplete = incomplete == 1;
+	return 0;
+}
+
 int manifest_part_get_maint(struct rd *r, struct manifest *m, struct err *err)
 {
 	uint16_t roots = rd_u16(r);
@@ -257,10 +272,9 @@ int manifest_part_get_maint(struct rd *r, struct manifest *m, struct err *err)
 	m->files = rd_u64(r);
 	m->bytes = rd_u64(r);
 	m->bytes_added = rd_u64(r);
-	if (r->bad)
-		return damaged(err, "its maintenance part is cut short");
-	m->has_maint = true;
-	return 0;
+	rc = get_standing(r, m, err);
+	m->has_maint = rc == 0;
+	return rc;
 }
 
 static int get_text(struct rd *r, size_t least, size_t most, char **out_text, struct err *err)

@@ -48,27 +48,6 @@ void check_tell_healed(struct check_run *run, const struct id *pack, const char 
 		run->options->healed(run->options->arg, path, text);
 }
 
-/* Nothing is lost with this copy: the chunk is not asked for, or another copy is whole. */
-static bool place_replaced(const struct check_run *run, uint32_t at)
-{
-	const struct record_info *info = &run->index->places[at].info;
-
-	return index_find_good(run->index, info->kind, &info->id) != INDEX_NONE;
-}
-
-void check_tell_found(struct check_run *run, size_t first)
-{
-	for (size_t i = first; i < run->found_count; i++) {
-		const struct check_found *f = &run->found[i];
-		const struct id *pack = &run->index->packs[run->index->places[f->place].pack].name;
-
-		if (place_replaced(run, f->place))
-			check_tell_healed(run, pack, f->text);
-		else if (check_in_scope(run, &run->index->places[f->place].info.id))
-			check_tell_damage(run, STORE_DATA, pack, f->text);
-	}
-}
-
 int check_tick(struct check_run *run, uint64_t done, uint64_t total, const char *what,
 	       struct err *err)
 {
@@ -332,17 +311,27 @@ static const char *what_is_wrong(const struct index *index, const struct chunk_r
 	return "part of it is damaged";
 }
 
+int check_whole(struct check_run *run, const struct chunk_ref *ref, bool *out_whole,
+		struct err *err)
+{
+	uint32_t place = find_place(run, ref->kind, &ref->id, LIMIT_DEPTH + 1);
+
+	*out_whole = place != INDEX_NONE;
+	if (place == INDEX_NONE)
+		return 0;
+	check_tell_needed(run, run->index->places[place].pack);
+	return tell_all_unnamed(run, place, err);
+}
+
 static int check_chunk(struct folder *at, const char *path, const struct chunk_ref *ref,
 		       struct err *err)
 {
-	uint32_t place = find_place(at->run, ref->kind, &ref->id, LIMIT_DEPTH + 1);
+	bool whole;
+	int r = at->run->gathering ? check_gather(at->run, ref, err)
+				   : check_whole(at->run, ref, &whole, err);
 
-	if (at->run->gathering)
-		return check_gather(at->run, ref, err);
-	if (place != INDEX_NONE) {
-		check_tell_needed(at->run, at->run->index->places[place].pack);
-		return tell_all_unnamed(at->run, place, err);
-	}
+	if (r || at->run->gathering || whole)
+		return r;
 	*at->dirty = true;
 	check_tell_touched(at->run, at->run->manifest, path, what_is_wrong(at->run->index, ref));
 	return 0;
@@ -440,6 +429,8 @@ static int check_manifest(struct check_run *run, const struct manifest_item *ite
 	int r;
 
 	run->manifest = &item->name;
+	if (run->structure)
+		return check_lists(run, item, err);
 	r = check_node(&top, "/", &item->m.root, LIMIT_NODE_LEVELS, err);
 	return absorb(&top, "/", r, err);
 }
@@ -536,7 +527,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 	int r;
 
 	*out_result = (struct check_result){0};
-	r = keys_allow(repo->keys, POWER_READ, "check", err);
+	r = keys_allow(repo->keys, POWER_LISTS, "check", err);
+	run.structure = out_result->structure_only = repo->keys->role == ROLE_MAINTAIN;
 	/*
 	 * The reverse of the write order: what these manifests reach is in the index that is loaded after them. A backup
 	 * that ends while we read is not ours to judge.

@@ -1,6 +1,8 @@
 /*
  * check: is everything that the manifests promise there and whole? Changes no object; what it finds damaged it notes, so that the next backup
- * stores it again (repo/notes.h). One thread.
+ * stores it again (repo/notes.h). A maintain key opens lists and directories alone: it finds what is missing, and with read_data every pack whose
+ * bytes are not those of its name, all of whose records sealed for reading then count as damaged; it cannot tell a record that never was what
+ * its id says. One thread.
  */
 #ifndef NIGHTJAR_REPO_CHECK_H
 #define NIGHTJAR_REPO_CHECK_H
@@ -33,7 +35,7 @@ struct check_options {
 	void (*damage)(void *arg, const char *object, const char *text);
 	/* A damaged or lost copy of something that another copy still gives: nothing is lost, and it does not count. */
 	void (*healed)(void *arg, const char *object, const char *text);
-	/* One line for each path of each manifest that damage touches. */
+	/* One line for each path of each manifest that damage touches; with path "" for the whole of it, where paths cannot be told. */
 	void (*touched)(void *arg, const struct id *manifest, const char *path, const char *text);
 	/*
 	 * A file that the references of a manifest name, newest of its group or chosen, and that is not in it as it should be;
@@ -62,9 +64,11 @@ struct check_result {
 	uint64_t refs_failed; /* queries that could not be run, for damage or as missing told */
 	uint64_t orphans;     /* packs that no index segment names */
 	uint64_t condemned;   /* packs that a prune is about to delete */
+	bool
+	    structure_only; /* by a maintain key: of what is sealed for reading only the packs' bytes were compared with their names */
 };
 
-/* ERR_KEY, ERR_IO, ERR_CANCELLED; ERR_MISSING a chosen manifest is not there. Damage is not an error: it is in the result. */
+/* ERR_KEY a write key, ERR_IO, ERR_CANCELLED; ERR_MISSING a chosen manifest is not there. Damage is not an error: it is in the result. */
 int check_run(struct repo *repo, const struct check_options *options,
 	      struct check_result *out_result, struct err *err) ERR_UNUSED_WARN;
 

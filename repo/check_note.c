@@ -8,9 +8,7 @@ static int new_places(const struct check_run *run, const struct notes *known, st
 	int r = 0;
 
 	for (size_t i = 0; !r && i < run->found_count; i++) {
-		const struct index_place *p = &run->index->places[run->found[i].place];
-		const struct damage_place place = {run->index->packs[p->pack].name, p->info.id,
-						   p->info.kind};
+		const struct damage_place place = notes_place(run->index, run->found[i].place);
 
 		if (run->found[i].lasting && !notes_have(known, &place))
 			r = notes_add(out, &place, err);
@@ -76,10 +74,10 @@ static void count_noted_before(struct check_run *run, const struct notes *known)
 		return;
 	notes_apply(known, index);
 	for (size_t i = 0; i < known->count; i++) {
-		const struct damage_place *p = &known->places[i];
+		uint32_t at = notes_find(index, &known->places[i]);
+		const struct record_info *info = at == INDEX_NONE ? NULL : &index->places[at].info;
 
-		if (index_find_pack(index, &p->pack) != INDEX_NONE &&
-		    index_find_good(index, p->kind, &p->chunk) == INDEX_NONE)
+		if (info && index_find_good(index, info->kind, &info->id) == INDEX_NONE)
 			run->result->noted_before++;
 	}
 }

@@ -6,6 +6,12 @@
 #include "core/sha256.h"
 #include "repo/deltaorder.h"
 
+/* It is sealed for those who read, and this key is not theirs. */
+static bool is_shut(const struct check_run *run, const struct index_place *place)
+{
+	return run->structure && chunk_kind_recipient(place->info.kind) != SLOT_M;
+}
+
 /* Bytes of one record: they open, and give what its id says. */
 static int open_record(struct check_run *run, uint32_t at, const void *sealed, size_t len,
 		       struct buf *plain, struct err *err)
@@ -14,6 +20,8 @@ static int open_record(struct check_run *run, uint32_t at, const void *sealed, s
 	struct err why = {0};
 	int r;
 
+	if (is_shut(run, place))
+		return 0;
 	buf_reset(plain);
 	r = reader_open_place(run->reader, place, sealed, len, plain, &why);
 	if (check_ends(r)) {
@@ -56,7 +64,8 @@ static int read_one(struct check_run *run, uint32_t at, struct buf *sealed, stru
 	struct err why = {0};
 	int r;
 
-	if (!index_place_whole(run->index, at) || !check_in_scope(run, &place->info.id))
+	if (!index_place_whole(run->index, at) || !check_in_scope(run, &place->info.id) ||
+	    is_shut(run, place))
 		return 0;
 	buf_reset(sealed);
 	r = store_get_range(run->repo->store, STORE_DATA, pack, place->offset, place->stored_bytes,
@@ -102,8 +111,30 @@ static int read_deltas(struct check_run *run, struct buf *sealed, struct buf *pl
 	return r;
 }
 
+static bool same_place(const struct index_place *a, const struct pack_entry *b)
+{
+	return a->info.kind == b->info.kind && id_eq(&a->info.id, &b->info.id) &&
+	       a->info.codec == b->info.codec && a->info.depth == b->info.depth &&
+	       a->info.plain_bytes == b->info.plain_bytes &&
+	       a->info.base_count == b->info.base_count && a->slot == b->slot &&
+	       a->counter == b->counter && a->offset == b->offset &&
+	       a->stored_bytes == b->stored_bytes;
+}
+
+/* What records cannot be asked: does the index say of the pack what its own directory says? */
+static bool same_directory(const struct check_run *run, const struct index_pack *pack,
+			   const struct pack_dir *dir)
+{
+	bool same = dir->entry_count == pack->place_count;
+
+	for (uint32_t i = 0; same && i < pack->place_count; i++)
+		same = same_place(&run->index->places[pack->first_place + i], &dir->entries[i]);
+	return same;
+}
+
 /* The directory is what an index is rebuilt from: it must open, too. */
-static bool front_opens(struct check_run *run, const struct buf *pack, struct err *err)
+static bool front_opens(struct check_run *run, const struct index_pack *entry,
+			const struct buf *pack, struct err *err)
 {
 	struct pack_dir dir = {0};
 	struct pack_head head;
@@ -112,6 +143,12 @@ static bool front_opens(struct check_run *run, const struct buf *pack, struct er
 		  pack_front_dec(run->repo->keys, pack->data, (size_t)pack_front_bytes(&head),
 				 pack->len, &dir, err) == 0;
 
+	if (ok && run->structure && !same_directory(run, entry, &dir)) {
+		ok = false;
+		(void)err_set(err, ERR_DAMAGED,
+			      "the index tells other records of it than its own directory; "
+			      "'nightjar repair index --read-all-packs' writes the index anew");
+	}
 	pack_dir_free(&dir);
 	return ok;
 }
@@ -150,6 +187,26 @@ static void tell_pack(struct check_run *run, uint32_t number, const char *text)
 		check_tell_damage(run, STORE_DATA, &pack->name, text);
 }
 
+/* A pack that is not what its name says: which of its records still open only those can tell who read. */
+static int doubt_shut(struct check_run *run, uint32_t number, struct err *err)
+{
+	static const struct err why = {
+	    .code = ERR_DAMAGED,
+	    .text = "damaged: its bytes are not those of its name; which of its records still open "
+		    "a full or read key tells, and 'nightjar repair packs' with the full key saves "
+		    "them"};
+	const struct index_pack *pack = &run->index->packs[number];
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < pack->place_count; i++) {
+		const struct index_place *place = &run->index->places[pack->first_place + i];
+
+		if (is_shut(run, place) && !place->bad && check_in_scope(run, &place->info.id))
+			r = check_find(run, pack->first_place + i, &why, err);
+	}
+	return r;
+}
+
 static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, struct buf *plain,
 		     struct err *err)
 {
@@ -170,6 +227,8 @@ static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, 
 		r = read_record(run, pack->first_place + i, bytes, plain, err);
 	if (!r)
 		r = sha256_of(bytes->data, bytes->len, &digest, err);
+	if (!r && run->structure && !id_eq(&digest, &pack->name))
+		r = doubt_shut(run, number, err);
 	if (r)
 		return r;
 	/* With a choice of backups, what else lies in the pack is not looked at. */
@@ -177,7 +236,7 @@ static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, 
 		return 0;
 	if (!id_eq(&digest, &pack->name))
 		tell_pack(run, number, "damaged, though every record in it still opens");
-	else if (!front_opens(run, bytes, err))
+	else if (!front_opens(run, pack, bytes, err))
 		tell_pack(run, number, err->text);
 	return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * check_run: what the parts of a check share (check.c, check_scope.c, check_read.c, check_refs.c, check_note.c). Internal to them.
+ * check_run: what the parts of a check share (check.c, check_lists.c, check_scope.c, check_read.c, check_refs.c, check_note.c). Internal to them.
  */
 #ifndef NIGHTJAR_REPO_CHECK_RUN_H
 #define NIGHTJAR_REPO_CHECK_RUN_H
@@ -37,9 +37,10 @@ struct check_run {
 	struct idset rested_on;    /* bases whose packs were looked at for that */
 	struct check_found *found; /* whether it is a loss is known when all has been read */
 	size_t found_count, found_cap;
-	struct idset scope;        /* what the chosen backups rest on */
-	bool gathering;            /* the scope is being found: nothing is told */
-	bool lost_only;            /* only of what has no whole copy any more */
+	struct idset scope; /* what the chosen backups rest on */
+	bool structure; /* the key opens lists alone: what is sealed for reading is not opened */
+	bool gathering; /* the scope is being found: nothing is told */
+	bool lost_only; /* only of what has no whole copy any more */
 	const struct id *manifest; /* under way */
 	struct id told_manifest;   /* of the last path that was told, so that it is told once */
 	char *told_path;
@@ -76,6 +77,12 @@ int check_find(struct check_run *run, uint32_t place, const struct err *why,
  * check.
  */
 int check_probe(struct check_run *run, const struct chunk_ref *list,
+		struct err *err) ERR_UNUSED_WARN;
+/* Is there a whole copy? What else is to be said of it, of an index that lacks it for instance, is told. */
+int check_whole(struct check_run *run, const struct chunk_ref *ref, bool *out_whole,
+		struct err *err) ERR_UNUSED_WARN;
+/* What a manifest reaches, by its lists: one line where something is lost. */
+int check_lists(struct check_run *run, const struct manifest_item *item,
 		struct err *err) ERR_UNUSED_WARN;
 /* Reads every copy of a chunk that is whole as far as is known. */
 int check_read_chunk(struct check_run *run, uint8_t kind, const struct id *id,

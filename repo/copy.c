@@ -161,19 +161,10 @@ static const struct manifest_item *find_copy(const struct copy_run *run,
 	return NULL;
 }
 
-/*
- * Sure enough to take folders of the copy for those of the source unseen? Of a manifest that names an original it is only known
- * that it is no repaired one while its tags are those it was made with.
- */
+/* Sure enough to take folders of the copy for those of the source unseen? A repaired one lacks something. */
 static bool is_exact(const struct manifest_item *source)
 {
-	if (id_is_zero(&source->m.original))
-		return true;
-	for (size_t i = 0; i < source->m.tag_count; i++) {
-		if (strcmp(source->m.tags[i], "repaired") == 0)
-			return false;
-	}
-	return source->tag_number == 0;
+	return source->m.standing != MANIFEST_REPAIRED;
 }
 
 /* What `there` is an exact copy of, or NULL. */
@@ -250,6 +241,7 @@ static int begin(struct copy_run *run, struct err *err)
 	for (size_t i = 0; i < run->m.db_count; i++)
 		run->m.dbs[i].cells_changed = run->m.dbs[i].bytes_stored = 0;
 	run->m.original = *identity(run, run->source);
+	run->m.standing = m->standing == MANIFEST_REPAIRED ? MANIFEST_REPAIRED : MANIFEST_COPY;
 	run->tallies = calloc(run->m.db_count + 1, sizeof(*run->tallies));
 	r = run->tallies ? 0 : err_nomem(err);
 	if (!r)

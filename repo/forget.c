@@ -68,17 +68,16 @@ static bool is_considered(const struct forget_options *o, const struct manifest_
 	return host && (o->tag_count == 0 || has_any(m, o->tags, o->tag_count));
 }
 
-/* What `repair manifests` could save of a damaged one. A maintain key cannot tell. */
+/* What `repair manifests` could save of a damaged one. */
 static bool is_rest(const struct manifest *m)
 {
-	return m->has_read && !id_is_zero(&m->original) && holds(m->tags, m->tag_count, "repaired");
+	return m->standing == MANIFEST_REPAIRED;
 }
 
 static enum retention_rank rank_of(const struct manifest *m)
 {
 	/* What could not be read that night, a locked database perhaps, has no verdict either. */
-	enum retention_rank rank =
-	    m->has_read && m->unreadable ? RETENTION_RANK_UNCHECKED : RETENTION_RANK_CLEAN;
+	enum retention_rank rank = m->incomplete ? RETENTION_RANK_UNCHECKED : RETENTION_RANK_CLEAN;
 
 	if (is_rest(m)) /* what is lost, a database perhaps, has no verdict */
 		return RETENTION_RANK_FAILED;
@@ -146,7 +145,7 @@ static int set_of(unsigned by, const struct manifest *m, struct id *out_set, str
 static bool needs_names(const struct forget_options *o)
 {
 	return o->keep_tag_count || o->host_count || o->tag_count || o->path_count ||
-	       o->group_by != BY_GROUP;
+	       (o->group_by != BY_GROUP && o->group_by != 0);
 }
 
 static int describe(const struct forget_options *o, const struct manifest_list *list,
@@ -187,15 +186,12 @@ static int describe(const struct forget_options *o, const struct manifest_list *
 typedef int judge_fn(const struct retention_policy *policy, struct retention_item *items,
 		     size_t count, struct err *err);
 
-static bool is_copy(const struct manifest *m)
-{
-	return m->has_read && !id_is_zero(&m->original) && !is_rest(m);
-}
-
 static bool has_copies(const struct manifest_list *list, const uint8_t writer[32])
 {
 	for (size_t i = 0; i < list->count; i++) {
-		if (is_copy(&list->items[i].m) && memcmp(list->items[i].m.writer, writer, 32) == 0)
+		const struct manifest *m = &list->items[i].m;
+
+		if (m->standing == MANIFEST_COPY && memcmp(m->writer, writer, 32) == 0)
 			return true;
 	}
 	return false;

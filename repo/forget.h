@@ -2,7 +2,8 @@
  * forget: removes backups that a policy does not keep, or that are named, and leaves a signed retire record of it (FORMAT.md §8). It frees no
  * space: that is prune's. What is to go is decided by core/retention; first planned, then done. A repaired backup stands where the damaged one
  * stood, and a copy is kept when the order of sequences or that of times keeps it; one that
- * lacks something unreadable counts as unchecked; a maintain key sees none of it. One thread.
+ * lacks something unreadable counts as unchecked. All that it goes by is in the part for maintenance, so a maintain key decides as a full key
+ * does, where no name is asked for. One thread.
  */
 #ifndef NIGHTJAR_REPO_FORGET_H
 #define NIGHTJAR_REPO_FORGET_H

@@ -7,7 +7,8 @@
 #include "repo/statefile.h"
 
 #define LOCAL_PLACES ((size_t)1 << 20)
-#define LINE_CHARS (ID_HEX_CHARS + 3 + ID_HEX_CHARS + 1) /* pack, kind, chunk, line end */
+#define RECORD_CHARS 8
+#define LINE_CHARS (ID_HEX_CHARS + 1 + RECORD_CHARS + 1) /* pack, record, line end */
 
 void notes_free(struct notes *n)
 {
@@ -81,16 +82,29 @@ int notes_take(struct repo *repo, const struct buf *bytes, struct notes *n, stru
 	return r;
 }
 
+struct damage_place notes_place(const struct index *index, uint32_t at)
+{
+	const struct index_pack *pack = &index->packs[index->places[at].pack];
+
+	return (struct damage_place){pack->name, at - pack->first_place};
+}
+
+uint32_t notes_find(const struct index *index, const struct damage_place *place)
+{
+	uint32_t number = index_find_pack(index, &place->pack);
+
+	if (number == INDEX_NONE || place->record >= index->packs[number].place_count)
+		return INDEX_NONE;
+	return index->packs[number].first_place + place->record;
+}
+
 void notes_apply(const struct notes *n, struct index *index)
 {
 	for (size_t i = 0; i < n->count; i++) {
-		const struct damage_place *p = &n->places[i];
+		uint32_t at = notes_find(index, &n->places[i]);
 
-		for (uint32_t at = index_find(index, p->kind, &p->chunk); at != INDEX_NONE;
-		     at = index->places[at].next) {
-			if (id_eq(&index->packs[index->places[at].pack].name, &p->pack))
-				index_mark_place(index, at);
-		}
+		if (at != INDEX_NONE)
+			index_mark_place(index, at);
 	}
 }
 
@@ -98,7 +112,7 @@ static int put_one(struct repo *repo, struct damage *d, struct err *err)
 {
 	struct buf bytes = {0};
 	struct id name;
-	int r = d->number ? damage_enc(repo->keys, d, repo->conf.floor_log2, &bytes, err)
+	int r = d->number ? damage_enc(repo->keys, d, &bytes, err)
 			  : err_set(err, ERR_LIMIT, "no more damage notes fit behind the last one");
 
 	if (!r)
@@ -116,7 +130,6 @@ int notes_put(struct repo *repo, const struct notes *found, int64_t now_ns, uint
 		struct damage d = {
 		    .number = *number + 1,
 		    .time_ns = now_ns,
-		    .domain = repo->keys->writer_domain,
 		    .places = found->places + done,
 		};
 
@@ -133,20 +146,19 @@ int notes_put(struct repo *repo, const struct notes *found, int64_t now_ns, uint
 
 #define LOCAL_NAME "damage"
 
-/* Of LINE_CHARS characters. */
+/* Of LINE_CHARS characters: hexadecimal digits, lowercase. */
 static bool parse_line(const char *line, struct damage_place *p)
 {
-	char hex[ID_HEX_CHARS + 1] = "";
+	char hex[ID_HEX_CHARS + 1] = "", *end;
+	const char *record = line + ID_HEX_CHARS + 1;
 
-	if (line[LINE_CHARS - 1] != '\n' || line[ID_HEX_CHARS] != ' ' ||
-	    line[ID_HEX_CHARS + 2] != ' ')
+	if (line[LINE_CHARS - 1] != '\n' || line[ID_HEX_CHARS] != ' ')
 		return false;
-	p->kind = (uint8_t)(line[ID_HEX_CHARS + 1] - '0');
 	memcpy(hex, line, ID_HEX_CHARS);
-	if (!chunk_kind_valid(p->kind) || !id_from_hex(hex, &p->pack))
+	if (!id_from_hex(hex, &p->pack) || strspn(record, "0123456789abcdef") != RECORD_CHARS)
 		return false;
-	memcpy(hex, line + ID_HEX_CHARS + 3, ID_HEX_CHARS);
-	return id_from_hex(hex, &p->chunk);
+	p->record = (uint32_t)strtoul(record, &end, 16);
+	return p->record < LIMIT_PACK_RECORDS;
 }
 
 int notes_load_local(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], struct notes *n,
@@ -175,12 +187,11 @@ int notes_save_local(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 	int r;
 
 	for (size_t i = 0; i < n->count && i < LOCAL_PLACES; i++) {
-		char pack[ID_HEX_CHARS + 1], chunk[ID_HEX_CHARS + 1], line[LINE_CHARS + 1];
+		char pack[ID_HEX_CHARS + 1], line[LINE_CHARS + 1];
 
 		id_hex(&n->places[i].pack, pack);
-		id_hex(&n->places[i].chunk, chunk);
-		(void)snprintf(line, sizeof(line), "%s %c %s\n", pack,
-			       (char)('0' + n->places[i].kind), chunk);
+		(void)snprintf(line, sizeof(line), "%s %0*x\n", pack, RECORD_CHARS,
+			       n->places[i].record);
 		buf_put(&text, line, LINE_CHARS);
 	}
 	r = buf_check(&text, err);

@@ -25,6 +25,10 @@ int notes_add(struct notes *n, const struct damage_place *place, struct err *err
 void notes_settle(struct notes *n);
 bool notes_have(const struct notes *n, const struct damage_place *place);
 
+/* How a note names a place of the index, and the place that it names; INDEX_NONE: the index does not know the pack, or not so many records of it. */
+struct damage_place notes_place(const struct index *index, uint32_t at);
+uint32_t notes_find(const struct index *index, const struct damage_place *place);
+
 /* Marks every noted place that the index knows: they are not rested on, nor counted as stored. */
 void notes_apply(const struct notes *n, struct index *index);
 

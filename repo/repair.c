@@ -1,6 +1,7 @@
 #include "repo/repair.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "repo/repair_run.h"
@@ -29,4 +30,40 @@ bool repair_is_damage(const struct err *why)
 {
 	return why->code == ERR_DAMAGED || why->code == ERR_LIMIT ||
 	       (why->code == ERR_IO && why->sys_errno == EIO);
+}
+
+int repair_new_wrap(struct repo *repo, uint32_t domain, struct indexseg_wrap *out_wrap,
+		    struct err *err)
+{
+	int r = indexseg_wrap_new(repo->keys, domain, out_wrap, err);
+
+	return r == -ERR_KEY ? err_set(err, ERR_KEY,
+				       "no index segment is left to go by: writing the index anew "
+				       "needs a full key; this is a %s key",
+				       role_name(repo->keys->role))
+			     : r;
+}
+
+int repair_find_wrap(struct repo *repo, uint32_t domain, struct indexseg_wrap *out_wrap,
+		     struct err *err)
+{
+	struct id *names = NULL;
+	size_t count = 0;
+	bool found = false;
+	int r = repo_list(repo->store, STORE_INDEX, &names, NULL, &count, err);
+
+	for (size_t i = 0; !r && !found && i < count; i++) {
+		struct indexseg seg = {0};
+		struct err why = {0};
+
+		/* One that does not open is another's to tell. */
+		if (index_get_segment(repo, &names[i], &seg, &why))
+			continue;
+		found = seg.domain == domain;
+		if (found)
+			*out_wrap = seg.wrap;
+		indexseg_free(&seg);
+	}
+	free(names);
+	return r || found ? r : repair_new_wrap(repo, domain, out_wrap, err);
 }

@@ -61,16 +61,18 @@ struct repair_packs_result {
 	uint64_t damaged;       /* of them */
 	uint64_t records_saved; /* moved into new packs */
 	uint64_t records_lost;  /* damaged, and no other copy of the chunk is known: > 0: exit 20 */
-	uint64_t packs_lost;    /* damaged, and it is not known what was in them: > 0: exit 20 */
-	uint64_t noted;         /* records that no note named before */
-	uint64_t touched;       /* paths of manifests that miss something */
+	uint64_t
+	    unjudged; /* of records_lost: sealed for reading, so a maintain key left them where they are */
+	uint64_t packs_lost; /* damaged, and it is not known what was in them: > 0: exit 20 */
+	uint64_t noted;      /* records that no note named before */
+	uint64_t touched;    /* paths of manifests that miss something */
 };
 
 /*
  * Packs whose bytes are not those of their names: what still opens is moved, as it is, into new packs, which an index segment names; all that
  * was in the damaged pack is noted, so that nobody rests on it any more and prune may take it. Where something is lost every path of
- * every manifest that it touches is told. A record can only be judged with the key that it is sealed for, so this needs the full key:
- * ERR_KEY. ERR_MISSING a named pack is not there; ERR_IO, ERR_VERSION, ERR_CANCELLED.
+ * every manifest that it touches is told. A record can only be judged with the key that it is sealed for: a maintain key moves lists, notes
+ * the rest as damaged, whole or not, and counts it as lost until a full key has judged it. ERR_KEY another role. ERR_MISSING a named pack is not there; ERR_IO, ERR_VERSION, ERR_CANCELLED.
  */
 int repair_packs(struct repo *repo, const struct repair_packs_options *options,
 		 struct repair_packs_result *out_result, struct err *err) ERR_UNUSED_WARN;

@@ -277,20 +277,13 @@ static const struct indexseg_pack *words_for(const struct pack *p)
 /* A segment key that a good segment of the domain has, or, where there is none, a new one. */
 static int find_wrap(struct run *run, uint32_t domain, struct indexseg_wrap *out, struct err *err)
 {
-	int r;
-
 	for (size_t i = 0; i < run->segment_count; i++) {
 		if (run->segments[i].good && run->segments[i].seg.domain == domain) {
 			*out = run->segments[i].seg.wrap;
 			return 0;
 		}
 	}
-	r = indexseg_wrap_new(run->repo->keys, domain, out, err);
-	return r == -ERR_KEY ? err_set(err, ERR_KEY,
-				       "no index segment is left to go by: writing the index anew "
-				       "needs a full key; this is a %s key",
-				       role_name(run->repo->keys->role))
-			     : r;
+	return repair_new_wrap(run->repo, domain, out, err);
 }
 
 /* The packs are lent, not copied. */

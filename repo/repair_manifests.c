@@ -155,6 +155,7 @@ static int rest_open(struct run *run, const struct manifest_item *item, struct r
 	if (!r)
 		r = retell_tag(&rest->m, "repaired", err);
 	rest->m.original = item->name;
+	rest->m.standing = MANIFEST_REPAIRED;
 	if (!r)
 		r = repo_use_writer(run->repo, item->m.host, false, err);
 	if (!r)

@@ -24,9 +24,11 @@ struct run {
 	struct pack_mover *mover; /* of one domain */
 	uint32_t domain;          /* its */
 	struct indexseg_wrap wrap;
-	struct buf bytes; /* of the pack under way */
-	bool whole_read;  /* bytes are all of it; otherwise each record is read by itself */
-	struct buf one;   /* record */
+	struct buf bytes;  /* of the pack under way */
+	bool whole_read;   /* bytes are all of it; otherwise each record is read by itself */
+	struct buf one;    /* record */
+	bool lists_only;   /* a maintain key: what is sealed for reading it cannot judge */
+	uint64_t unjudged; /* of the pack under way */
 };
 
 /* --- new packs --- */
@@ -68,7 +70,8 @@ static int use_domain(struct run *run, uint32_t domain, struct err *err)
 	run->mover = NULL;
 	run->domain = domain;
 	if (!r)
-		r = indexseg_wrap_new(run->repo->keys, domain, &run->wrap, err);
+		r = run->lists_only ? repair_find_wrap(run->repo, domain, &run->wrap, err)
+				    : indexseg_wrap_new(run->repo->keys, domain, &run->wrap, err);
 	return r ? r
 		 : pack_mover_new(run->repo->keys, domain, run->repo->conf.floor_log2, &run->mover,
 				  err);
@@ -153,8 +156,13 @@ static int save_record(struct run *run, uint32_t at, struct slot_cache cache[2],
 	struct slot_cache *slot = &cache[chunk_kind_recipient(place.info.kind) == SLOT_M ? 0 : 1];
 	const uint8_t *sealed = NULL;
 	struct err why = {0};
-	int r = read_record(run, &place, &sealed, &why);
+	int r;
 
+	if (run->lists_only && chunk_kind_recipient(place.info.kind) != SLOT_M) {
+		run->unjudged++;
+		return 1;
+	}
+	r = read_record(run, &place, &sealed, &why);
 	if (!r)
 		r = open_slot(run, &place, slot, &why);
 	if (!r)
@@ -170,9 +178,7 @@ static int save_record(struct run *run, uint32_t at, struct slot_cache cache[2],
 
 static int note(struct run *run, uint32_t at, struct err *err)
 {
-	const struct index_place *p = &run->index->places[at];
-	const struct damage_place place = {run->index->packs[p->pack].name, p->info.id,
-					   p->info.kind};
+	const struct damage_place place = notes_place(run->index, at);
 
 	return notes_have(&run->list.notes, &place) ? 0 : notes_add(&run->fresh, &place, err);
 }
@@ -206,6 +212,7 @@ static int save_records(struct run *run, uint32_t number, struct err *err)
 	for (size_t i = 0; cache && i < 2; i++)
 		cache[i].used = false;
 	index_mark_pack(run->index, number);
+	run->unjudged = 0;
 	for (uint32_t i = 0; !r && i < count; i++) {
 		const struct record_info info = run->index->places[first + i].info;
 
@@ -223,7 +230,7 @@ static int repair_pack(struct run *run, const struct id *name, struct err *err)
 {
 	const uint64_t saved = run->result->records_saved;
 	uint32_t number = index_find_pack(run->index, name);
-	char text[160];
+	char text[200];
 	uint64_t lost = 0;
 	int r;
 
@@ -240,7 +247,15 @@ static int repair_pack(struct run *run, const struct id *name, struct err *err)
 		r = count_lost(run, number, &lost, err);
 	if (r)
 		return r;
-	if (!lost && run->result->records_saved == saved)
+	run->result->unjudged += run->unjudged;
+	if (run->lists_only && lost)
+		(void)snprintf(text, sizeof(text),
+			       "damaged; records: %lu, moved into a new pack: %llu; sealed for "
+			       "reading, which a full key can judge and save: %llu",
+			       (unsigned long)run->index->packs[number].place_count,
+			       (unsigned long long)(run->result->records_saved - saved),
+			       (unsigned long long)run->unjudged);
+	else if (!lost && run->result->records_saved == saved)
 		(void)snprintf(text, sizeof(text),
 			       "damaged; nothing is lost by it, all that it "
 			       "held is elsewhere");
@@ -381,8 +396,9 @@ int repair_packs(struct repo *repo, const struct repair_packs_options *options,
 		 struct repair_packs_result *out_result, struct err *err)
 {
 	struct run run = {.repo = repo, .options = options, .result = out_result};
-	int r = keys_allow(repo->keys, POWER_OWN, "repair packs", err);
+	int r = keys_allow(repo->keys, POWER_MAINTAIN, "repair packs", err);
 
+	run.lists_only = repo->keys->role == ROLE_MAINTAIN;
 	*out_result = (struct repair_packs_result){0};
 	if (!r)
 		r = manifests_load(repo, NULL, NULL, &run.list, err);

@@ -16,6 +16,15 @@ void repair_tell(const struct repair_callbacks *cb, bool lost, enum store_type t
 /* Not what only this user or this moment could not read: nothing is given up for that. */
 bool repair_is_damage(const struct err *why);
 
+/*
+ * A segment key for what is to be written of a domain: of a good segment that it has, or, where there is none, a new one. ERR_KEY: only a full
+ * key can make one.
+ */
+int repair_find_wrap(struct repo *repo, uint32_t domain, struct indexseg_wrap *out_wrap,
+		     struct err *err) ERR_UNUSED_WARN;
+int repair_new_wrap(struct repo *repo, uint32_t domain, struct indexseg_wrap *out_wrap,
+		    struct err *err) ERR_UNUSED_WARN;
+
 /* A manifest that can never be restored as it is. */
 struct repair_doomed {
 	struct id name;

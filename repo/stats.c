@@ -74,6 +74,35 @@ static int count_file(struct run *run, const char *path, const struct entry *e,
 
 static int count_node(struct run *run, const char *path, const struct id *list, struct err *err);
 
+/* By lists alone: what is of which file, or database, does not show. */
+static int count_list(struct run *run, const struct chunk_ref *list, struct err *err)
+{
+	struct chunk_ref *children = NULL;
+	struct buf bytes = {0};
+	size_t count = 0;
+	uint64_t ignored;
+	int r;
+
+	if (idset_has(&run->seen, &list->id))
+		return 0;
+	if (run->cb->progress && run->cb->progress(run->cb->arg) != 0)
+		return err_set(err, ERR_CANCELLED, "interrupted");
+	r = reader_get(run->reader, list->kind, &list->id, &bytes, err);
+	if (!r)
+		r = list_get(bytes.data, bytes.len, &children, &count, err);
+	buf_free(&bytes);
+	if (!r)
+		r = count_chunk(run, list, &ignored, err);
+	for (size_t i = 0; !r && i < count; i++) {
+		bool deeper = children[i].kind == CHUNK_TREE_LIST || children[i].kind == CHUNK_LIST;
+
+		r = deeper ? count_list(run, &children[i], err)
+			   : count_chunk(run, &children[i], &ignored, err);
+	}
+	free(children);
+	return r;
+}
+
 static int count_entry(struct run *run, const char *folder, const struct entry *e,
 		       const struct chunk_ref *children, struct err *err)
 {
@@ -119,6 +148,7 @@ static int count_node(struct run *run, const char *path, const struct id *list, 
 static int count_night(struct run *run, const struct manifest_item *item, struct stats_night *night,
 		       struct err *err)
 {
+	const struct chunk_ref root = {CHUNK_TREE_LIST, item->m.root};
 	struct err why = {0};
 	int r;
 
@@ -127,7 +157,9 @@ static int count_night(struct run *run, const struct manifest_item *item, struct
 		return err_nomem(err);
 	run->m = &item->m;
 	run->night = night;
-	r = count_node(run, "/", &item->m.root, &why);
+	r = reader_repo(run->reader)->keys->role == ROLE_MAINTAIN
+		? count_list(run, &root, &why)
+		: count_node(run, "/", &item->m.root, &why);
 	if (r == -ERR_DAMAGED || r == -ERR_MISSING) {
 		if (run->cb->bad)
 			run->cb->bad(run->cb->arg, &item->name, &why);
@@ -179,7 +211,7 @@ int stats_run(struct reader *reader, const struct manifest_list *list,
 {
 	struct run run = {.reader = reader, .cb = cb};
 	struct stats s = {0};
-	int r = keys_allow(reader_repo(reader)->keys, POWER_READ, "stats", err);
+	int r = keys_allow(reader_repo(reader)->keys, POWER_LISTS, "stats", err);
 
 	if (!r)
 		r = count_objects(reader_repo(reader), s.objects, err);

@@ -76,7 +76,7 @@ static void give_config(struct box *b, const char *source)
 	char text[2048];
 	int len = snprintf(text, sizeof(text),
 			   "[repository]\nlocation = %s/repo\nkey-file = %s/key\n%s%s%s"
-			   "[retention]\nkeep-daily = 7\n[checks]\nread-data-days = 1\n",
+			   "[retention]\nkeep-daily = 7\n[checks]\nread-data-days = 1\ndrill-days = 1\n",
 			   b->dir, b->dir, source, *source ? b->dir : "", *source ? "/src\n" : "");
 
 	put(b, "n.ini", text, (size_t)len);
@@ -142,8 +142,10 @@ static void a_maintenance_host(void **state)
 	give_config(b, "");
 	assert_int_equal(run_nightly(b, said), 0);
 	assert_says(said, "forget                       ok");
-	assert_says(said, "check                        not done: a maintenance key cannot read");
-	assert_null(strstr(said, "backup"));
+	assert_says(said, "check                        ok");
+	assert_says(said, "drill                        not done: this host's key maintains");
+	assert_says(said, "no backup is made here");
+	assert_null(strstr(said, "backup app"));
 }
 
 /* One that would have to write as well says so itself, and deletes nothing. */

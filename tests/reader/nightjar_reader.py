@@ -34,6 +34,7 @@ VACUUM = 1  # how a database was read
 MAX_OBJECT, MAX_CHUNK, LEVELS = 256 << 20, 8 << 20, 8
 # kinds of signed records in snapshots/, and what one may name
 MANIFEST, RETIRE, TAGS, DRILL, DAMAGE, MAX_PLACES, MAX_RETIRED = 1, 2, 3, 4, 5, 131072, 131072
+MAX_RECORDS = 262144  # of a pack
 MAX_CLOSURE, MEMO = 1024, 64 << 20  # records decoded for one chunk; bytes of bases that are kept
 
 
@@ -471,7 +472,9 @@ class Manifest:
         hmacs = sorted(mac(self.domain.id_key, b"tag" + tag) for tag in self.tags)
         group = b"group" + b"".join(struct.pack("<H", len(s)) + s for s in [self.host] + self.sources)
         need(self.group == mac(self.domain.id_key, group) and self.tag_macs == hmacs and
-             self.verdicts == [d.verdict for d in self.databases], f"{what}: its parts differ")
+             self.verdicts == [d.verdict for d in self.databases] and
+             (self.standing == 0) == (self.original == bytes(32)) and
+             self.gaps == (self.unread != 0), f"{what}: its parts differ")
 
     @staticmethod
     def part(f, keys, recipient):
@@ -486,7 +489,8 @@ class Manifest:
         self.group = f.take(32)
         self.tag_macs = f.many("H", lambda: f.take(32), same)
         self.verdicts = f.many("I", lambda: f.unpack("B"))
-        self.files, self.bytes, self.added = f.unpack("QQQ")
+        self.files, self.bytes, self.added, self.standing, self.gaps = f.unpack("QQQBB")
+        need(self.standing <= 2 and self.gaps <= 1, f"{f.what}: an unknown standing")
 
     def parse_r(self, f):
         self.host, self.user, self.program = f.text(), f.text(), f.text()
@@ -688,11 +692,9 @@ class Repository:
     def damage_note(self, data, name):
         """It says nothing to who only reads."""
         f = self.signed_head(data, name, DAMAGE, b"damage", True)
-        m, m_length, r, _ = self.signed_parts(f)
-        places = m.many("I", lambda: m.unpack("32sB32s"), same)
-        need(places and len(places) <= MAX_PLACES and all(1 <= kind <= 5 for _, kind, _ in places),
-             f"{f.what}: wrong places")
-        self.parts_end(f, m, m_length, r)
+        places = f.many("I", lambda: f.unpack("32sI"), same)
+        need(places and len(places) <= MAX_PLACES and f.at + 64 == len(data) and
+             all(record < MAX_RECORDS for _, record in places), f"{f.what}: wrong places")
 
     def record(self, pack, e):
         """Opens one record; what it gives is what its id names."""

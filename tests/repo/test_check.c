@@ -542,7 +542,8 @@ static void test_roles(void **state)
 
 		MUST(repo_case_open_with(t->c, &text, &repo, &t->err), &t->err);
 		r = try_check(repo, true, &s, &t->err);
-		assert_int_equal(r, roles[i] == ROLE_READ ? 0 : -ERR_KEY);
+		assert_int_equal(r, roles[i] == ROLE_WRITE ? -ERR_KEY : 0);
+		assert_int_equal(s.result.structure_only, roles[i] == ROLE_MAINTAIN);
 		assert_int_equal(s.result.damaged, 0);
 		said_free(&s);
 		repo_close(repo);

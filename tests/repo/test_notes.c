@@ -18,7 +18,7 @@
 #include "tests/support/must.h"
 #include "tests/support/repo_case.h"
 
-#define LINE_CHARS (2 * ID_HEX_CHARS + 4)
+#define LINE_CHARS (ID_HEX_CHARS + 10)
 
 struct fixture {
 	struct kit kit;
@@ -58,7 +58,7 @@ static int teardown(void **state)
 
 static struct damage_place place(unsigned n)
 {
-	return (struct damage_place){bytes_id(n), bytes_id(200 - n), (uint8_t)(1 + n % 5)};
+	return (struct damage_place){bytes_id(n), 200 - n};
 }
 
 static struct notes some(unsigned from, unsigned count)
@@ -173,11 +173,8 @@ static void test_many(void **state)
 	struct notes got;
 
 	assert_non_null(n.places);
-	for (size_t i = 0; i < count; i++) {
-		n.places[i].kind = 1;
-		for (size_t k = 0; k < 4; k++)
-			n.places[i].chunk.b[k] = (uint8_t)(i >> (24 - 8 * k));
-	}
+	for (size_t i = 0; i < count; i++)
+		n.places[i].record = (uint32_t)i;
 	put(f, &n, 3, 5);
 	assert_int_equal(repo_case_count(f->c->inner, STORE_SNAPSHOTS), 2);
 	got = load(f, 0);
@@ -196,7 +193,7 @@ static void test_damaged(void **state)
 
 	put(f, &n, 0, 1);
 	MUST(repo_list(f->c->inner, STORE_SNAPSHOTS, &names, NULL, &count, f->err), f->err);
-	repo_case_flip(f->c->inner, STORE_SNAPSHOTS, &names[0], 300, 1);
+	repo_case_flip(f->c->inner, STORE_SNAPSHOTS, &names[0], 100, 1);
 	got = load(f, 1);
 	assert_int_equal(got.count, 0);
 	notes_free(&got);
@@ -260,12 +257,15 @@ static void test_apply(void **state)
 	/* Packs and chunks that are gone, or never were. */
 	notes_apply(&others, index);
 	assert_int_equal(index->marks, 0);
-	p = (struct damage_place){index->packs[index->places[1].pack].name,
-				  index->places[1].info.id, index->places[1].info.kind};
+	p = notes_place(index, 1);
+	assert_int_equal(notes_find(index, &p), 1);
 	MUST(notes_add(&n, &p, f->err), f->err);
-	p.kind = p.kind == 1 ? 2 : 1; /* another chunk, by its kind */
-	p.chunk = index->places[0].info.id;
-	p.pack = bytes_id(1); /* or by its pack */
+	p.record = index->packs[index->places[1].pack].place_count; /* none of this pack's */
+	assert_true(notes_find(index, &p) == INDEX_NONE);
+	MUST(notes_add(&n, &p, f->err), f->err);
+	p.record = 0;
+	p.pack = bytes_id(1); /* or of none */
+	assert_true(notes_find(index, &p) == INDEX_NONE);
 	MUST(notes_add(&n, &p, f->err), f->err);
 	notes_settle(&n);
 	notes_apply(&n, index);
@@ -355,19 +355,18 @@ static void test_local_damaged(void **state)
 
 	memset(longer, 'a', sizeof(longer));
 	spoilt(f, "no hex", 2 * LINE_CHARS, 1, "g", 1);
-	spoilt(f, "no hex in the chunk", 2 * LINE_CHARS + ID_HEX_CHARS + 3, 1, "g", 1);
-	spoilt(f, "kind 0", LINE_CHARS + ID_HEX_CHARS + 1, 1, "0", 1);
-	spoilt(f, "kind 6", LINE_CHARS + ID_HEX_CHARS + 1, 1, "6", 1);
-	spoilt(f, "a kind below the digits", LINE_CHARS + ID_HEX_CHARS + 1, 1, "!", 1);
-	spoilt(f, "no space before the kind", LINE_CHARS + ID_HEX_CHARS, 1, "x", 1);
-	spoilt(f, "no space after the kind", LINE_CHARS + ID_HEX_CHARS + 2, 1, "x", 1);
+	spoilt(f, "no hex in the record", 2 * LINE_CHARS + ID_HEX_CHARS + 3, 1, "g", 1);
+	spoilt(f, "a record that no pack can have", LINE_CHARS + ID_HEX_CHARS + 1, 4, "0004", 4);
+	spoilt(f, "a digit that is none", LINE_CHARS + ID_HEX_CHARS + 1, 1, "+", 1);
+	spoilt(f, "a large letter", LINE_CHARS + ID_HEX_CHARS + 8, 1, "A", 1);
+	spoilt(f, "no space before the record", LINE_CHARS + ID_HEX_CHARS, 1, "x", 1);
 	spoilt(f, "a NUL", LINE_CHARS + 9, 1, "\0", 1);
 	spoilt(f, "a byte too many", LINE_CHARS, 0, "a", 1);
 	spoilt(f, "a byte too few", LINE_CHARS, 1, "", 0);
 	spoilt(f, "an empty line", LINE_CHARS, 0, "\n", 1);
 	spoilt(f, "a long line", LINE_CHARS, 0, longer, sizeof(longer));
 	spoilt(f, "cut short", 3 * LINE_CHARS - 1, 1, "", 0);
-	spoilt(f, "cut to half", 2 * LINE_CHARS + 70, LINE_CHARS - 70, "", 0);
+	spoilt(f, "cut to half", 2 * LINE_CHARS + 37, LINE_CHARS - 37, "", 0);
 }
 
 /* Somebody else's file is neither read nor written through a link; other things of that name say so. */

@@ -135,11 +135,11 @@ static void test_packs_crash(void **state)
 
 static void test_packs_roles(void **state)
 {
-	static const enum role roles[] = {ROLE_MAINTAIN, ROLE_READ, ROLE_WRITE};
+	static const enum role roles[] = {ROLE_READ, ROLE_WRITE};
 	const struct repair_packs_options options = {0};
 	struct repairbox *f = *state;
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 2; i++) {
 		struct buf text = repo_case_keyfile(f->c, roles[i]);
 		struct repair_packs_result result;
 		struct repo *repo = NULL;
@@ -149,6 +149,51 @@ static void test_packs_roles(void **state)
 		repo_close(repo);
 		buf_wipe(&text);
 	}
+}
+
+/*
+ * With a maintain key lists are moved and the rest is noted, whole or not; nothing of it is touched, so the full key saves what still opens, and
+ * then all but the damaged record is there again.
+ */
+static void test_packs_by_a_maintain_key(void **state)
+{
+	const struct repair_packs_options options = {.now_ns = 9};
+	struct repairbox *f = *state;
+	struct buf text = repo_case_keyfile(f->c, ROLE_MAINTAIN);
+	struct repair_packs_result result;
+	struct index *index = repo_case_index(f->c);
+	struct repo *repo = NULL;
+	uint64_t lists = 0, records = index->packs[0].place_count;
+	struct id pack = index->packs[0].name;
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < records; i++) {
+		const struct index_place *p = &index->places[index->packs[0].first_place + i];
+
+		lists += chunk_kind_recipient(p->info.kind) == SLOT_M;
+		at = p->info.kind == CHUNK_DATA ? p->offset : at;
+	}
+	repo_case_flip(f->c->inner, STORE_DATA, &pack, at, 7);
+	MUST(repo_case_open_with(f->c, &text, &repo, f->err), f->err);
+	MUST(repair_packs(repo, &options, &result, f->err), f->err);
+	assert_int_equal(result.damaged, 1);
+	assert_int_equal(result.records_saved, lists);
+	assert_int_equal(result.unjudged, records - lists);
+	assert_int_equal(result.records_lost, records - lists);
+	assert_int_equal(result.noted, records);
+	MUST(repair_packs(repo, &options, &result, f->err), f->err);
+	assert_true(result.records_saved == 0 && result.noted == 0); /* nothing is left to do */
+	repo_close(repo);
+	repo_case_reopen(f->c);
+	result = repairbox_packs(f);
+	assert_int_equal(result.records_saved, records - lists - 1);
+	assert_int_equal(result.records_lost, 1);
+	assert_int_equal(result.unjudged, 0);
+	MUST(store_remove(f->c->inner, STORE_DATA, &pack, f->err), f->err);
+	repo_case_reopen(f->c);
+	assert_int_equal(repairbox_readable(f), REPAIRBOX_BACKUPS - 1);
+	index_free(index);
+	buf_wipe(&text);
 }
 
 static void test_find_pack(void **state)
@@ -360,6 +405,8 @@ int main(void)
 					    repairbox_teardown),
 	    cmocka_unit_test(test_packs_crash),
 	    cmocka_unit_test_setup_teardown(test_packs_roles, repairbox_setup, repairbox_teardown),
+	    cmocka_unit_test_setup_teardown(test_packs_by_a_maintain_key, repairbox_setup,
+					    repairbox_teardown),
 	    cmocka_unit_test_setup_teardown(test_find_pack, repairbox_setup, repairbox_teardown),
 	    cmocka_unit_test_setup_teardown(test_manifests, repairbox_setup, repairbox_teardown),
 	    cmocka_unit_test_setup_teardown(test_manifests_fault, repairbox_setup,

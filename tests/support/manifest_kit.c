@@ -147,5 +147,7 @@ struct manifest manifest_kit_sample(void)
 	m.carried = 8;
 	m.alarms = UINT64_MAX;
 	m.original = bytes_id(77);
+	m.standing = MANIFEST_REPAIRED;
+	m.incomplete = true;
 	return m;
 }

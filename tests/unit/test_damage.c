@@ -9,8 +9,6 @@
 #include <string.h>
 
 #include "core/damage.h"
-#include "core/parts.h"
-#include "core/record.h"
 #include "core/sign.h"
 #include "core/tagrec.h"
 #include "tests/support/bytes.h"
@@ -19,12 +17,11 @@
 #define CLEAR_BYTES (8 + 16 + 32 + 8 + 8)
 #define PLACES 3
 
-/* Ascending: by pack, then kind, then chunk. */
+/* Ascending: by pack, then record as a number. */
 static const struct {
 	unsigned pack;
-	uint8_t kind;
-	unsigned chunk;
-} sample[PLACES] = {{3, 1, 200}, {3, 5, 7}, {90, 2, 7}};
+	uint32_t record;
+} sample[PLACES] = {{3, 2}, {3, 256}, {90, 1}};
 
 static struct damage note(size_t count)
 {
@@ -34,15 +31,14 @@ static struct damage note(size_t count)
 	assert_non_null(d.places);
 	for (size_t i = 0; i < count; i++)
 		d.places[i] = (struct damage_place){bytes_id(sample[i % PLACES].pack),
-						    bytes_id(sample[i % PLACES].chunk),
-						    sample[i % PLACES].kind};
+						    sample[i % PLACES].record};
 	return d;
 }
 
-static int enc(struct keys *keys, struct damage *d, unsigned floor, struct buf *object)
+static int enc(struct keys *keys, struct damage *d, struct buf *object)
 {
 	struct err err = {0};
-	int rc = damage_enc(keys, d, floor, object, &err);
+	int rc = damage_enc(keys, d, object, &err);
 
 	assert_int_equal(rc, -err.code);
 	return rc;
@@ -52,7 +48,7 @@ static void enc_sample(const struct manifest_kit_ring *ring, struct buf *object)
 {
 	struct damage d = note(PLACES);
 
-	assert_int_equal(enc(ring->write, &d, 12, object), 0);
+	assert_int_equal(enc(ring->write, &d, object), 0);
 	damage_free(&d);
 }
 
@@ -67,7 +63,8 @@ static int dec(struct keys *keys, const void *bytes, size_t len)
 	return rc;
 }
 
-static void test_roles(void **state)
+/* A host that only writes must know what to store again. */
+static void test_every_role_reads(void **state)
 {
 	struct manifest_kit_ring *ring = *state;
 	struct keys *who[] = {ring->full, ring->read, ring->maintain, ring->write};
@@ -75,7 +72,7 @@ static void test_roles(void **state)
 	struct buf object = {0};
 
 	enc_sample(ring, &object);
-	assert_int_equal(object.len, 4096);
+	assert_int_equal(object.len, CLEAR_BYTES + 4 + PLACES * 36 + SIGN_BYTES);
 	for (size_t i = 0; i < 4; i++) {
 		struct damage d = {0};
 		struct err err = {0};
@@ -84,8 +81,7 @@ static void test_roles(void **state)
 		assert_memory_equal(d.signer, ring->write->writer_pub, 32);
 		assert_memory_equal(d.repo, ring->write->repo, REPO_ID_BYTES);
 		assert_true(d.number == 7 && d.time_ns == INT64_MIN);
-		assert_int_equal(d.has_maint, i < 3);
-		assert_int_equal(d.count, i < 3 ? PLACES : 0);
+		assert_int_equal(d.count, PLACES);
 		for (size_t k = 0; k < d.count; k++)
 			assert_int_equal(damage_place_cmp(&d.places[k], &want.places[k]), 0);
 		damage_free(&d);
@@ -94,8 +90,8 @@ static void test_roles(void **state)
 	buf_free(&object);
 }
 
-/* Whoever checks with the full key need not be a writer; one that is, signs by G all the same. */
-static void test_full_key_signs_by_g(void **state)
+/* Whoever checks with the full or the maintain key need not be a writer; one that is, signs by G all the same. */
+static void test_who_maintains_signs_by_g(void **state)
 {
 	struct manifest_kit_ring *ring = *state;
 	struct keys *lone = NULL;
@@ -103,11 +99,12 @@ static void test_full_key_signs_by_g(void **state)
 
 	assert_int_equal(keys_from_master(ring->full->repo, ring->full->master, &lone, &err), 0);
 	assert_false(lone->has_writer);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		struct damage want = note(PLACES), d = {0};
+		struct keys *who[] = {ring->full, lone, ring->maintain};
 		struct buf object = {0};
 
-		assert_int_equal(enc(i ? lone : ring->full, &want, 12, &object), 0);
+		assert_int_equal(enc(who[i], &want, &object), 0);
 		assert_int_equal(damage_dec(ring->maintain, object.data, object.len, &d, &err), 0);
 		assert_memory_equal(d.signer, ring->full->gc_pub, 32);
 		assert_int_equal(d.count, PLACES);
@@ -130,7 +127,6 @@ static void test_known_bytes(void **state)
 	memset(d.repo, 0xaa, sizeof(d.repo));
 	memset(d.signer, 0xbb, sizeof(d.signer));
 	damage_put_clear(&got, &d);
-	damage_put_places(&got, &d);
 	bytes_put_hex(&want, "6e6a617201060500");
 	bytes_put_hex(&want, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
 	for (size_t i = 0; i < 32; i++)
@@ -138,9 +134,7 @@ static void test_known_bytes(void **state)
 	bytes_put_hex(&want, "0201000000000000feffffffffffffff01000000");
 	for (size_t i = 0; i < ID_BYTES; i++)
 		buf_put_u8(&want, (uint8_t)(3 + i));
-	buf_put_u8(&want, 1);
-	for (size_t i = 0; i < ID_BYTES; i++)
-		buf_put_u8(&want, (uint8_t)(200 + i));
+	bytes_put_hex(&want, "02000000");
 	assert_int_equal(got.len, want.len);
 	assert_memory_equal(got.data, want.data, want.len);
 	damage_free(&d);
@@ -148,7 +142,6 @@ static void test_known_bytes(void **state)
 	buf_free(&want);
 }
 
-/* As many as can be fit whatever the floor, and not one more is taken. */
 static void test_most_places(void **state)
 {
 	struct manifest_kit_ring *ring = *state;
@@ -162,26 +155,21 @@ static void test_most_places(void **state)
 	d.number = UINT64_MAX;
 	d.places = calloc(d.count, sizeof(*d.places));
 	assert_non_null(d.places);
-	for (size_t i = 0; i < d.count; i++) {
-		d.places[i].kind = 1;
-		for (size_t k = 0; k < 4; k++)
-			d.places[i].chunk.b[k] = (uint8_t)(i >> (24 - 8 * k));
-	}
-	assert_int_equal(enc(ring->full, &d, 12, &object), -ERR_LIMIT);
-	damage_put_places(&object, &d);
+	for (size_t i = 0; i < d.count; i++)
+		d.places[i].record = (uint32_t)i;
+	assert_int_equal(enc(ring->full, &d, &object), -ERR_LIMIT);
+	damage_put_clear(&object, &d);
 	r = rd_of(object.data, object.len);
-	assert_int_equal(damage_get_places(&r, &again, &err), -ERR_LIMIT);
+	assert_int_equal(damage_get_clear(&r, &again, &err), -ERR_LIMIT);
 	damage_free(&again);
 	d.count--;
-	for (unsigned floor = 12; floor <= 20; floor += 8) {
-		buf_reset(&object);
-		assert_int_equal(enc(ring->full, &d, floor, &object), 0);
-		assert_true(object.len <= LIMIT_DAMAGE_BYTES);
-		assert_int_equal(damage_dec(ring->full, object.data, object.len, &again, &err), 0);
-		assert_int_equal(again.count, LIMIT_DAMAGE_PLACES);
-		assert_true(again.number == UINT64_MAX);
-		damage_free(&again);
-	}
+	buf_reset(&object);
+	assert_int_equal(enc(ring->full, &d, &object), 0);
+	assert_true(object.len <= LIMIT_DAMAGE_BYTES);
+	assert_int_equal(damage_dec(ring->full, object.data, object.len, &again, &err), 0);
+	assert_int_equal(again.count, LIMIT_DAMAGE_PLACES);
+	assert_true(again.number == UINT64_MAX);
+	damage_free(&again);
 	damage_free(&d);
 	buf_free(&object);
 }
@@ -245,11 +233,8 @@ static void test_signed_but_wrong(void **state)
 	assert_int_equal(change_and_sign(ring, ring->write, 6, 2, "damage"), -ERR_DAMAGED);
 	assert_int_equal(change_and_sign(ring, ring->write, 23, other, "damage"), -ERR_DAMAGED);
 	assert_int_equal(change_and_sign(ring, ring->write, 56, 0, "damage"), -ERR_DAMAGED);
-	/* the clear bytes are authenticated with the parts, too */
-	assert_int_equal(change_and_sign(ring, ring->write, 64, 9, "damage"), 0);
-	assert_int_equal(change_and_sign(ring, ring->maintain, 64, 9, "damage"), -ERR_DAMAGED);
-	assert_int_equal(change_and_sign(ring, ring->write, CLEAR_BYTES + 32, SLOT_R, "damage"),
-			 -ERR_DAMAGED);
+	/* what is signed is believed */
+	assert_int_equal(change_and_sign(ring, ring->maintain, 64, 9, "damage"), 0);
 }
 
 static void test_other_kinds(void **state)
@@ -271,35 +256,22 @@ static void test_other_kinds(void **state)
 	buf_free(&damage);
 }
 
-/* --- rightly sealed and signed, and still wrong --- */
+/* --- rightly signed, and still wrong --- */
 
-static int craft(struct manifest_kit_ring *ring, const struct damage *d, uint32_t count,
-		 const char *more, const char *read_part)
+static int craft(struct manifest_kit_ring *ring, struct damage *d, uint32_t count, const char *more)
 {
-	struct parts_form form = {.name = "damage note",
-				  .tag = "damage",
-				  .limit_bytes = 1u << 20,
-				  .sequence = 7,
-				  .floor_log2 = 12};
-	struct buf sound = {0}, object = {0}, maint = {0}, read = {0};
+	struct buf object = {0};
 	struct err err = {0};
 	int rc;
 
-	enc_sample(ring, &sound);
-	buf_put(&object, sound.data, CLEAR_BYTES);
-	damage_put_places(&maint, d);
-	maint.data[0] = (uint8_t)count;
-	buf_put(&maint, more, strlen(more));
-	buf_put(&read, read_part, strlen(read_part));
-	assert_int_equal(parts_put(ring->full, &form, &maint, &read, &object, &err), 0);
-	rc = dec(ring->full, object.data, object.len);
-	if (rc)
-		assert_int_equal(dec(ring->write, object.data, object.len),
-				 0); /* sees none of it */
-	buf_free(&sound);
+	memcpy(d->repo, ring->full->repo, sizeof(d->repo));
+	memcpy(d->signer, ring->full->writer_pub, sizeof(d->signer));
+	damage_put_clear(&object, d);
+	object.data[CLEAR_BYTES] = (uint8_t)count;
+	buf_put(&object, more, strlen(more));
+	assert_int_equal(sign_append(&object, "damage", ring->full->writer_secret, &err), 0);
+	rc = dec(ring->write, object.data, object.len);
 	buf_free(&object);
-	buf_free(&maint);
-	buf_free(&read);
 	return rc;
 }
 
@@ -309,20 +281,21 @@ static void test_places_refused(void **state)
 	struct damage d = note(PLACES), twice = note(PLACES), turned = note(PLACES);
 
 	twice.places[1] = twice.places[0];
-	turned.places[0] = d.places[2];
-	turned.places[2] = d.places[0];
-	assert_int_equal(craft(ring, &d, PLACES, "", ""), 0);
-	assert_int_equal(craft(ring, &d, PLACES, "x", ""), -ERR_DAMAGED);
-	assert_int_equal(craft(ring, &d, PLACES, "", "x"), -ERR_DAMAGED);
-	assert_int_equal(craft(ring, &d, PLACES - 1, "", ""), -ERR_DAMAGED); /* one left over */
-	assert_int_equal(craft(ring, &d, PLACES + 1, "", ""), -ERR_DAMAGED);
-	assert_int_equal(craft(ring, &d, 255, "", ""), -ERR_DAMAGED); /* more than there are */
-	assert_int_equal(craft(ring, &twice, PLACES, "", ""), -ERR_DAMAGED);
-	assert_int_equal(craft(ring, &turned, PLACES, "", ""), -ERR_DAMAGED);
-	d.places[1].kind = 6;
-	assert_int_equal(craft(ring, &d, PLACES, "", ""), -ERR_DAMAGED);
+	turned.places[0] = d.places[1];
+	turned.places[1] = d.places[0];
+	assert_int_equal(craft(ring, &d, PLACES, ""), 0);
+	assert_int_equal(craft(ring, &d, PLACES, "x"), -ERR_DAMAGED);
+	assert_int_equal(craft(ring, &d, PLACES - 1, ""), -ERR_DAMAGED); /* one left over */
+	assert_int_equal(craft(ring, &d, PLACES + 1, ""), -ERR_DAMAGED);
+	assert_int_equal(craft(ring, &d, 255, ""), -ERR_DAMAGED); /* more than there are */
+	assert_int_equal(craft(ring, &twice, PLACES, ""), -ERR_DAMAGED);
+	assert_int_equal(craft(ring, &turned, PLACES, ""), -ERR_DAMAGED);
+	d.places[1].record = LIMIT_PACK_RECORDS - 1;
+	assert_int_equal(craft(ring, &d, PLACES, ""), 0);
+	d.places[1].record = LIMIT_PACK_RECORDS;
+	assert_int_equal(craft(ring, &d, PLACES, ""), -ERR_DAMAGED);
 	d.count = 0;
-	assert_int_equal(craft(ring, &d, 0, "", ""), -ERR_DAMAGED);
+	assert_int_equal(craft(ring, &d, 0, ""), -ERR_DAMAGED);
 	damage_free(&d);
 	damage_free(&twice);
 	damage_free(&turned);
@@ -334,17 +307,16 @@ static void test_enc_refuses(void **state)
 	struct damage d = note(PLACES);
 	struct buf object = {0};
 
-	assert_int_equal(enc(ring->read, &d, 12, &object), -ERR_KEY);
-	assert_int_equal(enc(ring->maintain, &d, 12, &object), -ERR_KEY);
+	assert_int_equal(enc(ring->read, &d, &object), -ERR_KEY);
 	d.number = 0;
-	assert_int_equal(enc(ring->full, &d, 12, &object), -ERR_USAGE);
+	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
 	d.number = 1;
-	d.places[1].kind = 0;
-	assert_int_equal(enc(ring->full, &d, 12, &object), -ERR_USAGE);
+	d.places[1].record = LIMIT_PACK_RECORDS;
+	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
 	d.places[1] = d.places[0];
-	assert_int_equal(enc(ring->full, &d, 12, &object), -ERR_USAGE);
+	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
 	d.count = 0;
-	assert_int_equal(enc(ring->full, &d, 12, &object), -ERR_USAGE);
+	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
 	assert_int_equal(object.len, 0);
 	damage_free(&d);
 	buf_free(&object);
@@ -353,8 +325,8 @@ static void test_enc_refuses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_roles),
-	    cmocka_unit_test(test_full_key_signs_by_g),
+	    cmocka_unit_test(test_every_role_reads),
+	    cmocka_unit_test(test_who_maintains_signs_by_g),
 	    cmocka_unit_test(test_known_bytes),
 	    cmocka_unit_test(test_most_places),
 	    cmocka_unit_test(test_too_long),

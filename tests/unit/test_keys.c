@@ -213,19 +213,19 @@ static void role_names(void **state)
 
 static void powers(void **state)
 {
-	static const bool may[4][4] = {
-	    /* read, write, maintain, own */
-	    {true, true, true, true},    /* full */
-	    {false, true, false, false}, /* write */
-	    {false, false, true, false}, /* maintain */
-	    {true, false, false, false}, /* read */
+	static const bool may[4][5] = {
+	    /* read, write, maintain, lists, own */
+	    {true, true, true, true, true},	/* full */
+	    {false, true, false, false, false}, /* write */
+	    {false, false, true, true, false},	/* maintain */
+	    {true, false, false, true, false},	/* read */
 	};
 
 	(void)state;
 	for (unsigned r = 0; r < 4; r++) {
 		struct keys *keys = testkeys_role((enum role)(r + 1));
 
-		for (unsigned p = 0; p < 4; p++) {
+		for (unsigned p = 0; p < 5; p++) {
 			struct err err = {0};
 			int rc = keys_allow(keys, (enum power)p, "prune", &err);
 

@@ -57,6 +57,7 @@ static void check_maint(const struct manifest *m, struct keys *full)
 	assert_int_equal(m->verdicts[0], 1);
 	assert_int_equal(m->verdicts[1], 2);
 	assert_true(m->files == UINT64_MAX && m->bytes == 2 && m->bytes_added == 3);
+	assert_true(m->standing == MANIFEST_REPAIRED && m->incomplete);
 }
 
 static void check_read(const struct manifest *m)
@@ -225,12 +226,31 @@ static void test_own_writer_among_the_others(void **state)
 	buf_free(&object);
 }
 
+static void test_standing_without_original(void **state)
+{
+	struct manifest_kit_ring *ring = *state;
+
+	for (int i = 0; i < 2; i++) {
+		struct manifest m = manifest_kit_sample();
+		struct buf object = {0};
+		struct err err = {0};
+
+		if (i)
+			m.standing = MANIFEST_ORDINARY;
+		else
+			m.original = (struct id){{0}};
+		assert_int_equal(manifest_enc(ring->full, &m, 12, &object, &err), -ERR_USAGE);
+		manifest_free(&m);
+		buf_free(&object);
+	}
+}
+
 struct craft {
 	size_t maint_pad, read_pad; /* bytes after the plaintexts */
 	uint8_t pad_byte;
 	uint8_t read_slot; /* SLOT_R, or what should not be there */
 	uint32_t read_domain;
-	bool other_verdict, other_tag;
+	bool other_verdict, other_tag, other_standing, other_gaps;
 	bool by_writer; /* read by who opens no part */
 	bool large;     /* the next bucket above what every floor allows */
 };
@@ -265,6 +285,10 @@ static int try_craft(struct manifest_kit_ring *ring, const struct craft *c)
 		m.verdicts[0] = 3;
 	if (c->other_tag)
 		m.tag_macs[0].b[31] ^= 1;
+	if (c->other_standing)
+		m.standing = MANIFEST_ORDINARY;
+	if (c->other_gaps)
+		m.incomplete = false;
 	manifest_part_put_maint(&maint, &m);
 	manifest_part_put_read(&read, &m);
 	buf_put_zeros(&maint, c->maint_pad ? c->maint_pad : 512 - 16 - maint.len);
@@ -312,6 +336,8 @@ static void test_crafted(void **state)
 	WRONG(.read_slot = SLOT_R, .read_domain = 1);
 	WRONG(.read_slot = SLOT_R, .other_verdict = true);
 	WRONG(.read_slot = SLOT_R, .other_tag = true);
+	WRONG(.read_slot = SLOT_R, .other_standing = true);
+	WRONG(.read_slot = SLOT_R, .other_gaps = true);
 #undef WRONG
 	manifest_free(&m);
 	buf_free(&maint);
@@ -460,6 +486,7 @@ int main(void)
 	    cmocka_unit_test(test_every_cut_and_flip),
 	    cmocka_unit_test(test_signed_but_wrong),
 	    cmocka_unit_test(test_own_writer_among_the_others),
+	    cmocka_unit_test(test_standing_without_original),
 	    cmocka_unit_test(test_crafted),
 	    cmocka_unit_test(test_other_repository_and_writer),
 	    cmocka_unit_test(test_enc_limits),

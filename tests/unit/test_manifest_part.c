@@ -299,6 +299,11 @@ static void spoil_ref_missing(struct manifest *m)
 	m->refs[0].missing = m->refs[0].referenced + 1;
 }
 
+static void spoil_standing(struct manifest *m)
+{
+	m->standing = (enum manifest_standing)3;
+}
+
 static void test_part_rules(void **state)
 {
 	static void (*const of_read[])(struct manifest *) = {
@@ -309,10 +314,7 @@ static void test_part_rules(void **state)
 	    spoil_ref_database, spoil_ref_query, spoil_ref_missing,
 	};
 	static void (*const of_maint[])(struct manifest *) = {
-	    spoil_mac_order,
-	    spoil_mac_twice,
-	    spoil_verdict_0,
-	    spoil_verdict_4,
+	    spoil_mac_order, spoil_mac_twice, spoil_verdict_0, spoil_verdict_4, spoil_standing,
 	};
 
 	(void)state;
@@ -350,6 +352,30 @@ static void test_unclear_original(void **state)
 	assert_int_equal(same_or_refused(1, b.data, b.len), 0);
 	b.data[b.len - 33] = 1;
 	assert_int_equal(same_or_refused(1, b.data, b.len), -ERR_DAMAGED);
+	buf_free(&b);
+}
+
+static void test_standing_and_gaps(void **state)
+{
+	struct manifest m = {0};
+	struct err err = {0};
+	struct buf b = {0};
+	struct rd r;
+
+	(void)state;
+	bytes_put_hex(&b, maint_hex);
+	r = rd_of(b.data, b.len);
+	assert_int_equal(manifest_part_get_maint(&r, &m, &err), 0);
+	assert_int_equal(m.standing, MANIFEST_REPAIRED);
+	assert_true(m.incomplete);
+	manifest_free(&m);
+	b.data[b.len - 1] = 2;
+	assert_int_equal(same_or_refused(0, b.data, b.len), -ERR_DAMAGED);
+	b.data[b.len - 1] = 0;
+	b.data[b.len - 2] = 1;
+	assert_int_equal(same_or_refused(0, b.data, b.len), 0);
+	b.data[b.len - 2] = 3;
+	assert_int_equal(same_or_refused(0, b.data, b.len), -ERR_DAMAGED);
 	buf_free(&b);
 }
 
@@ -397,7 +423,7 @@ int main(void)
 	    cmocka_unit_test(test_read_vector_fields),  cmocka_unit_test(test_repeat_vector),
 	    cmocka_unit_test(test_part_rules),          cmocka_unit_test(test_zero_byte_in_a_text),
 	    cmocka_unit_test(test_two_roots),           cmocka_unit_test(test_unclear_original),
-	    cmocka_unit_test(test_a_copy_of_the_facts),
+	    cmocka_unit_test(test_a_copy_of_the_facts), cmocka_unit_test(test_standing_and_gaps),
 	};
 
 	return cmocka_run_group_tests(tests, manifest_kit_ring_setup, manifest_kit_ring_teardown);

@@ -91,6 +91,7 @@ tag_macs = sorted(mac(b"tag" + t) for t in tags)
 verdicts = [1, 3]
 maint = u16(1) + an_id(7) + group + u16(len(tag_macs)) + b"".join(tag_macs)
 maint += u32(len(verdicts)) + bytes(verdicts) + u64(12) + u64(34567) + u64(890)
+maint += u8(2) + u8(1)
 
 
 def database(path, method, reason, verdict, text, tables):
