@@ -675,7 +675,7 @@ class Repository:
         self.parts_end(f, m, m_length, r)
 
     def drill_note(self, data, name):
-        f = self.signed_head(data, name, DRILL, b"drill", True)
+        f = self.signed_head(data, name, DRILL, b"drill", False)
         f.take(32)
         m, m_length, r, _ = self.signed_parts(f)
         verdict, place, *n = m.unpack("BB7I5Q")
@@ -687,7 +687,7 @@ class Repository:
 
     def damage_note(self, data, name):
         """It says nothing to who only reads."""
-        f = self.signed_head(data, name, DAMAGE, b"damage", True)
+        f = self.signed_head(data, name, DAMAGE, b"damage", False)
         m, m_length, r, _ = self.signed_parts(f)
         places = m.many("I", lambda: m.unpack("32sB32s"), same)
         need(places and len(places) <= MAX_PLACES and all(1 <= kind <= 5 for _, kind, _ in places),
