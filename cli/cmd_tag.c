@@ -155,11 +155,8 @@ static int tag_all(struct cli *cli, const struct tag_words *words, const struct 
 	struct session s = {0};
 	const struct manifest_item *found;
 	const char *sub;
-	char host[256];
-	int r = session_host(NULL, host, err);
+	int r = session_open_manifests(cli, &s, err);
 
-	if (!r)
-		r = session_open_manifests(cli, &s, err);
 	if (!r)
 		r = keys_allow(s.repo->keys, POWER_OWN, "tag", err);
 	for (int i = 0; !r && i < count; i++) {
@@ -168,8 +165,6 @@ static int tag_all(struct cli *cli, const struct tag_words *words, const struct 
 			r = err_set(err, ERR_USAGE, "'%s': a whole backup is tagged, not a path",
 				    operands[i]);
 	}
-	if (!r)
-		r = repo_use_writer(s.repo, host, false, err);
 	for (int i = 0; !r && i < count; i++) {
 		r = manifests_find(&s.manifests, operands[i], words->host, &found, &sub, err);
 		if (!r)

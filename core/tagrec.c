@@ -96,7 +96,6 @@ static int complete(struct keys *keys, struct tagrec *t, struct err *err)
 	if (t->number == 0)
 		return err_set(err, ERR_USAGE, "a tag record needs a number from 1");
 	memcpy(t->repo, keys->repo, sizeof(t->repo));
-	memcpy(t->signer, keys->writer_pub, sizeof(t->signer));
 	manifest_part_sort_tags(t->tags, &t->tag_count);
 	for (size_t i = 0; i < t->tag_count; i++)
 		if (t->tags[i][0] == '\0')
@@ -118,9 +117,9 @@ int tagrec_enc(struct keys *keys, struct tagrec *t, unsigned floor_log2, struct 
 	struct buf clear = {0}, maint = {0}, read = {0};
 	int rc;
 
-	if (!keys->has_writer)
-		return err_set(err, ERR_KEY, "a tag record needs the key of a writer");
-	rc = check_limits(t, err);
+	rc = signrec_signer(keys, &tagrec_kind, &form.secret, t->signer, err);
+	if (rc == 0)
+		rc = check_limits(t, err);
 	if (rc == 0)
 		rc = complete(keys, t, err);
 	if (rc != 0)

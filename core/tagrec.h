@@ -35,9 +35,9 @@ struct tagrec {
 void tagrec_free(struct tagrec *t); /* {0} is fine */
 
 /*
- * Appends the whole object, signed by the keys' writer. Takes number, time, manifest, domain and tags from t; sorts the
+ * Appends the whole object, signed by G where the keys hold it, otherwise by their writer. Takes number, time, manifest, domain and tags from t; sorts the
  * tags and frees those that are there twice; computes the rest. ERR_LIMIT for too many or too long tags, ERR_USAGE for
- * what a reader would refuse (an empty tag, number 0), ERR_KEY without a writer or the domain; out is unchanged then.
+ * what a reader would refuse (an empty tag, number 0), ERR_KEY without a signer or the domain; out is unchanged then.
  */
 int tagrec_enc(struct keys *keys, struct tagrec *t, unsigned floor_log2, struct buf *out,
 	       struct err *err) ERR_UNUSED_WARN;

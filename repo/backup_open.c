@@ -43,13 +43,17 @@ static bool same_sources(const struct manifest *m, const struct sources *s)
 	return true;
 }
 
-/* The newest of the same host and paths; NULL: there is none. */
+/*
+ * The newest of this writer with the same host and paths; NULL: there is none. What another writer says that this host had is no reason not
+ * to read a file.
+ */
 static const struct manifest_item *newest_alike(const struct backup_run *run)
 {
 	for (size_t i = run->manifests.count; i > 0; i--) {
 		const struct manifest_item *item = &run->manifests.items[i - 1];
 
-		if (!item->m.host || strcmp(item->m.host, run->options->host) != 0 ||
+		if (memcmp(item->m.writer, run->repo->keys->writer_pub, 32) != 0 || !item->m.host ||
+		    strcmp(item->m.host, run->options->host) != 0 ||
 		    !same_sources(&item->m, &run->sources))
 			continue;
 		return item;

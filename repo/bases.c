@@ -10,13 +10,22 @@ struct picks {
 	uint32_t follows; /* its lineage */
 };
 
+static bool may_rest(const struct index *index, const struct bases_query *query,
+		     const struct index_place *place)
+{
+	const struct index_pack *pack = &index->packs[place->pack];
+
+	return chunk_kind_recipient(query->kind) != SLOT_M ||
+	       memcmp(pack->sources[place->source].writer, query->writer, 32) == 0;
+}
+
 static bool serves(const struct index *index, const struct bases_query *query, uint32_t at)
 {
 	const struct index_place *place = &index->places[at];
 
 	return place->pack < query->pack_count &&
 	       index->packs[place->pack].slots[place->slot].domain == query->domain &&
-	       index_place_whole(index, at);
+	       may_rest(index, query, place) && index_place_whole(index, at);
 }
 
 /* As index_find_base, among the places that serve. */

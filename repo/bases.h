@@ -15,6 +15,11 @@ struct bases_query {
 	uint32_t domain;      /* that it is stored in; chunks of others are no bases */
 	uint32_t pack_count;  /* packs of the index that count; later ones are this run's own */
 	const struct id *ids; /* former versions, the best first */
+	/*
+	 * A list rests only on lists that this writer has stored: who maintains opens lists but cannot recompute their ids, and by a base that
+	 * another writer has planted would read another list.
+	 */
+	const uint8_t *writer;
 	size_t count;
 	bool plain_chain; /* the version it follows is its first base, whatever its lineage */
 };

@@ -321,250 +321,101 @@ uint32_t index_find_base(const struct index *index, uint8_t kind, const struct i
 	return best;
 }
 
-static int signer_known(struct repo *repo, const struct indexseg *seg, struct err *err)
+/* --- what another directory says --- */
+
+static bool same_place(const struct index_place *p, const struct pack_entry *e)
 {
-	if (seg->kind == 2 && memcmp(seg->signer, repo->conf.gc_pub, 32) == 0)
-		return 0;
-	if (seg->kind == 1 && repo_find_writer(repo, seg->signer))
-		return 0;
-	return err_set(err, ERR_DAMAGED, "signed by a host that the roster in keys/ does not name");
+	const struct record_info *a = &p->info, *b = &e->info;
+
+	return a->kind == b->kind && id_eq(&a->id, &b->id) && a->codec == b->codec &&
+	       a->depth == b->depth && a->base_count == b->base_count &&
+	       memcmp(a->bases, b->bases, a->base_count * sizeof(struct id)) == 0 &&
+	       a->plain_bytes == b->plain_bytes && a->lineage == b->lineage &&
+	       a->chain_bytes == b->chain_bytes && p->slot == e->slot && p->source == e->source &&
+	       p->counter == e->counter && p->offset == e->offset &&
+	       p->stored_bytes == e->stored_bytes;
 }
 
-static int add_named(struct index *index, const struct indexseg_pack *pack, struct err *err)
+static bool same_slot(const struct slot *a, const struct slot *b)
 {
-	int r = index_add_pack(index, &pack->name, pack->pack_bytes, &pack->dir, err);
-
-	if (!r)
-		index->packs[index_find_pack(index, &pack->name)].named = true;
-	return r;
+	return memcmp(a->eph, b->eph, sizeof(a->eph)) == 0 && a->recipient == b->recipient &&
+	       a->epoch == b->epoch && a->domain == b->domain;
 }
 
-int index_get_segment(struct repo *repo, const struct id *name, struct indexseg *out_seg,
-		      struct err *err)
+bool index_says_so(const struct index *index, uint32_t number, uint64_t pack_bytes,
+		   const struct pack_dir *dir)
 {
-	struct buf bytes = {0};
-	struct indexseg seg = {0};
-	int r = repo_get(repo, STORE_INDEX, name, LIMIT_INDEX_BYTES, &bytes, err);
+	const struct index_pack *pack = &index->packs[number];
+	bool same =
+	    pack->pack_bytes == pack_bytes && pack->slot_count == dir->slot_count &&
+	    pack->source_count == dir->source_count && pack->place_count == dir->entry_count &&
+	    memcmp(pack->sources, dir->sources, dir->source_count * sizeof(*dir->sources)) == 0;
 
-	if (!r)
-		r = indexseg_dec(repo->keys, bytes.data, bytes.len, &seg, err);
-	if (!r)
-		r = signer_known(repo, &seg, err);
-	buf_free(&bytes);
-	if (r) {
-		indexseg_free(&seg);
-		return r;
-	}
-	*out_seg = seg;
-	return 0;
+	for (size_t i = 0; same && i < dir->slot_count; i++)
+		same = same_slot(&pack->slots[i], &dir->slots[i]);
+	for (size_t i = 0; same && i < dir->entry_count; i++)
+		same = same_place(&index->places[pack->first_place + i], &dir->entries[i]);
+	return same;
 }
 
-static int load_segment(struct repo *repo, const struct id *name, struct index *index,
-			struct err *err)
+/* Of open addressing: what came to lie behind the cell moves up. */
+static void remove_cell(struct index *index, struct index_cell *cell)
 {
-	struct indexseg seg = {0};
-	int r = index_get_segment(repo, name, &seg, err);
+	size_t mask = index->table_size - 1, hole = (size_t)(cell - index->table);
 
-	for (size_t i = 0; !r && i < seg.pack_count; i++)
-		r = add_named(index, &seg.packs[i], err);
-	indexseg_free(&seg);
-	return r;
-}
+	for (size_t at = (hole + 1) & mask; index->table[at].at != INDEX_NONE;
+	     at = (at + 1) & mask) {
+		size_t home = index->table[at].tag & mask;
 
-struct segment_load {
-	struct repo *repo;
-	struct index *index;
-	index_bad_fn *bad;
-	void *bad_arg;
-	struct id vanished; /* one that was listed and then not there */
-	struct err vanished_why;
-	bool any_vanished;
-};
-
-/* 0 also when it cannot be used. */
-static int load_listed(struct segment_load *l, const struct id *name, struct err *err)
-{
-	struct err why = {0};
-	int r = load_segment(l->repo, name, l->index, &why);
-
-	if (r == -ERR_MISSING) {
-		l->any_vanished = true;
-		l->vanished = *name;
-		l->vanished_why = why;
-		return 0;
-	}
-	if (r == -ERR_NOMEM || r == -ERR_VERSION || store_is_away(r)) {
-		*err = why;
-		return r == -ERR_VERSION ? repo_name(l->repo->store, STORE_INDEX, name, err) : r;
-	}
-	/* A write key of another domain: what is in there is none of its business. */
-	if (r && r != -ERR_KEY && l->bad)
-		l->bad(l->bad_arg, name, &why);
-	return idset_add(&l->index->segments, name, err);
-}
-
-static int load_new(struct segment_load *l, struct err *err)
-{
-	struct id *names = NULL;
-	size_t count = 0, fresh = 0;
-	int r = repo_list(l->repo->store, STORE_INDEX, &names, NULL, &count, err);
-
-	l->any_vanished = false;
-	for (size_t i = 0; !r && i < count; i++) {
-		if (!idset_has(&l->index->segments, &names[i]))
-			names[fresh++] = names[i];
-	}
-	if (!r)
-		store_expect(l->repo->store, STORE_INDEX, names, fresh);
-	for (size_t i = 0; !r && i < fresh; i++)
-		r = load_listed(l, &names[i], err);
-	free(names);
-	return r;
-}
-
-/*
- * A prune puts the segment that takes the place of others before it removes them (FORMAT.md §12 R8), so one that is gone when it
- * is read is found again in what a new listing gives.
- */
-#define LISTINGS_MOST 8
-
-int index_refresh(struct repo *repo, struct index *index, index_bad_fn *bad, void *bad_arg,
-		  struct err *err)
-{
-	struct segment_load l = {.repo = repo, .index = index, .bad = bad, .bad_arg = bad_arg};
-	int r = load_new(&l, err);
-
-	for (int i = 1; !r && l.any_vanished && i < LISTINGS_MOST; i++)
-		r = load_new(&l, err);
-	if (!r && l.any_vanished && bad)
-		bad(bad_arg, &l.vanished, &l.vanished_why);
-	return r;
-}
-
-int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index **out_index,
-	       struct err *err)
-{
-	struct index *index = NULL;
-	int r = index_new(&index, err);
-
-	if (!r)
-		r = index_refresh(repo, index, bad, bad_arg, err);
-	if (r) {
-		index_free(index);
-		return r;
-	}
-	*out_index = index;
-	return 0;
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
-int index_mark_lost(struct repo *repo, struct index *index, uint64_t *out_bad, struct err *err)
-{
-	struct id *names = NULL;
-	uint64_t *sizes = NULL;
-	size_t count = 0;
-	int r = repo_list(repo->store, STORE_DATA, &names, &sizes, &count, err);
-
-	*out_bad = 0;
-	for (size_t i = 0; !r && i < index->pack_count; i++) {
-		const struct index_pack *pack = &index->packs[i];
-		const struct id *found =
-		    count ? bsearch(&pack->name, names, count, sizeof(*names), compare_ids) : NULL;
-
-		if (found && sizes[found - names] == pack->pack_bytes)
+		if (((at - home) & mask) < ((at - hole) & mask))
 			continue;
-		index_mark_pack(index, (uint32_t)i);
-		++*out_bad;
+		index->table[hole] = index->table[at];
+		hole = at;
 	}
-	free(names);
-	free(sizes);
-	return r;
+	index->table[hole].at = INDEX_NONE;
 }
 
-/* Reads a pack's front in one or two ranged reads. */
-static int read_front(struct repo *repo, const struct id *name, uint64_t pack_bytes,
-		      struct buf *front, struct err *err)
+/* Nobody finds it any more. */
+static void drop_place(struct index *index, uint32_t at)
 {
-	struct pack_head head;
-	size_t first = pack_bytes < 16384 ? (size_t)pack_bytes : 16384;
-	uint64_t whole;
-	int r = store_get_range(repo->store, STORE_DATA, name, 0, first, front, err);
+	struct index_place *place = &index->places[at];
+	struct index_cell *cell = cell_of(index, place->info.kind, &place->info.id);
+
+	if (cell->at != at) {
+		uint32_t before = cell->at;
+
+		while (index->places[before].next != at)
+			before = index->places[before].next;
+		index->places[before].next = place->next;
+	} else if (place->next != INDEX_NONE) {
+		cell->at = place->next;
+	} else {
+		remove_cell(index, cell);
+	}
+	*place = (struct index_place){.pack = place->pack, .next = INDEX_NONE, .bad = true};
+}
+
+int index_replace_pack(struct index *index, uint32_t number, uint64_t pack_bytes,
+		       const struct pack_dir *dir, struct err *err)
+{
+	struct index_pack fresh = {.name = index->packs[number].name, .pack_bytes = pack_bytes};
+	struct index_pack *pack;
+	int r = places_reserve(index, dir->entry_count, err);
 
 	if (!r)
-		r = pack_head_get(front->data, front->len, &head, err);
+		r = copy_tables(&fresh, dir, err);
 	if (r)
 		return r;
-	whole = pack_front_bytes(&head);
-	if (whole > pack_bytes)
-		return err_set(err, ERR_DAMAGED, "pack is cut short");
-	if (whole > first)
-		return store_get_range(repo->store, STORE_DATA, name, first, (size_t)whole - first,
-				       front, err);
-	front->len = (size_t)whole;
+	pack = &index->packs[number];
+	for (uint32_t i = 0; i < pack->place_count; i++)
+		drop_place(index, pack->first_place + i);
+	pack_wipe(pack);
+	fresh.first_place = (uint32_t)index->place_count;
+	fresh.place_count = (uint32_t)dir->entry_count;
+	*pack = fresh;
+	for (size_t i = 0; i < dir->entry_count; i++)
+		add_place(index, number, &dir->entries[i]);
+	index->additions++;
+	index->marks++;
 	return 0;
-}
-
-static int get_directory(struct repo *repo, const struct id *pack, uint64_t pack_bytes,
-			 struct pack_dir *out_dir, struct err *err)
-{
-	struct buf front = {0};
-	int r = read_front(repo, pack, pack_bytes, &front, err);
-
-	if (!r)
-		r = pack_front_dec(repo->keys, front.data, front.len, pack_bytes, out_dir, err);
-	buf_free(&front);
-	return r;
-}
-
-/* Read once more, from the store itself, when it was this host's cache that gave what does not open. */
-int index_get_directory(struct repo *repo, const struct id *pack, uint64_t pack_bytes,
-			struct pack_dir *out_dir, struct err *err)
-{
-	int r = get_directory(repo, pack, pack_bytes, out_dir, err);
-
-	if (r != -ERR_DAMAGED || !store_distrust(repo->store, STORE_DATA, pack))
-		return r;
-	*err = (struct err){0};
-	return get_directory(repo, pack, pack_bytes, out_dir, err);
-}
-
-static int rescue_pack(struct repo *repo, struct index *index, const struct id *name,
-		       uint64_t pack_bytes, struct err *err)
-{
-	struct pack_dir dir = {0};
-	struct err why = {0};
-	int r;
-
-	if (index_find_pack(index, name) != INDEX_NONE)
-		return 0;
-	r = index_get_directory(repo, name, pack_bytes, &dir, &why);
-	if (!r)
-		r = index_add_pack(index, name, pack_bytes, &dir, &why);
-	pack_dir_free(&dir);
-	if (r != -ERR_NOMEM && r != -ERR_VERSION && !store_is_away(r))
-		return 0;
-	*err = why;
-	return r == -ERR_VERSION ? repo_name(repo->store, STORE_DATA, name, err) : r;
-}
-
-int index_rescue(struct repo *repo, struct index *index, struct err *err)
-{
-	struct id *names = NULL;
-	uint64_t *sizes = NULL;
-	size_t count = 0;
-	int r;
-
-	if (index->rescued)
-		return 0;
-	r = repo_list(repo->store, STORE_DATA, &names, &sizes, &count, err);
-	for (size_t i = 0; !r && i < count; i++)
-		r = rescue_pack(repo, index, &names[i], sizes[i], err);
-	index->rescued = r == 0;
-	free(names);
-	free(sizes);
-	return r;
 }

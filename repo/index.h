@@ -24,6 +24,8 @@ struct index_pack {
 	bool
 	    condemned; /* prune may delete it: nothing new rests on it. Set by index_condemn_pack */
 	bool named;    /* by a segment; not only by its own directory */
+	bool
+	    settled; /* segments contradicted one another about it: what is here is its own word, or it is bad */
 };
 
 /* One place of one chunk. What a look-up reads comes first, together. */
@@ -60,7 +62,8 @@ typedef void index_bad_fn(void *arg, const struct id *segment, const struct err 
 
 /*
  * Loads every segment. A damaged, foreign or unsigned one is reported and left out: what it named is then
- * stored again by the next backup, or found by index_rescue. ERR_VERSION when one is of a newer format: a
+ * stored again by the next backup, or found by index_rescue. One that contradicts another about a pack is reported, too, and the pack's own
+ * directory is believed, or, by keys that do not open it, neither: the pack is bad. ERR_VERSION when one is of a newer format: a
  * newer nightjar works here, and this one must not guess.
  */
 int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index **out_index,
@@ -74,6 +77,12 @@ void index_free(struct index *index); /* NULL is fine */
 /* Adds the chunks of a pack (copies what it needs of dir). A pack that is there already adds nothing. */
 int index_add_pack(struct index *index, const struct id *name, uint64_t pack_bytes,
 		   const struct pack_dir *dir, struct err *err) ERR_UNUSED_WARN;
+
+/* What the index has of a pack is this, and nothing else; makes it so. */
+bool index_says_so(const struct index *index, uint32_t pack, uint64_t pack_bytes,
+		   const struct pack_dir *dir);
+int index_replace_pack(struct index *index, uint32_t pack, uint64_t pack_bytes,
+		       const struct pack_dir *dir, struct err *err) ERR_UNUSED_WARN;
 
 /*
  * Adds, once, the packs in the store that no segment names, from their own directories: the way out when

@@ -2,9 +2,9 @@
  * liveness: which records do all manifests rest on? Walks lists alone, which every key with M opens, so who maintains can ask without
  * reading a name. One thread.
  *
- * Of each chunk that a manifest reaches, the oldest whole copy of each writer is live (FORMAT.md §12 R7: a writer in the same domain may have
- * planted another content under the id, and only a reading key could tell), and with a copy a whole one of each of its bases, of strictly
- * lower depth.
+ * Of each chunk that a manifest reaches every whole copy is live, and with a copy every whole one of each of its bases that is of strictly
+ * lower depth (FORMAT.md §12 R7): a writer in the same domain may have planted another content under the id, and only a reading key could
+ * tell. Of copies that are the same record, byte for byte, one is.
  */
 #ifndef NIGHTJAR_REPO_LIVENESS_H
 #define NIGHTJAR_REPO_LIVENESS_H

@@ -460,6 +460,7 @@ static int choose_bases(struct packer *p, struct packjob *job, const struct id *
 			struct err *err)
 {
 	struct bases_query query = {
+	    .writer = p->repo->keys->writer_pub,
 	    .kind = job->info.kind,
 	    .plain_bytes = job->info.plain_bytes,
 	    .domain = p->domain->number,

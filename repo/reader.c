@@ -32,11 +32,17 @@ struct reader {
 	void *aside_arg;
 	struct plainpool *pool;    /* plaintext whose id was recomputed */
 	struct plainpool *trusted; /* plaintext whose id was not */
-	unsigned records;          /* tried for the chunk under way */
-	uint8_t depth;             /* of the place that gave the last one */
-	bool strict;               /* bases are compared with their ids, too */
-	bool trusts;               /* one was not */
-	size_t held;               /* plaintext of bases that wait for others of theirs */
+	unsigned
+	    records; /* that the chunk under way rests on, as far as they gave what they should */
+	uint8_t *failed; /* a bit a place: tried for that chunk, and gave nothing. NULL: none */
+	size_t failed_places;
+	struct err failed_why; /* of the last of them */
+	uint8_t depth;         /* of the place that gave the last one */
+	bool strict;           /* bases are compared with their ids, too */
+	bool trusts;           /* one was not */
+	bool blind;            /* this key recomputes no ids */
+	bool poolable; /* the last base came from where its pooled plaintext is looked for */
+	size_t held;   /* plaintext of bases that wait for others of theirs */
 };
 
 int reader_new(struct repo *repo, struct index *index, struct reader **out_reader, struct err *err)
@@ -48,6 +54,7 @@ int reader_new(struct repo *repo, struct index *index, struct reader **out_reade
 		return err_nomem(err);
 	reader->repo = repo;
 	reader->index = index;
+	reader->blind = repo->keys->role == ROLE_MAINTAIN;
 	reader->keys = sodium_allocarray(KEY_CACHE, sizeof(*reader->keys));
 	r = reader->keys ? comp_new(0, &reader->comp, err) : err_nomem(err);
 	if (!r)
@@ -74,6 +81,7 @@ void reader_free(struct reader *reader)
 	plainpool_free(reader->trusted);
 	buf_free(&reader->sealed);
 	buf_wipe(&reader->spare);
+	free(reader->failed);
 	free(reader->scratch);
 	free(reader);
 }
@@ -177,8 +185,33 @@ static int open_record(struct reader *reader, const struct index_place *place, b
 				 &place->info, bases, sealed, len, out, err);
 }
 
-static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
-		      unsigned below_depth, bool verify, struct buf *out, struct err *why);
+/* A chunk that is looked for below a depth, and what rests on it (NULL: nothing, it was asked for). */
+struct seek {
+	uint8_t kind;
+	const struct id *id;
+	unsigned below_depth;
+	bool verify;
+	const struct index_place *for_place;
+};
+
+static int try_places(struct reader *reader, const struct seek *seek, struct buf *out,
+		      struct err *why);
+
+static const uint8_t *writer_of(const struct reader *reader, const struct index_place *place)
+{
+	return reader->index->packs[place->pack].sources[place->source].writer;
+}
+
+/* Who recomputes no ids must not take what one writer stored under an id for what another did: pooled plaintext is of one writer. */
+static struct id pooled_id(const struct reader *reader, const struct id *id,
+			   const struct index_place *by)
+{
+	struct id pooled = *id;
+
+	for (size_t i = 0; reader->blind && i < sizeof(pooled.b); i++)
+		pooled.b[i] ^= writer_of(reader, by)[i];
+	return pooled;
+}
 
 /* Where a base goes that was opened as they are now. */
 static struct plainpool *base_pool(const struct reader *reader)
@@ -186,17 +219,18 @@ static struct plainpool *base_pool(const struct reader *reader)
 	return reader->strict ? reader->pool : reader->trusted;
 }
 
-static bool pool_base(struct reader *reader, const struct record_info *info, size_t n,
+static bool pool_base(struct reader *reader, const struct index_place *place, size_t n,
 		      struct span *out)
 {
-	const struct id *id = &info->bases[n];
+	const struct record_info *info = &place->info;
+	const struct id id = pooled_id(reader, &info->bases[n], place);
 
-	if (plainpool_get(reader->pool, info->kind, id, info->depth, out))
+	if (plainpool_get(reader->pool, info->kind, &id, info->depth, out))
 		return true;
 	if (reader->strict)
 		return false;
 	reader->trusts = true;
-	return plainpool_get(reader->trusted, info->kind, id, info->depth, out);
+	return plainpool_get(reader->trusted, info->kind, &id, info->depth, out);
 }
 
 /* Memory that held plaintext, to be written over before long. */
@@ -213,52 +247,67 @@ static void put_by(struct reader *reader, struct buf *b)
 	*b = (struct buf){0};
 }
 
+static struct seek base_of(const struct reader *reader, const struct index_place *place, size_t n)
+{
+	return (struct seek){.kind = place->info.kind,
+			     .id = &place->info.bases[n],
+			     .below_depth = place->info.depth,
+			     .verify = reader->strict,
+			     .for_place = place};
+}
+
 /* Appends one base from wherever it is to be had below that depth. 1 when it is not, and err tells where the damage is. */
-static int append_base(struct reader *reader, const struct record_info *info, size_t n,
+static int append_base(struct reader *reader, const struct index_place *place, size_t n,
 		       struct buf *out, struct err *err)
 {
-	const struct id *id = &info->bases[n];
+	const struct record_info *info = &place->info;
+	const struct seek seek = base_of(reader, place, n);
+	const struct id pooled = pooled_id(reader, seek.id, place);
 	size_t before = out->len;
 	struct span plain;
 	int r;
 
-	if (pool_base(reader, info, n, &plain)) {
+	if (pool_base(reader, place, n, &plain)) {
 		buf_put(out, plain.p, plain.len);
 		return buf_check(out, err);
 	}
-	r = try_places(reader, info->kind, id, info->depth, reader->strict, out, err);
-	if (!r)
-		plainpool_put(base_pool(reader), info->kind, id, reader->depth, out->data + before,
-			      out->len - before);
+	r = try_places(reader, &seek, out, err);
+	if (!r && reader->poolable)
+		plainpool_put(base_pool(reader), info->kind, &pooled, reader->depth,
+			      out->data + before, out->len - before);
 	return r;
 }
 
 /* The only base, as most have: it stays in the pool, or goes there, and is not copied. */
-static int only_base(struct reader *reader, const struct record_info *info, struct buf *out,
+static int only_base(struct reader *reader, const struct index_place *place, struct buf *out,
 		     struct span *out_plain, struct err *err)
 {
+	const struct record_info *info = &place->info;
+	const struct seek seek = base_of(reader, place, 0);
+	const struct id pooled = pooled_id(reader, seek.id, place);
 	int r;
 
-	if (pool_base(reader, info, 0, out_plain))
+	if (pool_base(reader, place, 0, out_plain))
 		return 0;
-	r = try_places(reader, info->kind, &info->bases[0], info->depth, reader->strict, out, err);
+	r = try_places(reader, &seek, out, err);
 	if (r)
 		return r;
-	if (!plainpool_give(base_pool(reader), info->kind, &info->bases[0], reader->depth, out) ||
-	    !pool_base(reader, info, 0, out_plain))
+	if (!reader->poolable ||
+	    !plainpool_give(base_pool(reader), info->kind, &pooled, reader->depth, out) ||
+	    !pool_base(reader, place, 0, out_plain))
 		*out_plain = (struct span){out->data, out->len};
 	return 0;
 }
 
 /* All of them, one after the other. */
-static int join_bases(struct reader *reader, const struct record_info *info, struct buf *out,
+static int join_bases(struct reader *reader, const struct index_place *place, struct buf *out,
 		      struct err *err)
 {
 	size_t held = reader->held;
 	int r = 0;
 
-	for (size_t i = 0; !r && i < info->base_count; i++) {
-		r = append_base(reader, info, i, out, err);
+	for (size_t i = 0; !r && i < place->info.base_count; i++) {
+		r = append_base(reader, place, i, out, err);
 		reader->held = held + out->len;
 		if (!r && reader->held > LIMIT_BASES_HELD_BYTES)
 			r = err_set(err, ERR_DAMAGED, "its bases are too large");
@@ -274,15 +323,15 @@ static int join_bases(struct reader *reader, const struct record_info *info, str
  * Below a base the same happens again, to a depth of 255 at most, as each step leads strictly lower; what waits
  * meanwhile is counted, so that hostile bases end at a limit.
  */
-static int get_bases(struct reader *reader, const struct record_info *info, struct buf *out,
+static int get_bases(struct reader *reader, const struct index_place *place, struct buf *out,
 		     struct span *out_bases, struct err *err)
 {
 	int r;
 
 	*out_bases = (struct span){0};
-	if (info->base_count == 1)
-		return only_base(reader, info, out, out_bases, err);
-	r = join_bases(reader, info, out, err);
+	if (place->info.base_count == 1)
+		return only_base(reader, place, out, out_bases, err);
+	r = join_bases(reader, place, out, err);
 	if (!r)
 		*out_bases = (struct span){out->data, out->len};
 	return r;
@@ -329,7 +378,7 @@ static int read_place(struct reader *reader, uint32_t at, bool verify, struct bu
 	if (++reader->records > LIMIT_CLOSURE)
 		r = err_set(err, ERR_DAMAGED, "it rests on more than %u records", LIMIT_CLOSURE);
 	if (!r)
-		r = get_bases(reader, &place.info, &held, &bases, err);
+		r = get_bases(reader, &place, &held, &bases, err);
 	/* After the bases: they are read through the same buffer. */
 	if (!r)
 		r = read_sealed(reader, &place, err);
@@ -359,26 +408,78 @@ static int no_place(const struct id *id, struct err *err)
 	return 1;
 }
 
+static bool has_failed(const struct reader *reader, uint32_t at)
+{
+	return reader->failed && at < reader->failed_places &&
+	       (reader->failed[at / 8] >> at % 8 & 1);
+}
+
+/* What a place gives does not depend on what asks for it, so it is tried once: planted copies by the thousands cost each its own bytes. */
+static int set_failed(struct reader *reader, uint32_t at, struct err *err)
+{
+	reader->failed_why = *err;
+	if (!reader->failed) {
+		reader->failed_places = reader->index->place_count;
+		reader->failed = calloc(reader->failed_places / 8 + 1, 1);
+		if (!reader->failed)
+			return err_nomem(err);
+	}
+	if (at < reader->failed_places)
+		reader->failed[at / 8] |= (uint8_t)(1u << at % 8);
+	return 0;
+}
+
+static bool same_writer(const struct index *index, const struct index_place *a,
+			const struct index_place *b)
+{
+	return memcmp(index->packs[a->pack].sources[a->source].writer,
+		      index->packs[b->pack].sources[b->source].writer, 32) == 0;
+}
+
+/* 0: tried first. Whole copies of who wrote what rests on them, which he knew; other whole ones; those that are known to be bad. */
+static int rank_of(const struct reader *reader, const struct seek *seek, uint32_t at)
+{
+	const struct index *index = reader->index;
+
+	if (!index_place_whole(index, at))
+		return 2;
+	if (!seek->for_place)
+		return 0;
+	/* A directory that no segment names may say what it likes of who stored a record. */
+	return !index->packs[index->places[at].pack].named ||
+	       !same_writer(index, &index->places[at], seek->for_place);
+}
+
 /*
  * 1 when no place of the id below that depth gave the chunk; *why then tells of the last, or of none. Places that are
- * whole as far as the index knows come first; the others are still tried.
+ * whole as far as the index knows come first; the others are still tried. What failed does not count as rested on.
  */
-static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
-		      unsigned below_depth, bool verify, struct buf *out, struct err *why)
+static int try_places(struct reader *reader, const struct seek *seek, struct buf *out,
+		      struct err *why)
 {
+	unsigned records = reader->records;
 	size_t before = out->len;
-	int r = no_place(id, why);
+	int r = no_place(seek->id, why);
 
-	for (int pass = 0; pass < 2; pass++) {
-		for (uint32_t at = index_find(reader->index, kind, id); at != INDEX_NONE;
-		     at = reader->index->places[at].next) {
-			if (reader->index->places[at].info.depth >= below_depth ||
-			    index_place_whole(reader->index, at) != (pass == 0))
+	for (int rank = 0; rank < 3; rank++) {
+		for (uint32_t at = index_find(reader->index, seek->kind, seek->id);
+		     at != INDEX_NONE; at = reader->index->places[at].next) {
+			if (reader->index->places[at].info.depth >= seek->below_depth ||
+			    rank_of(reader, seek, at) != rank)
 				continue;
-			r = read_place(reader, at, verify, out, why);
+			if (has_failed(reader, at)) {
+				*why = reader->failed_why;
+				continue;
+			}
+			r = read_place(reader, at, seek->verify, out, why);
+			reader->poolable = !reader->blind || rank == 0;
 			if (!r || ends_all(r))
 				return r;
 			out->len = before;
+			reader->records = records;
+			r = set_failed(reader, at, why);
+			if (r)
+				return r;
 		}
 	}
 	return 1;
@@ -387,6 +488,8 @@ static int try_places(struct reader *reader, uint8_t kind, const struct id *id,
 static void begin(struct reader *reader, bool strict)
 {
 	reader->records = 0;
+	free(reader->failed);
+	reader->failed = NULL;
 	reader->held = 0;
 	reader->strict = strict;
 	reader->trusts = false;
@@ -395,14 +498,16 @@ static void begin(struct reader *reader, bool strict)
 static int get_placed(struct reader *reader, uint8_t kind, const struct id *id, struct buf *out,
 		      struct err *why)
 {
+	const struct seek seek = {
+	    .kind = kind, .id = id, .below_depth = LIMIT_DEPTH + 1, .verify = true};
 	int r;
 
 	begin(reader, false);
-	r = try_places(reader, kind, id, LIMIT_DEPTH + 1, true, out, why);
+	r = try_places(reader, &seek, out, why);
 	if (r <= 0 || !reader->trusts)
 		return r;
 	begin(reader, true);
-	return try_places(reader, kind, id, LIMIT_DEPTH + 1, true, out, why);
+	return try_places(reader, &seek, out, why);
 }
 
 static int get_known(struct reader *reader, uint8_t kind, const struct id *id, bool keep,
@@ -412,12 +517,12 @@ static int get_known(struct reader *reader, uint8_t kind, const struct id *id, b
 	struct span plain;
 	int r;
 
-	if (plainpool_get(reader->pool, kind, id, LIMIT_DEPTH + 1, &plain)) {
+	if (!reader->blind && plainpool_get(reader->pool, kind, id, LIMIT_DEPTH + 1, &plain)) {
 		buf_put(out, plain.p, plain.len);
 		return buf_check(out, why);
 	}
 	r = get_placed(reader, kind, id, out, why);
-	if (!r && keep)
+	if (!r && keep && !reader->blind)
 		plainpool_put(reader->pool, kind, id, reader->depth, out->data + before,
 			      out->len - before);
 	return r;
@@ -466,7 +571,7 @@ static int open_place(struct reader *reader, bool strict, const struct index_pla
 
 	begin(reader, strict);
 	reader->records = 1; /* this one */
-	r = get_bases(reader, &place->info, &held, &bases, err);
+	r = get_bases(reader, place, &held, &bases, err);
 	if (!r)
 		r = open_record(reader, place, true, bases, sealed, len, out, err);
 	put_by(reader, &held);
@@ -477,14 +582,16 @@ int reader_open_place(struct reader *reader, const struct index_place *place, co
 		      size_t len, struct buf *out, struct err *err)
 {
 	size_t before = out->len;
+	struct id pooled;
 	int r = open_place(reader, false, place, sealed, len, out, err);
 
 	if (r && !ends_all(r) && reader->trusts) {
 		out->len = before;
 		r = open_place(reader, true, place, sealed, len, out, err);
 	}
-	if (!r)
-		plainpool_put(reader->pool, place->info.kind, &place->info.id, place->info.depth,
+	pooled = pooled_id(reader, &place->info.id, place);
+	if (!r && (!reader->blind || reader->index->packs[place->pack].named))
+		plainpool_put(reader->pool, place->info.kind, &pooled, place->info.depth,
 			      out->data + before, out->len - before);
 	if (r > 0)
 		err->code = ERR_MISSING;

@@ -22,8 +22,9 @@ struct pack {
 	const struct indexseg_pack *said; /* what a good segment says of it, or NULL */
 	struct indexseg_pack own;         /* its own directory, when that was read */
 	bool has_own;
-	bool wrong; /* own is not what a segment says */
-	bool kept;  /* a segment that stays names it */
+	bool wrong;    /* own is not what a segment says */
+	bool kept;     /* a segment that stays names it */
+	bool disputed; /* segments contradict one another */
 };
 
 struct run {
@@ -118,20 +119,6 @@ static struct pack *find_pack(const struct run *run, const struct id *name)
 
 /* --- what is wrong --- */
 
-static void take_words(struct run *run)
-{
-	for (size_t i = 0; i < run->segment_count; i++) {
-		const struct segment *s = &run->segments[i];
-
-		for (size_t k = 0; s->good && k < s->seg.pack_count; k++) {
-			struct pack *p = find_pack(run, &s->seg.packs[k].name);
-
-			if (p && !p->said)
-				p->said = &s->seg.packs[k];
-		}
-	}
-}
-
 static int same_directory(const struct pack_dir *a, const struct pack_dir *b, bool *out_same,
 			  struct err *err)
 {
@@ -149,6 +136,36 @@ static int same_directory(const struct pack_dir *a, const struct pack_dir *b, bo
 		    memcmp(bytes[0].data, bytes[1].data, bytes[0].len) == 0;
 	buf_free(&bytes[0]);
 	buf_free(&bytes[1]);
+	return r;
+}
+
+static int take_word(struct pack *p, const struct indexseg_pack *said, struct err *err)
+{
+	bool same = true;
+	int r = 0;
+
+	if (!p->said)
+		p->said = said;
+	else
+		r = same_directory(&p->said->dir, &said->dir, &same, err);
+	p->disputed = p->disputed || !same || p->said->pack_bytes != said->pack_bytes;
+	return r;
+}
+
+static int take_words(struct run *run, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < run->segment_count; i++) {
+		const struct segment *s = &run->segments[i];
+
+		for (size_t k = 0; !r && s->good && k < s->seg.pack_count; k++) {
+			struct pack *p = find_pack(run, &s->seg.packs[k].name);
+
+			if (p)
+				r = take_word(p, &s->seg.packs[k], err);
+		}
+	}
 	return r;
 }
 
@@ -200,7 +217,7 @@ static int look_into(struct run *run, struct pack *p, struct err *err)
 		repair_tell(&run->options->cb, false, STORE_DATA, &p->name,
 			    "no index segment named it");
 	}
-	p->wrong = !same;
+	p->wrong = !same || (p->disputed && p->has_own);
 	return r == -ERR_NOMEM ? r : 0;
 }
 
@@ -211,7 +228,7 @@ static int look_into_packs(struct run *run, struct err *err)
 	for (size_t i = 0; !r && i < run->pack_count; i++) {
 		struct pack *p = &run->packs[i];
 
-		if (p->said && !run->options->read_all_packs)
+		if (p->said && !p->disputed && !run->options->read_all_packs)
 			continue;
 		r = tick(run, i, run->pack_count, "packs", err);
 		if (!r)
@@ -382,10 +399,10 @@ int repair_index(struct repo *repo, const struct repair_index_options *options,
 		r = load_segments(&run, err);
 	if (!r)
 		r = list_packs(&run, err);
-	if (!r) {
-		take_words(&run);
+	if (!r)
+		r = take_words(&run, err);
+	if (!r)
 		r = look_into_packs(&run, err);
-	}
 	if (!r) {
 		judge_segments(&run);
 		r = put_segments(&run, err);

@@ -84,6 +84,13 @@ static void swap_tags(struct manifest *m, struct tagrec *t)
 	t->mac_count = mac_count;
 }
 
+/* Tags decide what a policy keeps: what one writer says of the backups of another counts for nothing. */
+static bool may_tag(const struct repo *repo, const struct tagrec *t, const struct manifest *m)
+{
+	return memcmp(t->signer, repo->conf.gc_pub, sizeof(t->signer)) == 0 ||
+	       memcmp(t->signer, m->writer, sizeof(t->signer)) == 0;
+}
+
 static void apply_one(struct tagrec *t, struct manifest_item *item)
 {
 	item->tag_number = t->number;
@@ -91,8 +98,8 @@ static void apply_one(struct tagrec *t, struct manifest_item *item)
 		swap_tags(&item->m, t);
 }
 
-int tags_apply(struct tags *tags, struct manifest_list *list, const struct id *objects,
-	       size_t object_count, struct err *err)
+int tags_apply(const struct repo *repo, struct tags *tags, struct manifest_list *list,
+	       const struct id *objects, size_t object_count, struct err *err)
 {
 	if (tags->count == 0)
 		return 0;
@@ -107,8 +114,8 @@ int tags_apply(struct tags *tags, struct manifest_list *list, const struct id *o
 							   sizeof(*list->items), compare_item)
 						 : NULL;
 
-		if (item &&
-		    (i + 1 == tags->count || !id_eq(&t->manifest, &tags->items[i + 1].t.manifest)))
+		/* The last of a manifest's holds. */
+		if (item && may_tag(repo, t, &item->m))
 			apply_one(t, item);
 		list->tagrecs[list->tagrec_count++] = (struct manifest_tagrec){
 		    .name = tags->items[i].name,

@@ -25,14 +25,14 @@ int tags_take(struct repo *repo, const struct id *name, const struct buf *bytes,
 	      struct err *err) ERR_UNUSED_WARN;
 
 /*
- * Gives each manifest of list, ascending by name here, the tags of its last record, and lists the records, those of
+ * Gives each manifest of list, ascending by name here, the tags of its last record by G or its own writer, and lists the records, those of
  * manifests that are not among the objects (ascending too) as absent.
  */
-int tags_apply(struct tags *tags, struct manifest_list *list, const struct id *objects,
+int tags_apply(const struct repo *repo, struct tags *tags, struct manifest_list *list, const struct id *objects,
 	       size_t object_count, struct err *err) ERR_UNUSED_WARN;
 
 /*
- * Publishes a record that gives a manifest this complete set. Needs repo_use_writer before, and the manifest's R part
+ * Publishes a record that gives a manifest this complete set, signed by G where the key holds it. Needs the manifest's R part
  * (ERR_KEY), and gives the set to item. ERR_LIMIT too many or too long, ERR_USAGE an empty one.
  */
 int tags_put(struct repo *repo, struct manifest_item *item, const char *const *set, size_t count,

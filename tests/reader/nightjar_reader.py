@@ -679,7 +679,7 @@ class Repository:
         self.parts_end(f, m, m_length, r)
 
     def drill_note(self, data, name):
-        f = self.signed_head(data, name, DRILL, b"drill", True)
+        f = self.signed_head(data, name, DRILL, b"drill", False)
         f.take(32)
         m, m_length, r, _ = self.signed_parts(f)
         verdict, place, *n = m.unpack("BB7I5Q")
@@ -691,7 +691,7 @@ class Repository:
 
     def damage_note(self, data, name):
         """It says nothing to who only reads."""
-        f = self.signed_head(data, name, DAMAGE, b"damage", True)
+        f = self.signed_head(data, name, DAMAGE, b"damage", False)
         places = f.many("I", lambda: f.unpack("32sI"), same)
         need(places and len(places) <= MAX_PLACES and f.at + 64 == len(data) and
              all(record < MAX_RECORDS for _, record in places), f"{f.what}: wrong places")
