@@ -8,6 +8,7 @@
 
 #include "cli/incidents.h"
 #include "cli/lines.h"
+#include "cli/parity_word.h"
 #include "cli/paths.h"
 #include "cli/process.h"
 #include "cli/progress.h"
@@ -22,7 +23,7 @@ struct backup_words {
 	struct option_list from, from_verbatim, from_raw;
 	struct option_list refs, immutable;
 	struct option_number largest;
-	const char *host, *time, *integrity, *parent;
+	const char *host, *time, *integrity, *parent, *parity;
 	bool dry_run, force, one_file_system, no_delta_cache;
 };
 
@@ -74,6 +75,8 @@ const struct option_spec cmd_backup_options[] = {
      "keep no contents on this machine, not even sealed; with a write key stores more"},
     {"integrity", 0, OPTION_STRING, offsetof(struct backup_words, integrity), "full",
      "integrity_check every database, not only when it is due"},
+    {"parity", 0, OPTION_STRING, offsetof(struct backup_words, parity), "off|2|4",
+     "parity of the packs that are written, instead of what 'init' set"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 const size_t cmd_backup_options_bytes = sizeof(struct backup_words);
@@ -546,6 +549,8 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	int r = prepare(cli, w, count, operands, &lists, &o, err);
 
 	if (!r)
+		r = parity_word_check(w->parity, err);
+	if (!r)
 		r = session_host(w->host, host, err);
 	if (!r)
 		r = paths_cache(&cli->global, &cache, err);
@@ -561,6 +566,8 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	if (!r)
 		own[0] = (struct backup_own){s.repo->store->location,
 					     "is the repository of this backup; left out"};
+	if (!r)
+		parity_word_set(w->parity, &s.repo->parity);
 	if (!r && w->parent)
 		r = find_parent(&s, w, &parent, err);
 	if (!r)

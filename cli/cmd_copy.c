@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "cli/parity_word.h"
 #include "cli/paths.h"
 #include "cli/pick.h"
 #include "cli/process.h"
@@ -13,6 +14,7 @@
 struct copy_words {
 	struct options_from from;
 	struct pick pick;
+	const char *parity;
 };
 
 #define FROM(member) offsetof(struct copy_words, from.member)
@@ -32,6 +34,8 @@ const struct option_spec cmd_copy_options[] = {
      "only backups with all these tags; may be repeated for others"},
     {"path", 0, OPTION_LIST, offsetof(struct copy_words, pick.paths), "PATH",
      "only backups of PATH; may be repeated for all of them"},
+    {"parity", 0, OPTION_STRING, offsetof(struct copy_words, parity), "off|2|4",
+     "parity of the packs that are written, instead of what 'init' set"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 const size_t cmd_copy_options_bytes = sizeof(struct copy_words);
@@ -214,9 +218,13 @@ static int run_copy(struct teller *t, const struct copy_words *w, int count, cha
 	bool *wanted = NULL;
 	int r = options_resolve_from(&source, err);
 
+	if (!r)
+		r = parity_word_check(w->parity, err);
 	/* Both are opened, and what is wanted is found, before anything is stored. */
 	if (!r)
 		r = session_open(t->cli, &to, err);
+	if (!r)
+		parity_word_set(w->parity, &to.repo->parity);
 	if (!r)
 		r = session_open_from(t->cli, &source, &from, err);
 	if (!r)

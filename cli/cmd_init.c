@@ -7,11 +7,24 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/parity_word.h"
 #include "cli/secret.h"
 #include "cli/session.h"
 #include "core/keyfile.h"
+#include "core/parity.h"
 #include "repo/durable.h"
 #include "repo/store_stack.h"
+
+struct init_words {
+	const char *parity;
+};
+
+const struct option_spec cmd_init_options[] = {
+    {"parity", 0, OPTION_STRING, offsetof(struct init_words, parity), "off|2|4",
+     "parity of the packs: so many damaged blocks of 64 can be mended (default 2)"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
+};
+const size_t cmd_init_options_bytes = sizeof(struct init_words);
 
 static void print_result(struct cli *cli, const struct store *store, const struct keys *keys)
 {
@@ -97,17 +110,20 @@ static int refuse_existing(struct store *store, struct err *err)
 
 enum exit_code cmd_init(struct cli *cli, const void *options, int count, char **operands)
 {
-	struct repo_init_options init = {.now_s = (int64_t)time(NULL)};
+	const struct init_words *w = options;
+	struct repo_init_options init = {.now_s = (int64_t)time(NULL), .parity = PARITY_DEFAULT};
 	struct store *store = NULL;
 	struct keys *keys = NULL;
 	struct err err = {0};
-	const char *location;
-	int r = command_repo(cli, &location, &err);
+	const char *location = NULL;
+	int r = parity_word_check(w->parity, &err);
 
-	(void)options;
+	parity_word_set(w->parity, &init.parity);
 	(void)count;
 	(void)operands;
 	session_label(&init.label);
+	if (!r)
+		r = command_repo(cli, &location, &err);
 	if (!r)
 		r = store_stack_open(location, &cli->net, NULL, &store, &err);
 	if (!r)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/parity_word.h"
 #include "cli/process.h"
 #include "cli/progress.h"
 #include "cli/session.h"
@@ -13,7 +14,7 @@
 #include "repo/prune.h"
 
 struct prune_words {
-	const char *max_unused, *grace;
+	const char *max_unused, *grace, *parity;
 	struct option_number max_repack;
 	bool dry_run, no_writers;
 };
@@ -29,6 +30,8 @@ const struct option_spec cmd_prune_options[] = {
      "I know that no backup runs or starts meanwhile: delete at once"},
     {"dry-run", 'n', OPTION_FLAG, offsetof(struct prune_words, dry_run), NULL,
      "only show what would be done"},
+    {"parity", 0, OPTION_STRING, offsetof(struct prune_words, parity), "off|2|4",
+     "parity of the packs that are written, instead of what 'init' set"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 const size_t cmd_prune_options_bytes = sizeof(struct prune_words);
@@ -281,12 +284,14 @@ static void print_people(struct cli *cli, const struct prune_result *res, bool d
 		out_line(&cli->out, "an hour was not enough; the next prune goes on deleting");
 }
 
-static int run_prune(struct cli *cli, const struct prune_options *o, struct prune_result *res,
-		     struct err *err)
+static int run_prune(struct cli *cli, const char *parity, const struct prune_options *o,
+		     struct prune_result *res, struct err *err)
 {
 	struct session s = {0};
 	int r = session_open(cli, &s, err);
 
+	if (!r)
+		parity_word_set(parity, &s.repo->parity);
 	if (!r)
 		r = prune_run(s.repo, o, res, err);
 	session_close(&s);
@@ -303,11 +308,14 @@ enum exit_code cmd_prune(struct cli *cli, const void *options, int count, char *
 	struct err err = {0};
 	int r = read_words(w, &o, &err);
 
+	if (!r)
+		r = parity_word_check(w->parity, &err);
+
 	(void)count, (void)operands;
 	if (r)
 		return command_fail(cli, &err);
 	progress_begin(&teller.progress, &cli->out);
-	r = run_prune(cli, &o, &res, &err);
+	r = run_prune(cli, w->parity, &o, &res, &err);
 	progress_end(&teller.progress);
 	/* What is lost or cannot be read is named, as check names it. */
 	if (r == -ERR_DAMAGED) {

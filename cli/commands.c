@@ -264,7 +264,8 @@ static const char cache_detail[] =
     "What this machine must not forget (its state) is kept elsewhere and never touched.";
 
 const struct command commands[] = {
-    {"init", NULL, "make a new repository", "", init_detail, 0, 0, NULL, NULL, cmd_init},
+    {"init", NULL, "make a new repository", "", init_detail, 0, 0, cmd_init_options,
+     &cmd_init_options_bytes, cmd_init},
     {"backup", NULL, "back up files, folders and live SQLite databases", "PATH…", backup_detail, 0,
      COMMAND_ANY, cmd_backup_options, &cmd_backup_options_bytes, cmd_backup},
     {"manifests", "snapshots", "list the backups", "", NULL, 0, 0, NULL, NULL, cmd_manifests},

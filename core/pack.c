@@ -1,6 +1,7 @@
 #include "core/pack.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <sodium.h>
 
@@ -15,8 +16,11 @@ static const char *head_fault(const struct pack_head *head, uint8_t zero)
 	    head->directory_bytes > LIMIT_DIRECTORY_BYTES ||
 	    pack_dir_sealed_bytes(head->directory_bytes - SEAL_TAG_BYTES) != head->directory_bytes)
 		return "an impossible directory length";
-	if (head->parity_kind != 0 || head->parity_bytes != 0)
+	if (head->parity_kind > PARITY_FOUR || head->parity_kind == 3)
 		return "an unknown kind of parity";
+	if ((head->parity_kind == PARITY_NONE) != (head->parity_bytes == 0) ||
+	    head->parity_bytes > LIMIT_PACK_BYTES)
+		return "an impossible length of its parity tail";
 	if (zero != 0)
 		return "a reserved byte that is not zero";
 	return NULL;
@@ -46,6 +50,42 @@ int pack_head_get(const void *bytes, size_t len, struct pack_head *out_head, str
 		return err_set(err, ERR_DAMAGED, "the head of a pack has %s", fault);
 	*out_head = head;
 	return 0;
+}
+
+uint64_t pack_bytes_with_parity(unsigned level, uint64_t body_bytes)
+{
+	enum parity_kind kind = parity_kind_of(level, body_bytes);
+	uint64_t tail = parity_tail_bytes(kind, body_bytes);
+
+	if (body_bytes > LIMIT_PACK_BYTES || (kind != PARITY_NONE && tail == 0))
+		return UINT64_MAX;
+	return body_bytes + tail;
+}
+
+struct pack_head pack_head_of(const struct keys *keys, uint64_t directory_bytes, size_t slots,
+			      unsigned level, uint64_t body_bytes)
+{
+	struct pack_head head = {
+	    .directory_bytes = (uint32_t)directory_bytes,
+	    .slot_count = (uint16_t)slots,
+	    .parity_kind = (uint8_t)parity_kind_of(level, body_bytes),
+	};
+
+	memcpy(head.repo, keys->repo, REPO_ID_BYTES);
+	head.parity_bytes =
+	    (uint32_t)parity_tail_bytes((enum parity_kind)head.parity_kind, body_bytes);
+	return head;
+}
+
+void pack_head_put(struct buf *out, const struct pack_head *head)
+{
+	header_put(out, OBJECT_PACK, 0);
+	buf_put(out, head->repo, REPO_ID_BYTES);
+	buf_put_u32(out, head->directory_bytes);
+	buf_put_u16(out, head->slot_count);
+	buf_put_u8(out, head->parity_kind);
+	buf_put_zeros(out, 1);
+	buf_put_u32(out, head->parity_bytes);
 }
 
 uint64_t pack_front_bytes(const struct pack_head *head)
@@ -124,7 +164,12 @@ int pack_front_dec(struct keys *keys, const void *front, size_t len, uint64_t pa
 		return err_set(err, ERR_DAMAGED, "a pack belongs to another repository");
 	if (pack_front_bytes(&head) > len || pack_bytes < len)
 		return err_set(err, ERR_DAMAGED, "a pack is cut short");
-	rc = front_get(keys, &head, front, pack_bytes, &dir, err);
+	if (head.parity_bytes > pack_bytes ||
+	    head.parity_bytes != parity_tail_bytes((enum parity_kind)head.parity_kind,
+						   pack_bytes - head.parity_bytes))
+		return err_set(err, ERR_DAMAGED,
+			       "a pack has a parity tail that does not fit its length");
+	rc = front_get(keys, &head, front, pack_bytes - head.parity_bytes, &dir, err);
 	if (rc) {
 		pack_dir_free(&dir);
 		return rc;

@@ -6,6 +6,7 @@
 #define NIGHTJAR_CORE_PACK_H
 
 #include "core/buf.h"
+#include "core/parity.h"
 #include "core/record.h"
 #include "core/slot.h"
 
@@ -58,7 +59,7 @@ struct pack_head {
 	uint8_t repo[REPO_ID_BYTES];
 	uint32_t directory_bytes;
 	uint16_t slot_count;
-	uint8_t parity_kind;
+	uint8_t parity_kind; /* of enum parity_kind */
 	uint32_t parity_bytes;
 };
 /* From the first PACK_HEAD_BYTES. */
@@ -71,18 +72,29 @@ int pack_front_dec(struct keys *keys, const void *front, size_t len, uint64_t pa
 		   struct pack_dir *out_dir, struct err *err) ERR_UNUSED_WARN;
 
 /* --- building --- */
+
+/* How long a pack with so many bytes before the tail is; UINT64_MAX when no pack may be that long. */
+uint64_t pack_bytes_with_parity(unsigned level, uint64_t body_bytes);
+/* The head of a pack of these keys' repository, whose body of so many bytes gets the tail of that level. */
+struct pack_head pack_head_of(const struct keys *keys, uint64_t directory_bytes, size_t slots,
+			      unsigned level, uint64_t body_bytes);
+void pack_head_put(struct buf *out, const struct pack_head *head);
+
 struct pack_builder;
 /* The keys must have a writer and stay alive. sequence is that of the backup under way. */
 int pack_builder_new(struct keys *keys, uint64_t sequence, unsigned floor_log2,
 		     struct pack_builder **out_builder, struct err *err) ERR_UNUSED_WARN;
 void pack_builder_free(struct pack_builder *b);
+/* Packs get the parity tail of a level (core/parity.h) from now on; at first they get none. */
+void pack_builder_set_parity(struct pack_builder *b, unsigned level);
 /*
  * Takes a compressed record (bytes are copied). info's recipient decides the slot: M is 0, R is 1. lineage and
  * chain_bytes matter in a delta alone, where chain_bytes include the record itself; a full one is its own chain.
  */
 int pack_builder_add(struct pack_builder *b, const struct record_info *info, const void *compressed,
 		     size_t len, struct err *err) ERR_UNUSED_WARN;
-size_t pack_builder_bytes(const struct pack_builder *b); /* what finish would give */
+size_t pack_builder_bytes(
+    const struct pack_builder *b); /* what finish would give, without a parity tail */
 size_t pack_builder_records(const struct pack_builder *b);
 /*
  * Seals everything: appends the pack object to out, fills out_dir (owned by the caller) and its name. The builder

@@ -14,7 +14,7 @@
 struct pack_builder {
 	struct keys *keys;
 	uint64_t sequence, pack_number;
-	unsigned floor_log2;
+	unsigned floor_log2, parity;
 	struct buf data; /* the compressed records in the order they came */
 	struct pack_entry *entries;
 	size_t *starts; /* of each entry in data */
@@ -54,6 +54,11 @@ void pack_builder_free(struct pack_builder *b)
 	free(b->entries);
 	free(b->starts);
 	free(b);
+}
+
+void pack_builder_set_parity(struct pack_builder *b, unsigned level)
+{
+	b->parity = level;
 }
 
 static size_t slots_used(const struct pack_builder *b)
@@ -117,7 +122,8 @@ static int check_room(const struct pack_builder *b, size_t entry_bytes, size_t l
 			stored_bytes(b) + len + SEAL_TAG_BYTES;
 
 	if (b->count >= LIMIT_PACK_RECORDS ||
-	    bucket_bytes(needed, b->floor_log2) > LIMIT_PACK_BYTES)
+	    pack_bytes_with_parity(b->parity, bucket_bytes(needed, b->floor_log2)) >
+		LIMIT_PACK_BYTES)
 		return err_set(err, ERR_LIMIT, "a pack is full");
 	return 0;
 }
@@ -276,14 +282,12 @@ static int put_front(const struct pack_builder *b, const struct pack_dir *dir,
 		     const uint8_t dir_key[32], struct buf *out, struct err *err)
 {
 	size_t start = out->len, sealed_bytes = directory_bytes(b->entry_bytes);
+	const struct pack_head head =
+	    pack_head_of(b->keys, sealed_bytes, dir->slot_count, b->parity, pack_builder_bytes(b));
 	struct buf body = {0};
 	int rc;
 
-	header_put(out, OBJECT_PACK, 0);
-	buf_put(out, b->keys->repo, REPO_ID_BYTES);
-	buf_put_u32(out, (uint32_t)sealed_bytes);
-	buf_put_u16(out, (uint16_t)dir->slot_count);
-	buf_put_zeros(out, 6);
+	pack_head_put(out, &head);
 	for (size_t i = 0; i < dir->slot_count; i++)
 		slot_put(out, &dir->slots[i]);
 	pack_dir_put(&body, dir);
@@ -355,6 +359,8 @@ int pack_builder_finish(struct pack_builder *b, struct buf *out, struct pack_dir
 		rc = put_records(b, slot_keys, out, err);
 	if (!rc)
 		rc = put_fill(b, start, out, err);
+	if (!rc)
+		rc = parity_put(parity_kind_of(b->parity, pack_builder_bytes(b)), start, out, err);
 	if (!rc)
 		rc = sha256_of(out->data + start, out->len - start, out_name, err);
 	sodium_memzero(slot_keys, sizeof(slot_keys));

@@ -15,7 +15,7 @@
 struct pack_mover {
 	struct keys *keys;
 	uint32_t domain;
-	unsigned floor_log2;
+	unsigned floor_log2, parity;
 	uint64_t pack_number;
 	struct slot *slots; /* [0] is the directory's, made when all else is known */
 	size_t slot_count, slot_cap;
@@ -61,6 +61,11 @@ void pack_mover_free(struct pack_mover *m)
 	buf_free(&m->data);
 	buf_free(&m->scratch);
 	free(m);
+}
+
+void pack_mover_set_parity(struct pack_mover *m, unsigned level)
+{
+	m->parity = level;
 }
 
 size_t pack_mover_records(const struct pack_mover *m)
@@ -169,8 +174,10 @@ static int check_room(struct pack_mover *m, const struct pack_entry *e, struct e
 	if (rc)
 		return rc;
 	if (m->count >= LIMIT_PACK_RECORDS || slots > LIMIT_PACK_SLOTS || sources > SOURCES_MOST ||
-	    bytes_with(m, slots, sources, m->entry_bytes + m->scratch.len + SPELT_OUT_BYTES,
-		       m->data.len + e->stored_bytes) > LIMIT_PACK_BYTES)
+	    pack_bytes_with_parity(m->parity,
+				   bytes_with(m, slots, sources,
+					      m->entry_bytes + m->scratch.len + SPELT_OUT_BYTES,
+					      m->data.len + e->stored_bytes)) > LIMIT_PACK_BYTES)
 		return err_set(err, ERR_LIMIT, "a pack is full");
 	return 0;
 }
@@ -271,6 +278,10 @@ static int make_slot(struct pack_mover *m, const struct buf *body, uint8_t out_k
 static int put_front(struct pack_mover *m, struct buf *body, size_t sealed_bytes, struct buf *out,
 		     struct err *err)
 {
+	const uint64_t needed =
+	    PACK_HEAD_BYTES + SLOT_BYTES * m->slot_count + sealed_bytes + m->data.len;
+	const struct pack_head head = pack_head_of(m->keys, sealed_bytes, m->slot_count, m->parity,
+						   bucket_bytes(needed, m->floor_log2));
 	size_t start = out->len;
 	struct buf sealed = {0};
 	uint8_t key[32];
@@ -278,11 +289,7 @@ static int put_front(struct pack_mover *m, struct buf *body, size_t sealed_bytes
 
 	if (rc)
 		return rc;
-	header_put(out, OBJECT_PACK, 0);
-	buf_put(out, m->keys->repo, REPO_ID_BYTES);
-	buf_put_u32(out, (uint32_t)sealed_bytes);
-	buf_put_u16(out, (uint16_t)m->slot_count);
-	buf_put_zeros(out, 6);
+	pack_head_put(out, &head);
 	for (size_t i = 0; i < m->slot_count; i++)
 		slot_put(out, &m->slots[i]);
 	buf_put_zeros(body, sealed_bytes - SEAL_TAG_BYTES - body->len);
@@ -354,6 +361,8 @@ int pack_mover_finish(struct pack_mover *m, struct buf *out, struct pack_dir *ou
 		rc = put_front(m, &body, (size_t)pack_dir_sealed_bytes(body.len), out, err);
 	if (!rc)
 		rc = put_records(m, start, out, err);
+	if (!rc)
+		rc = parity_put(parity_kind_of(m->parity, out->len - start), start, out, err);
 	if (!rc)
 		rc = sha256_of(out->data + start, out->len - start, out_name, err);
 	buf_wipe(&body);

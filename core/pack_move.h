@@ -13,6 +13,8 @@ struct pack_mover;
 int pack_mover_new(struct keys *keys, uint32_t domain, unsigned floor_log2,
 		   struct pack_mover **out_mover, struct err *err) ERR_UNUSED_WARN;
 void pack_mover_free(struct pack_mover *m); /* NULL is fine */
+/* As pack_builder_set_parity. */
+void pack_mover_set_parity(struct pack_mover *m, unsigned level);
 
 /* A record as it lies in its pack. */
 struct pack_moved {
@@ -30,7 +32,8 @@ struct pack_moved {
  */
 int pack_mover_add(struct pack_mover *m, const struct pack_moved *record,
 		   struct err *err) ERR_UNUSED_WARN;
-size_t pack_mover_bytes(const struct pack_mover *m); /* about what finish would give */
+size_t pack_mover_bytes(
+    const struct pack_mover *m); /* about what finish would give, without a parity tail */
 size_t pack_mover_records(const struct pack_mover *m);
 
 /* As pack_builder_finish. */

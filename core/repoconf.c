@@ -4,15 +4,14 @@
 
 #include <sodium.h>
 
+#include "core/parity.h"
 #include "core/sign.h"
 
 #define CONFIG_BYTES 200
 
 static bool fields_valid(const struct repoconf *conf)
 {
-	bool parity = conf->parity == 0 || conf->parity == 2 || conf->parity == 4;
-
-	return parity && conf->floor_log2 >= 12 && conf->floor_log2 <= 20;
+	return parity_is_level(conf->parity) && conf->floor_log2 >= 12 && conf->floor_log2 <= 20;
 }
 
 int repoconf_enc(const struct repoconf *conf, const uint8_t owner_secret[64], struct buf *out,

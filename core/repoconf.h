@@ -11,7 +11,7 @@ struct repoconf {
 	uint8_t repo[REPO_ID_BYTES];
 	int64_t created_at; /* seconds, UTC */
 	uint8_t owner_pub[32], maint_pub[32], gc_pub[32];
-	uint8_t parity;
+	uint8_t parity;     /* of packs (core/parity.h): 0, 2 or 4 */
 	uint8_t floor_log2; /* 12…20 */
 };
 

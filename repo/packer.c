@@ -166,6 +166,8 @@ static int packer_open(struct packer *p, const struct packer_options *options, s
 	if (!r)
 		r = pack_builder_new(keys, options->sequence, p->repo->conf.floor_log2, &p->builder,
 				     err);
+	if (!r)
+		pack_builder_set_parity(p->builder, p->repo->parity);
 	return r;
 }
 

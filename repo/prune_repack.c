@@ -136,6 +136,8 @@ static int move_domain(struct repack *rp, size_t packs, uint32_t domain, struct 
 	int r =
 	    pack_mover_new(job->repo->keys, domain, job->repo->conf.floor_log2, &rp->mover, err);
 
+	if (!r)
+		pack_mover_set_parity(rp->mover, job->repo->parity);
 	for (size_t i = 0; !r && i < packs; i++) {
 		if (is_moved(job, i) && job->index->packs[i].slots[0].domain == domain)
 			r = move_pack(rp, (uint32_t)i, err);

@@ -72,9 +72,12 @@ static int use_domain(struct run *run, uint32_t domain, struct err *err)
 	if (!r)
 		r = run->lists_only ? repair_find_wrap(run->repo, domain, &run->wrap, err)
 				    : indexseg_wrap_new(run->repo->keys, domain, &run->wrap, err);
-	return r ? r
-		 : pack_mover_new(run->repo->keys, domain, run->repo->conf.floor_log2, &run->mover,
-				  err);
+	if (!r)
+		r = pack_mover_new(run->repo->keys, domain, run->repo->conf.floor_log2, &run->mover,
+				   err);
+	if (!r)
+		pack_mover_set_parity(run->mover, run->repo->parity);
+	return r;
 }
 
 static int move(struct run *run, uint32_t at, const void *sealed, struct err *err)

@@ -237,9 +237,11 @@ static int put_first_roster(struct store *store, const struct keys *keys, struct
 	return r;
 }
 
-static int put_config(struct store *store, const struct keys *keys, int64_t now_s, struct err *err)
+static int put_config(struct store *store, const struct keys *keys,
+		      const struct repo_init_options *options, struct err *err)
 {
-	struct repoconf conf = {.created_at = now_s, .floor_log2 = 12};
+	struct repoconf conf = {
+	    .created_at = options->now_s, .parity = options->parity, .floor_log2 = 12};
 	struct buf ours = {0}, stored = {0};
 	int r;
 
@@ -298,7 +300,7 @@ int repo_init(struct store *store, struct keys *keys, const struct repo_init_opt
 	if (!r)
 		r = put_first_roster(store, keys, err);
 	if (!r)
-		r = put_config(store, keys, options->now_s, err);
+		r = put_config(store, keys, options, err);
 	return r;
 }
 
@@ -447,6 +449,7 @@ int repo_open(struct store *store, const struct repo_credentials *credentials,
 		return err_nomem(err);
 	repo->store = store;
 	r = get_config(store, &repo->conf, err);
+	repo->parity = repo->conf.parity;
 	if (!r && credentials->keyfile)
 		r = keyfile_dec(credentials->keyfile, credentials->keyfile_len, &repo->keys, err);
 	else if (!r)

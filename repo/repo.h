@@ -17,6 +17,8 @@ struct repo {
 	struct keys *keys;   /* owned */
 	struct repoconf conf;
 	struct roster roster;
+	uint8_t
+	    parity; /* of packs that are made from now on: conf's, unless the caller wants another level */
 };
 
 /* What opens a repository: a password or the text of a key file; the other is NULL. Not owned. */
@@ -33,6 +35,7 @@ struct repo_init_options {
 	struct kdf_cost cost; /* {0} = default */
 	struct keyslot_label label;
 	int64_t now_s;
+	uint8_t parity; /* 0, 2 or 4 */
 };
 
 /* Fresh full-role keys for a repository that does not exist yet; keys_free. */

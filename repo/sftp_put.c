@@ -11,6 +11,7 @@ struct putting {
 	char folder[PATH_MAX], temp[PATH_MAX];
 	bool *settled;
 	bool exists;
+	bool replaces; /* what is there */
 	struct sftp_result there, file, written, synced, stat, closed, published;
 	struct sftp_folders folders;
 };
@@ -187,6 +188,10 @@ static size_t ways(const struct putting *p, enum sftp_way out_ways[SFTP_WAYS])
 						SFTP_BY_POSIX_RENAME};
 	size_t n = 0;
 
+	if (p->replaces) {
+		out_ways[0] = SFTP_BY_POSIX_RENAME;
+		return 1;
+	}
 	for (size_t i = 0; i < SFTP_WAYS; i++)
 		if (may(p, order[i]))
 			out_ways[n++] = order[i];
@@ -213,7 +218,7 @@ static int publish_by(struct putting *p, enum sftp_way way, bool *out_done, stru
 		return rc;
 	there = p->there.code == SFTP_OK;
 	ok = p->published.code == SFTP_OK;
-	*out_done = there;
+	*out_done = p->replaces ? ok : there;
 	p->exists = there && !ok;
 	if (there && ok && way == SFTP_BY_LINK)
 		sftp_forget_file(p->s, p->temp);
@@ -273,25 +278,69 @@ static int put(struct putting *p, const void *bytes, size_t len, struct err *err
 	return rc;
 }
 
+static int put_over(struct putting *p, const void *bytes, size_t len, struct err *err)
+{
+	int rc = open_temp(p, err);
+
+	if (rc == 0 && !p->exists)
+		rc = sftp_refused(&p->path, "replace", &p->there, err);
+	if (rc == 0 && p->file.code != SFTP_OK)
+		rc = sftp_refused(&p->path, "write", &p->file, err);
+	if (rc == 0)
+		rc = write_temp(p, bytes, len, err);
+	return rc == 0 ? publish(p, err) : rc;
+}
+
+static int begin(struct putting *p, const struct id *name, struct err *err)
+{
+	struct sftp_store *s = p->s;
+
+	p->settled = &s->settled[p->type][p->type == STORE_DATA ? name->b[0] : 0];
+	sftp_path_object(s, p->type, name, &p->path);
+	sftp_path_parent(&p->path, p->folder);
+	return sftp_begin(s, &p->path, err);
+}
+
+static void end(struct putting *p, int rc)
+{
+	struct sftp_store *s = p->s;
+
+	s->temp = NULL;
+	if (!s->link)
+		return;
+	if (rc != 0 && p->file.handle_len > 0)
+		sftp_forget_file(s, p->temp);
+	sftp_folders_close(s, &p->folders);
+}
+
 int sftp_store_put(struct store *store, enum store_type type, const struct id *name,
 		   const void *bytes, size_t len, struct err *err)
 {
-	struct sftp_store *s = (struct sftp_store *)store;
-	struct putting p = {.s = s, .type = type};
-	int rc;
+	struct putting p = {.s = (struct sftp_store *)store, .type = type};
+	int rc = begin(&p, name, err);
 
-	p.settled = &s->settled[type][type == STORE_DATA ? name->b[0] : 0];
-	sftp_path_object(s, type, name, &p.path);
-	sftp_path_parent(&p.path, p.folder);
-	rc = sftp_begin(s, &p.path, err);
 	if (rc != 0)
 		return rc;
 	rc = put(&p, bytes, len, err);
-	s->temp = NULL;
-	if (s->link) {
-		if (rc != 0 && p.file.handle_len > 0)
-			sftp_forget_file(s, p.temp);
-		sftp_folders_close(s, &p.folders);
-	}
+	end(&p, rc);
+	return rc;
+}
+
+/* posix-rename alone puts a file in another's place in one step. */
+int sftp_store_replace(struct store *store, enum store_type type, const struct id *name,
+		       const void *bytes, size_t len, struct err *err)
+{
+	struct putting p = {.s = (struct sftp_store *)store, .type = type, .replaces = true};
+	int rc = begin(&p, name, err);
+
+	if (rc != 0)
+		return rc;
+	if (!sftp_link_version(p.s->link)->posix_rename || p.s->forbidden[SFTP_BY_POSIX_RENAME])
+		return err_set(err, ERR_DENIED, "%s/%s: this server cannot replace a file",
+			       p.s->base.location, p.path.below);
+	if (type == STORE_DATA)
+		sftp_kept_drop(p.s, name);
+	rc = put_over(&p, bytes, len, err);
+	end(&p, rc);
 	return rc;
 }

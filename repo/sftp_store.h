@@ -111,6 +111,8 @@ int sftp_each_pack_entry(struct sftp_store *s, sftp_pack_entry_fn *fn, void *arg
 /* The calls of struct store_ops that have a file of their own. */
 int sftp_store_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
 		   size_t len, struct err *err) ERR_UNUSED_WARN;
+int sftp_store_replace(struct store *s, enum store_type type, const struct id *name,
+		       const void *bytes, size_t len, struct err *err) ERR_UNUSED_WARN;
 int sftp_store_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
 		   struct buf *out, struct err *err) ERR_UNUSED_WARN;
 int sftp_store_get_range(struct store *s, enum store_type type, const struct id *name,

@@ -79,6 +79,18 @@ int store_remove(struct store *s, enum store_type type, const struct id *name, s
 	return s->ops->remove(s, type, name, err);
 }
 
+int store_replace(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+		  size_t len, struct err *err)
+{
+	char path[STORE_PATH_CHARS];
+
+	if (s->ops->replace)
+		return s->ops->replace(s, type, name, bytes, len, err);
+	store_path(type, name, path);
+	return err_set(err, ERR_DENIED, "%s/%s: a store of this kind cannot replace an object",
+		       s->location, path);
+}
+
 int store_now(struct store *s, int64_t *out_s, struct err *err)
 {
 	return s->ops->now(s, out_s, err);

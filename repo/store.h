@@ -5,7 +5,7 @@
  * Promises that every backend keeps, and tests/repo/test_store.c checks on each:
  *  - put is atomic: an object is visible whole or not at all, whatever is killed when;
  *  - when put or remove has returned 0 the change survives a power loss;
- *  - put never replaces: an existing object of that name stays, and put says ERR_EXISTS;
+ *  - put never replaces (but for replace below, which mends an object): an existing object of that name stays, and put says ERR_EXISTS;
  *  - names are those of enum store_type and 64 lowercase hex digits; nothing else reaches a backend,
  *    and list reports nothing else (left-over temporary files and foreign files are skipped).
  * A store does not verify contents: the caller compares the SHA-256.
@@ -93,7 +93,9 @@ struct store_ops {
 		     struct store_leftovers *out, struct err *err);
 	void (*free)(struct store *s);
 
-	/* The rest is of layers; a backend may leave it NULL. See the calls of these names below. */
+	/* The rest a backend may leave NULL. See the calls of these names below. */
+	int (*replace)(struct store *s, enum store_type type, const struct id *name,
+		       const void *bytes, size_t len, struct err *err);
 	int (*put_later)(struct store *s, enum store_type type, const struct id *name,
 			 const void *bytes, size_t len, struct err *err);
 	int (*flush)(struct store *s, struct err *err);
@@ -128,6 +130,13 @@ int store_list(struct store *s, enum store_type type, store_list_fn *fn, void *a
 	       struct err *err) ERR_UNUSED_WARN;
 int store_remove(struct store *s, enum store_type type, const struct id *name,
 		 struct err *err) ERR_UNUSED_WARN;
+/*
+ * Puts bytes in the place of an object whose own have rotted: what its name says, which the caller has verified. Atomic and as durable as
+ * put: at each moment, whatever fails, the old object or the new one is there whole. ERR_MISSING when none is there. ERR_DENIED
+ * where the store cannot do that (a rest: server removes or adds, no more; one that only adds refuses); then nothing was changed.
+ */
+int store_replace(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+		  size_t len, struct err *err) ERR_UNUSED_WARN;
 int store_now(struct store *s, int64_t *out_s, struct err *err) ERR_UNUSED_WARN;
 int store_sweep(struct store *s, int64_t least_age_s, bool dry_run, struct store_leftovers *out,
 		struct err *err) ERR_UNUSED_WARN;

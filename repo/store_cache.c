@@ -410,6 +410,14 @@ static int cache_remove(struct store *s, enum store_type type, const struct id *
 	return store_remove(c->layer.inner, type, name, err);
 }
 
+static int cache_replace(struct store *s, enum store_type type, const struct id *name,
+			 const void *bytes, size_t len, struct err *err)
+{
+	if (type != STORE_CONFIG)
+		(void)drop(cache_of(s), name);
+	return store_layer_replace(s, type, name, bytes, len, err);
+}
+
 static bool is_here(struct cache *c, const struct id *name)
 {
 	char path[NAME_CHARS];
@@ -470,6 +478,7 @@ static const struct store_ops cache_ops = {
     .now = store_layer_now,
     .sweep = store_layer_sweep,
     .free = cache_free,
+    .replace = cache_replace,
     .put_later = store_layer_put_later,
     .flush = store_layer_flush,
     .distrust = cache_distrust,

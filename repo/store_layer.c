@@ -37,6 +37,12 @@ int store_layer_put(struct store *s, enum store_type type, const struct id *name
 	return store_put(inner_of(s), type, name, bytes, len, err);
 }
 
+int store_layer_replace(struct store *s, enum store_type type, const struct id *name,
+			const void *bytes, size_t len, struct err *err)
+{
+	return store_replace(inner_of(s), type, name, bytes, len, err);
+}
+
 int store_layer_put_later(struct store *s, enum store_type type, const struct id *name,
 			  const void *bytes, size_t len, struct err *err)
 {

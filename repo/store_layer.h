@@ -21,6 +21,8 @@ void store_layer_end(struct store_layer *layer);
 int store_layer_create(struct store *s, struct err *err);
 int store_layer_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
 		    size_t len, struct err *err);
+int store_layer_replace(struct store *s, enum store_type type, const struct id *name,
+			const void *bytes, size_t len, struct err *err);
 int store_layer_put_later(struct store *s, enum store_type type, const struct id *name,
 			  const void *bytes, size_t len, struct err *err);
 int store_layer_flush(struct store *s, struct err *err);

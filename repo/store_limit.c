@@ -38,6 +38,15 @@ static int limit_put(struct store *s, enum store_type type, const struct id *nam
 	return r ? r : store_put(l->layer.inner, type, name, bytes, len, err);
 }
 
+static int limit_replace(struct store *s, enum store_type type, const struct id *name,
+			 const void *bytes, size_t len, struct err *err)
+{
+	struct limit *l = limit_of(s);
+	int r = pass(l, l->net->up, len, err);
+
+	return r ? r : store_layer_replace(s, type, name, bytes, len, err);
+}
+
 /* What was read has gone through already: the next read waits for it. */
 static int received(struct limit *l, size_t before, struct buf *out, struct err *err)
 {
@@ -85,6 +94,7 @@ static const struct store_ops limit_ops = {
     .now = store_layer_now,
     .sweep = store_layer_sweep,
     .free = limit_free,
+    .replace = limit_replace,
     .flush = store_layer_flush,
     .distrust = store_layer_distrust,
 };

@@ -14,6 +14,7 @@
 
 #include "repo/durable.h"
 #include "repo/store_leftovers.h"
+#include "repo/store_local.h"
 
 #define TEMP_CHARS (sizeof(STORE_LEFTOVERS_PREFIX) + STORE_LEFTOVERS_DIGITS)
 #define KEPT_OPEN 64 /* a restore goes to and fro between the packs of about as many nights */
@@ -242,8 +243,11 @@ static int publish(int folder, const char *temp, const char *leaf)
 	return failed;
 }
 
-static int local_put(struct store *s, enum store_type type, const struct id *name,
-		     const void *bytes, size_t len, struct err *err)
+/* How a temporary file of a folder gets its name: 0 or an errno; then the file is gone. */
+typedef int publish_fn(int folder, const char *temp, const char *leaf);
+
+static int put_by(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+		  size_t len, publish_fn *by, struct err *err)
 {
 	char path[PATH_MAX], temp[TEMP_CHARS];
 	int folder, failed, rc = settle(s, type, name, err);
@@ -256,7 +260,7 @@ static int local_put(struct store *s, enum store_type type, const struct id *nam
 		return err_sys(err, errno, "cannot open the folder that holds %s", path);
 	failed = write_temp(folder, bytes, len, temp);
 	if (failed == 0)
-		failed = publish(folder, temp, leaf_of(path));
+		failed = by(folder, temp, leaf_of(path));
 	/* What is there already may come from a writer that was killed before it synced the folder. */
 	if (failed == 0 || failed == EEXIST)
 		rc = sync_folder(folder, path, err);
@@ -264,6 +268,12 @@ static int local_put(struct store *s, enum store_type type, const struct id *nam
 		rc = err_sys(err, failed, "cannot write %s", path);
 	(void)close(folder);
 	return rc;
+}
+
+static int local_put(struct store *s, enum store_type type, const struct id *name,
+		     const void *bytes, size_t len, struct err *err)
+{
+	return put_by(s, type, name, bytes, len, publish, err);
 }
 
 static int not_an_object(const char *path, struct err *err)
@@ -435,43 +445,6 @@ static int local_size(struct store *s, enum store_type type, const struct id *na
 	return 0;
 }
 
-struct listing {
-	const char *folder;
-	int first_byte; /* names must start with it; -1: any */
-	store_list_fn *fn;
-	void *arg;
-};
-
-/* Foreign names, what is no regular file and what has gone since readdir are passed over. */
-static int list_entry(const struct listing *l, int folder, const char *entry, struct err *err)
-{
-	struct stat st;
-	struct id name;
-
-	if (!id_from_hex(entry, &name) || (l->first_byte >= 0 && name.b[0] != l->first_byte))
-		return 0;
-	if (fstatat(folder, entry, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return errno == ENOENT ? 0
-				       : err_sys(err, errno, "cannot stat %s/%s", l->folder, entry);
-	return S_ISREG(st.st_mode) ? l->fn(l->arg, &name, (uint64_t)st.st_size, err) : 0;
-}
-
-static int list_folder(const struct listing *l, struct err *err)
-{
-	DIR *dir = opendir(l->folder);
-	struct dirent *e;
-	int rc = 0;
-
-	if (!dir)
-		return errno == ENOENT ? 0 : err_sys(err, errno, "cannot list %s", l->folder);
-	while (rc == 0 && (errno = 0, e = readdir(dir)) != NULL)
-		rc = list_entry(l, dirfd(dir), e->d_name, err);
-	if (rc == 0 && errno != 0)
-		rc = err_sys(err, errno, "cannot list %s", l->folder);
-	(void)closedir(dir);
-	return rc;
-}
-
 static int list_config(struct store *s, store_list_fn *fn, void *arg, struct err *err)
 {
 	const struct id none = {0};
@@ -486,21 +459,8 @@ static int list_config(struct store *s, store_list_fn *fn, void *arg, struct err
 static int local_list(struct store *s, enum store_type type, store_list_fn *fn, void *arg,
 		      struct err *err)
 {
-	char path[PATH_MAX];
-	struct listing l = {.folder = path, .first_byte = -1, .fn = fn, .arg = arg};
-	size_t used;
-	int rc = 0;
-
-	if (type == STORE_CONFIG)
-		return list_config(s, fn, arg, err);
-	used = (size_t)snprintf(path, sizeof(path), "%s/%s", s->location, store_type_name(type));
-	if (type != STORE_DATA)
-		return list_folder(&l, err);
-	for (l.first_byte = 0; l.first_byte < 256 && rc == 0; l.first_byte++) {
-		(void)snprintf(path + used, sizeof(path) - used, "/%02x", (unsigned)l.first_byte);
-		rc = list_folder(&l, err);
-	}
-	return rc;
+	return type == STORE_CONFIG ? list_config(s, fn, arg, err)
+				    : store_local_list(s->location, type, fn, arg, err);
 }
 
 static int local_remove(struct store *s, enum store_type type, const struct id *name,
@@ -516,6 +476,31 @@ static int local_remove(struct store *s, enum store_type type, const struct id *
 	if (unlink(path) != 0)
 		return err_sys(err, errno, "cannot remove %s", path);
 	return sync_parent(path, err);
+}
+
+/* A rename puts the new file in the old one's place in one step; what has gone meanwhile stays gone. */
+static int publish_over(int folder, const char *temp, const char *leaf)
+{
+	struct stat st;
+	int failed = 0;
+
+	if (fstatat(folder, leaf, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    renameat(folder, temp, folder, leaf) != 0)
+		failed = errno;
+	if (failed != 0)
+		(void)unlinkat(folder, temp, 0);
+	return failed;
+}
+
+static int local_replace(struct store *s, enum store_type type, const struct id *name,
+			 const void *bytes, size_t len, struct err *err)
+{
+	struct local *l = (struct local *)s;
+	struct kept *k = type == STORE_DATA ? kept_find(l, name) : NULL;
+
+	if (k)
+		kept_close(l, k);
+	return put_by(s, type, name, bytes, len, publish_over, err);
 }
 
 /* A file that nobody else sees: where the disk is another machine's, its clock says when it was made. */
@@ -573,6 +558,7 @@ static const struct store_ops local_ops = {
     .now = local_now,
     .sweep = local_sweep,
     .free = local_free,
+    .replace = local_replace,
 };
 
 int store_local_open(const char *path, struct store **out_store, struct err *err)

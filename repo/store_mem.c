@@ -72,6 +72,23 @@ static int mem_put(struct store *s, enum store_type type, const struct id *name,
 	return 0;
 }
 
+static int mem_replace(struct store *s, enum store_type type, const struct id *name,
+		       const void *bytes, size_t len, struct err *err)
+{
+	struct object *o;
+	struct buf fresh = {0};
+	int rc = lookup(s, type, name, &o, err);
+
+	if (rc != 0)
+		return rc;
+	buf_put(&fresh, bytes, len);
+	if (fresh.failed)
+		return buf_check(&fresh, err);
+	buf_free(&o->bytes);
+	o->bytes = fresh;
+	return 0;
+}
+
 static int mem_get(struct store *s, enum store_type type, const struct id *name, size_t max_bytes,
 		   struct buf *out, struct err *err)
 {
@@ -169,6 +186,7 @@ static const struct store_ops mem_ops = {
     .remove = mem_remove,
     .now = mem_now,
     .free = mem_free,
+    .replace = mem_replace,
 };
 
 int store_mem_new(struct store **out_store, struct err *err)

@@ -136,6 +136,13 @@ static int packs_remove(struct store *s, enum store_type type, const struct id *
 	return store_remove(p->layer.inner, type, name, err);
 }
 
+static int packs_replace(struct store *s, enum store_type type, const struct id *name,
+			 const void *bytes, size_t len, struct err *err)
+{
+	held_drop(packs_of(s), type, name);
+	return store_layer_replace(s, type, name, bytes, len, err);
+}
+
 static bool packs_distrust(struct store *s, enum store_type type, const struct id *name)
 {
 	struct packs *p = packs_of(s);
@@ -167,6 +174,7 @@ static const struct store_ops packs_ops = {
     .now = store_layer_now,
     .sweep = store_layer_sweep,
     .free = packs_free,
+    .replace = packs_replace,
     .put_later = store_layer_put_later,
     .flush = store_layer_flush,
     .expect = store_layer_expect,

@@ -307,6 +307,17 @@ static int parallel_put(struct store *s, enum store_type type, const struct id *
 	return r ? r : store_put(p->first, type, name, bytes, len, err);
 }
 
+static int parallel_replace(struct store *s, enum store_type type, const struct id *name,
+			    const void *bytes, size_t len, struct err *err)
+{
+	struct parallel *p = parallel_of(s);
+	int r;
+
+	forget_expected(p);
+	r = wait_for_all(p, err);
+	return r ? r : store_replace(p->first, type, name, bytes, len, err);
+}
+
 static int parallel_get(struct store *s, enum store_type type, const struct id *name,
 			size_t max_bytes, struct buf *out, struct err *err)
 {
@@ -415,6 +426,7 @@ static const struct store_ops parallel_ops = {
     .now = parallel_now,
     .sweep = parallel_sweep,
     .free = parallel_free,
+    .replace = parallel_replace,
     .put_later = parallel_put_later,
     .flush = parallel_flush,
     .distrust = parallel_distrust,

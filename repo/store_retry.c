@@ -264,6 +264,18 @@ static int retry_put(struct store *s, enum store_type type, const struct id *nam
 	return rc;
 }
 
+static int retry_replace(struct store *s, enum store_type type, const struct id *name,
+			 const void *bytes, size_t len, struct err *err)
+{
+	struct attempt a = {.r = retry_of(s)};
+	int rc;
+
+	do
+		rc = store_replace(a.r->inner, type, name, bytes, len, err);
+	while (again(&a, &rc, err));
+	return rc;
+}
+
 static int retry_remove(struct store *s, enum store_type type, const struct id *name,
 			struct err *err)
 {
@@ -385,6 +397,7 @@ static const struct store_ops retry_ops = {
     .now = retry_now,
     .sweep = retry_sweep,
     .free = retry_free,
+    .replace = retry_replace,
     .distrust = retry_distrust,
     .expect = retry_expect,
 };

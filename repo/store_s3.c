@@ -154,6 +154,27 @@ static int s3_put(struct store *s, enum store_type type, const struct id *name, 
 				    : must_be_there(s3, key, len, err);
 }
 
+/* A PUT of a name that is there replaces it, in one step. */
+static int s3_replace(struct store *s, enum store_type type, const struct id *name,
+		      const void *bytes, size_t len, struct err *err)
+{
+	struct s3 *s3 = (struct s3 *)s;
+	struct s3_request put = {
+	    .method = "PUT", .body = bytes, .body_len = len, .max_bytes = 4096};
+	char key[STORE_PATH_CHARS];
+	struct s3_answer answer;
+	uint64_t there;
+	int rc;
+
+	store_path(type, name, key);
+	rc = size_of_key(s, key, &there, err);
+	put.key = key;
+	put.storage_class = class_of(s3, type);
+	if (rc == 0)
+		rc = ask(s, &put, &answer, NULL, err);
+	return rc != 0 ? rc : must_be_there(s3, key, len, err);
+}
+
 static int cut_short(const struct store *s, const char *key, struct err *err)
 {
 	return err_set(err, ERR_DAMAGED, "%s/%s: cut short: it is shorter than it must be",
@@ -489,6 +510,7 @@ static const struct store_ops s3_ops = {
     .remove = s3_remove,
     .now = s3_now,
     .free = s3_free,
+    .replace = s3_replace,
 };
 
 int store_s3_open(const char *location, const struct net *net, struct store **out_store,

@@ -423,6 +423,7 @@ static const struct store_ops sftp_ops = {
     .now = sftp_now,
     .sweep = sftp_store_sweep,
     .free = sftp_free,
+    .replace = sftp_store_replace,
 };
 
 int store_sftp_open(const char *location, const struct net *net, struct store **out_store,

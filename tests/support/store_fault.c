@@ -210,6 +210,22 @@ static int fault_remove(struct store *s, enum store_type type, const struct id *
 	return rc == 0 && kind == FAULT_AFTER ? fail(f, "remove", err) : rc;
 }
 
+/* Counts as a put; one that is torn changes nothing, as it is atomic. */
+static int fault_replace(struct store *s, enum store_type type, const struct id *name,
+			 const void *bytes, size_t len, struct err *err)
+{
+	struct fault *f = fault_of(s);
+	enum store_fault_kind kind = arrive(f, FAULT_PUT, (int)type);
+	int rc;
+
+	if (kind == FAULT_BEFORE || kind == FAULT_TEAR)
+		return fail(f, "replace", err);
+	if (kind == FAULT_LIE)
+		return 0;
+	rc = store_replace(f->inner, type, name, bytes, len, err);
+	return rc == 0 && kind == FAULT_AFTER ? fail(f, "replace", err) : rc;
+}
+
 static int fault_now(struct store *s, int64_t *out_s, struct err *err)
 {
 	struct fault *f = fault_of(s);
@@ -238,6 +254,7 @@ static const struct store_ops fault_ops = {
     .remove = fault_remove,
     .now = fault_now,
     .free = fault_free,
+    .replace = fault_replace,
 };
 
 int store_fault_new(struct store *inner, struct store **out_store, struct err *err)

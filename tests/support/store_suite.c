@@ -323,6 +323,32 @@ static void removed_is_gone_and_may_come_back(void **state)
 	}
 }
 
+/* Where the store can: a rest: server cannot, and says so. */
+static void replace_puts_another_in_its_place(void **state)
+{
+	struct store_fixture *f = *state;
+	const struct id one = {{1, 2}}, none = {{1, 3}};
+	int rc;
+
+	put(f, STORE_DATA, &one, "rotten");
+	buf_reset(&f->buf);
+	MUST(store_get_range(f->store, STORE_DATA, &one, 1, 2, &f->buf, &f->err), &f->err);
+	rc = store_replace(f->store, STORE_DATA, &one, "what it was", 11, &f->err);
+	if (rc == -ERR_DENIED) {
+		f->err = (struct err){0};
+		assert_text(f, STORE_DATA, &one, "rotten");
+		return;
+	}
+	MUST(rc, &f->err);
+	assert_text(f, STORE_DATA, &one, "what it was");
+	buf_reset(&f->buf);
+	MUST(store_get_range(f->store, STORE_DATA, &one, 5, 6, &f->buf, &f->err), &f->err);
+	assert_memory_equal(f->buf.data, "it was", 6);
+	MUST_FAIL(store_replace(f->store, STORE_DATA, &none, "x", 1, &f->err), ERR_MISSING,
+		  &f->err);
+	assert_names(f, STORE_DATA, &none);
+}
+
 static void create_refuses_a_second_repository(void **state)
 {
 	struct store_fixture *f = *state;
@@ -367,6 +393,7 @@ static const struct CMUnitTest promises[] = {
     cmocka_unit_test(list_gives_config_a_zero_name),
     cmocka_unit_test(list_stops_when_told),
     cmocka_unit_test(removed_is_gone_and_may_come_back),
+    cmocka_unit_test(replace_puts_another_in_its_place),
     cmocka_unit_test(create_refuses_a_second_repository),
     cmocka_unit_test(the_clock_goes_on),
 };
