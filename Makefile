@@ -224,6 +224,11 @@ $(B)/lib%.a:
 $(PROGRAM): $(B)/cli/main.o $(ARCHIVES)
 	$(call say,LD)$(LINK) $^ $(LIBS)
 $(B)/tests/crash/test_protocol: $(call obj,$(MODEL_SRC))
+# Preloaded into the program, so without what hardens or measures that.
+$(B)/tests/tools/faultlib.so: tests/tools/faultlib.c tests/support/faultplan.h
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) -std=c11 -D_GNU_SOURCE -I. -O1 -g -fPIC -shared -fvisibility=hidden $(WARN) -o $@ $< -ldl
+$(B)/tests/crash/test_faults $(B)/tests/crash/test_nomem: | $(B)/tests/tools/faultlib.so
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(SUP_SRC)) $(ARCHIVES)
 	$(call say,LD)$(LINK) $^ $(TEST_LIBS) $(LIBS)
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(ARCHIVES)

@@ -15,6 +15,36 @@
 
 #include <openssl/evp.h>
 
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+#include <stdatomic.h>
+
+/*
+ * In a library context of our own: where there is no memory for libcrypto's default one it says nothing and every use of it crashes,
+ * while a new one that cannot be made is simply not there. Found once; the first of two threads to find it wins.
+ */
+static const EVP_MD *algorithm(void)
+{
+	static _Atomic(EVP_MD *) found;
+	EVP_MD *md = atomic_load(&found), *other = NULL;
+	OSSL_LIB_CTX *library;
+
+	if (md)
+		return md;
+	library = OSSL_LIB_CTX_new();
+	md = library ? EVP_MD_fetch(library, "SHA256", NULL) : NULL;
+	if (md && atomic_compare_exchange_strong(&found, &other, md))
+		return md;
+	EVP_MD_free(md);
+	OSSL_LIB_CTX_free(library);
+	return other;
+}
+#else
+static const EVP_MD *algorithm(void)
+{
+	return EVP_sha256();
+}
+#endif
+
 struct sha256 {
 	EVP_MD_CTX *md;
 };
@@ -32,12 +62,14 @@ static int restart(struct sha256 *ctx, struct err *err)
 int sha256_new(struct sha256 **out_ctx, struct err *err)
 {
 	struct sha256 *ctx = calloc(1, sizeof(*ctx));
+	const EVP_MD *md;
 
 	*out_ctx = NULL;
 	if (!ctx)
 		return err_nomem(err);
-	ctx->md = EVP_MD_CTX_new();
-	if (!ctx->md || EVP_DigestInit_ex(ctx->md, EVP_sha256(), NULL) != 1) {
+	md = algorithm();
+	ctx->md = md ? EVP_MD_CTX_new() : NULL;
+	if (!ctx->md || EVP_DigestInit_ex(ctx->md, md, NULL) != 1) {
 		sha256_free(ctx);
 		return failed(err);
 	}
@@ -65,8 +97,9 @@ void sha256_free(struct sha256 *ctx)
 
 int sha256_of(const void *bytes, size_t len, struct id *out_digest, struct err *err)
 {
-	return EVP_Digest(bytes, len, out_digest->b, NULL, EVP_sha256(), NULL) == 1 ? 0
-										    : failed(err);
+	const EVP_MD *md = algorithm();
+
+	return md && EVP_Digest(bytes, len, out_digest->b, NULL, md, NULL) == 1 ? 0 : failed(err);
 }
 
 #else
