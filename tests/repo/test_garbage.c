@@ -18,6 +18,7 @@
 #include "core/node.h"
 #include "repo/repair.h"
 #include "repo/tags.h"
+#include "repo/notes.h"
 #include "tests/support/attacker.h"
 #include "tests/support/must.h"
 #include "tests/support/prunebox.h"
@@ -352,13 +353,12 @@ static void test_noted_by_a_writer(void **state)
 			const struct index_place *p = &index->places[at];
 
 			if (p->info.kind)
-				note.places[note.count++] = (struct damage_place){
-				    index->packs[p->pack].name, p->info.id, p->info.kind};
+				note.places[note.count++] = notes_place(index, at);
 		}
 		qsort(note.places, note.count, sizeof(*note.places),
 		      (int (*)(const void *, const void *))damage_place_cmp);
 		attacker_spoil(box->a, box->b->c, ALL_KINDS, 1);
-		MUST(damage_enc(box->a->repo->keys, &note, 12, &bytes, box->b->err), box->b->err);
+		MUST(damage_enc(box->a->repo->keys, &note, &bytes, box->b->err), box->b->err);
 		MUST(repo_put(box->a->repo, STORE_SNAPSHOTS, &bytes, &name, box->b->err),
 		     box->b->err);
 		prune_all(box, pruners[i]);
