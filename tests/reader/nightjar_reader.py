@@ -452,8 +452,9 @@ class Manifest:
         repository, self.writer, self.sequence, self.time = f.unpack("16s32sQq")
         need(repository == keys.repository, f"{what}: of another repository")
         _, first, last, _, kept = writers.get(self.writer, (0, 1, 0, 0, None))
+        need(kept is None or self.sequence <= last and bytes.fromhex(name) in kept,
+             f"{what}: made with a revoked key")
         need(first <= self.sequence <= last, f"{what}: no roster names its writer")
-        need(kept is None or bytes.fromhex(name) in kept, f"{what}: made with a revoked key")
         check_signature(data, b"manifest", self.writer, what)
         self.parents = f.many("H", lambda: f.take(32), same)
         self.others = f.many("H", lambda: f.unpack("32sQ32s"), same)
