@@ -87,6 +87,13 @@ static void on_note(void *arg, const char *object, const char *text)
 	out_detail(&t->cli->out, "%s: %s", object, text);
 }
 
+static void on_uncounted(void *arg, const char *object, const char *text)
+{
+	struct teller *t = arg;
+
+	out_warning(&t->cli->out, "%s: %s", object, text);
+}
+
 static void on_unkept(void *arg, const char *where, const char *text)
 {
 	struct teller *t = arg;
@@ -297,6 +304,7 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	    .touched = on_touched,
 	    .missing = on_missing,
 	    .note = on_note,
+	    .uncounted = on_uncounted,
 	    .unkept = on_unkept,
 	    .progress = on_progress,
 	    .arg = &teller,

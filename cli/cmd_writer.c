@@ -173,7 +173,7 @@ enum exit_code cmd_writer_revoke(struct cli *cli, const void *options, int count
 	if (!r)
 		r = judge_after(options, writer, &after, &err);
 	if (!r)
-		r = writers_revoke(s.repo, writer, after, &err);
+		r = writers_revoke(s.repo, &s.manifests, writer, after, &err);
 	if (!r)
 		tell_revoked(cli, writer, after);
 	free(writers);

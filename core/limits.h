@@ -26,6 +26,7 @@
 #define LIMIT_DRILL_BYTES (4u << 20) /* a floor of 1 MiB fits */
 #define LIMIT_CONDEMN_BYTES (8u << 20)
 #define LIMIT_CONDEMN_PACKS 131072u /* of one condemn record */
+#define LIMIT_KEPT 131072u          /* backups of a revoked writer that count */
 #define LIMIT_ROSTER_BYTES (16u << 20)
 #define LIMIT_KEY_OBJECT_BYTES (16u << 20) /* anything in keys/ */
 #define LIMIT_CONFIG_BYTES 4096u

@@ -7,6 +7,8 @@
 
 void roster_free(struct roster *r)
 {
+	for (size_t i = 0; r->writers && i < r->writer_count; i++)
+		free(r->writers[i].kept);
 	free(r->epochs);
 	free(r->writers);
 	*r = (struct roster){0};
@@ -21,6 +23,24 @@ static int check_counts(size_t epochs, size_t writers, struct err *err)
 	return 0;
 }
 
+bool roster_revoked(const struct roster_writer *w)
+{
+	return w->last_sequence != UINT64_MAX;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return id_cmp(a, b);
+}
+
+bool roster_counts(const struct roster_writer *w, uint64_t sequence, const struct id *name)
+{
+	if (sequence < w->first_sequence || sequence > w->last_sequence)
+		return false;
+	return !roster_revoked(w) || (w->kept_count && bsearch(name, w->kept, w->kept_count,
+							       sizeof(*w->kept), compare_ids));
+}
+
 static void put_writer(struct buf *b, const struct roster_writer *w)
 {
 	buf_put(b, w->pub, 32);
@@ -28,6 +48,11 @@ static void put_writer(struct buf *b, const struct roster_writer *w)
 	buf_put_u64(b, w->first_sequence);
 	buf_put_u64(b, w->last_sequence);
 	buf_put_u64(b, w->version);
+	if (!roster_revoked(w))
+		return;
+	buf_put_u32(b, (uint32_t)w->kept_count);
+	for (size_t i = 0; i < w->kept_count; i++)
+		buf_put(b, w->kept[i].b, ID_BYTES);
 }
 
 int roster_enc(const struct roster *r, const uint8_t repo[REPO_ID_BYTES],
@@ -51,6 +76,8 @@ int roster_enc(const struct roster *r, const uint8_t repo[REPO_ID_BYTES],
 		put_writer(&b, &r->writers[i]);
 	buf_put(&b, owner_secret + 32, 32); /* an Ed25519 secret ends with its public key */
 	rc = sign_append(&b, "roster", owner_secret, err);
+	if (rc == 0 && b.len > LIMIT_ROSTER_BYTES)
+		rc = err_set(err, ERR_LIMIT, "roster of %zu bytes", b.len);
 	if (rc == 0) {
 		buf_put(out, b.data, b.len);
 		rc = buf_check(out, err);
@@ -81,6 +108,26 @@ static int get_epochs(struct rd *r, struct roster *out, struct err *err)
 	return 0;
 }
 
+static int get_kept(struct rd *r, struct roster_writer *w, struct err *err)
+{
+	size_t count = rd_u32(r);
+
+	if (count > LIMIT_KEPT)
+		return err_set(err, ERR_LIMIT, "roster with %zu backups of one writer", count);
+	if (r->bad || count > r->left / ID_BYTES)
+		return err_set(err, ERR_DAMAGED, "roster is cut short");
+	w->kept = calloc(count + 1, sizeof(*w->kept));
+	if (!w->kept)
+		return err_nomem(err);
+	w->kept_count = count;
+	for (size_t i = 0; i < count; i++) {
+		rd_copy(r, w->kept[i].b, ID_BYTES);
+		if (i && id_cmp(&w->kept[i - 1], &w->kept[i]) >= 0)
+			return err_set(err, ERR_DAMAGED, "roster with backups out of order");
+	}
+	return 0;
+}
+
 static int get_writers(struct rd *r, struct roster *out, struct err *err)
 {
 	size_t count = rd_u32(r);
@@ -91,6 +138,7 @@ static int get_writers(struct rd *r, struct roster *out, struct err *err)
 	out->writers = calloc(count + 1, sizeof(*out->writers));
 	if (!out->writers)
 		return err_nomem(err);
+	out->writer_count = count;
 	for (size_t i = 0; i < count; i++) {
 		struct roster_writer *w = &out->writers[i];
 
@@ -101,8 +149,10 @@ static int get_writers(struct rd *r, struct roster *out, struct err *err)
 		w->version = rd_u64(r);
 		if (i && memcmp(w[-1].pub, w->pub, 32) >= 0)
 			return err_set(err, ERR_DAMAGED, "roster with writers out of order");
+		rc = roster_revoked(w) ? get_kept(r, w, err) : 0;
+		if (rc != 0)
+			return rc;
 	}
-	out->writer_count = count;
 	return 0;
 }
 
@@ -190,39 +240,88 @@ const struct roster_writer *roster_find(const struct roster *r, const uint8_t pu
 										: NULL;
 }
 
-/* Gives the same result in whatever order rosters are merged, and never more rights than each gave. */
-static void merge_writer(struct roster_writer *into, const struct roster_writer *w)
+static int copy_kept(struct roster_writer *into, const struct roster_writer *from, struct err *err)
 {
-	if (w->version != into->version) {
-		if (w->version > into->version)
-			*into = *w;
-		return;
+	struct id *kept = malloc((from->kept_count + 1) * sizeof(*kept));
+
+	if (!kept)
+		return err_nomem(err);
+	if (from->kept_count)
+		memcpy(kept, from->kept, from->kept_count * sizeof(*kept));
+	free(into->kept);
+	into->kept = kept;
+	into->kept_count = from->kept_count;
+	return 0;
+}
+
+static int replace_writer(struct roster_writer *into, const struct roster_writer *w,
+			  struct err *err)
+{
+	int rc = copy_kept(into, w, err);
+	struct id *kept = into->kept;
+
+	if (rc != 0)
+		return rc;
+	*into = *w;
+	into->kept = kept;
+	return 0;
+}
+
+static void intersect(struct roster_writer *into, const struct roster_writer *w)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < into->kept_count; i++) {
+		if (w->kept_count &&
+		    bsearch(&into->kept[i], w->kept, w->kept_count, sizeof(*w->kept), compare_ids))
+			into->kept[kept++] = into->kept[i];
 	}
+	into->kept_count = kept;
+}
+
+/* Gives the same result in whatever order rosters are merged, and never more rights than each gave. */
+static int merge_writer(struct roster_writer *into, const struct roster_writer *w, struct err *err)
+{
+	int rc = 0;
+
+	if (w->version != into->version)
+		return w->version > into->version ? replace_writer(into, w, err) : 0;
+	if (roster_revoked(w) && roster_revoked(into))
+		intersect(into, w);
+	else if (roster_revoked(w))
+		rc = copy_kept(into, w, err);
+	if (rc != 0)
+		return rc;
 	if (w->domain < into->domain)
 		into->domain = w->domain;
 	if (w->first_sequence > into->first_sequence)
 		into->first_sequence = w->first_sequence;
 	if (w->last_sequence < into->last_sequence)
 		into->last_sequence = w->last_sequence;
+	return 0;
 }
 
 int roster_add_writer(struct roster *r, const struct roster_writer *w, struct err *err)
 {
 	size_t at = writer_place(r, w->pub);
-	struct roster_writer *fresh;
+	struct roster_writer *fresh, own = *w;
 	int rc;
 
-	if (at < r->writer_count && memcmp(r->writers[at].pub, w->pub, 32) == 0) {
-		merge_writer(&r->writers[at], w);
-		return 0;
-	}
+	if (at < r->writer_count && memcmp(r->writers[at].pub, w->pub, 32) == 0)
+		return merge_writer(&r->writers[at], w, err);
 	rc = check_counts(0, r->writer_count + 1, err);
 	if (rc != 0)
 		return rc;
+	own.kept = NULL;
+	rc = copy_kept(&own, w, err);
+	if (rc != 0)
+		return rc;
 	fresh = with_gap(r->writers, r->writer_count, sizeof(*fresh), at);
-	if (!fresh)
+	if (!fresh) {
+		free(own.kept);
 		return err_nomem(err);
-	fresh[at] = *w;
+	}
+	fresh[at] = own;
 	free(r->writers);
 	r->writers = fresh;
 	r->writer_count++;

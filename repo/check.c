@@ -71,8 +71,8 @@ static void on_bad_manifest(void *arg, const struct id *name, const struct err *
 	store_path(STORE_SNAPSHOTS, name, path);
 	if (why->code != ERR_KEY)
 		check_tell_bad(run, STORE_SNAPSHOTS, name, why);
-	else if (run->options->note)
-		run->options->note(run->options->arg, path, why->text);
+	else if (run->options->uncounted)
+		run->options->uncounted(run->options->arg, path, why->text);
 }
 
 /* --- objects --- */

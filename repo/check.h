@@ -46,6 +46,8 @@ struct check_options {
 			const char *path, const char *text);
 	/* Orphans and other things that are no damage. */
 	void (*note)(void *arg, const char *object, const char *text);
+	/* A manifest that is whole and does not count: a revoked writer made it. No damage. */
+	void (*uncounted)(void *arg, const char *object, const char *text);
 	/* What was found could not be noted where ("in the repository", "on this host"). No error. */
 	void (*unkept)(void *arg, const char *where, const char *text);
 	int (*progress)(void *arg, uint64_t done, uint64_t total, const char *what);

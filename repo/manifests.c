@@ -34,18 +34,14 @@ static int compare_items(const void *a, const void *b)
 
 #define KIND_MANIFEST 1
 
-static bool in_range(const struct roster_writer *w, uint64_t sequence)
-{
-	return sequence >= w->first_sequence && sequence <= w->last_sequence;
-}
-
-static int writer_known(struct repo *repo, const struct manifest *m, struct err *err)
+static int writer_known(struct repo *repo, const struct id *name, const struct manifest *m,
+			struct err *err)
 {
 	const struct roster_writer *w = repo_find_writer(repo, m->writer);
 
-	if (w && in_range(w, m->sequence))
+	if (w && roster_counts(w, m->sequence, name))
 		return 0;
-	if (w && repo_is_revoked(w))
+	if (w && roster_revoked(w))
 		return err_set(err, ERR_KEY,
 			       "not counted: made with a revoked key (its backup %llu, revoked "
 			       "after %llu)",
@@ -110,7 +106,7 @@ static int load_one(struct repo *repo, const struct id *name, struct manifest_it
 	if (!result)
 		result = manifest_dec(repo->keys, bytes.data, bytes.len, &out_item->m, err);
 	if (!result) {
-		result = writer_known(repo, &out_item->m, err);
+		result = writer_known(repo, name, &out_item->m, err);
 		if (!result)
 			result = name_own(repo, &out_item->m, err);
 		if (result)
@@ -251,10 +247,10 @@ static int judge_writer(const struct repo *repo, uint64_t sequence, struct err *
 {
 	const struct roster_writer *w = roster_find(&repo->roster, repo->keys->writer_pub);
 
-	if (w && in_range(w, sequence))
-		return 0;
-	if (w && repo_is_revoked(w))
+	if (w && roster_revoked(w))
 		return repo_say_revoked(repo, w, err);
+	if (w && sequence >= w->first_sequence)
+		return 0;
 	return err_set(err, ERR_KEY,
 		       "the roster in keys/ does not let this key write (any more); "
 		       "make a new write key with the full role");

@@ -523,11 +523,6 @@ static int add_writer(struct repo *repo, struct err *err)
 	return r;
 }
 
-bool repo_is_revoked(const struct roster_writer *w)
-{
-	return w->last_sequence != UINT64_MAX;
-}
-
 int repo_say_revoked(const struct repo *repo, const struct roster_writer *w, struct err *err)
 {
 	unsigned long long last = (unsigned long long)w->last_sequence;

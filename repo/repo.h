@@ -85,8 +85,6 @@ int repo_refresh_roster(struct repo *repo, struct err *err) ERR_UNUSED_WARN;
  */
 const struct roster_writer *repo_find_writer(struct repo *repo, const uint8_t pub[32]);
 
-/* A writer's range ends somewhere: it was revoked, and its backups after that one do not count (FORMAT.md §3). */
-bool repo_is_revoked(const struct roster_writer *w);
 /* ERR_KEY: the keys' writer was revoked; what its host is to do. */
 int repo_say_revoked(const struct repo *repo, const struct roster_writer *w, struct err *err);
 

@@ -92,7 +92,34 @@ int writers_find(const struct writer *writers, size_t count, const char *prefix,
 	return 0;
 }
 
-int writers_revoke(struct repo *repo, const struct writer *writer, uint64_t after, struct err *err)
+static int compare_ids(const void *a, const void *b)
+{
+	return id_cmp(a, b);
+}
+
+/* What counts of it now, up to `after`. */
+static int gather_kept(const struct manifest_list *list, struct roster_writer *w, struct err *err)
+{
+	w->kept_count = 0;
+	w->kept = calloc(list->count + 1, sizeof(*w->kept));
+	if (!w->kept)
+		return err_nomem(err);
+	for (size_t i = 0; i < list->count; i++) {
+		const struct manifest *m = &list->items[i].m;
+
+		if (memcmp(m->writer, w->pub, sizeof(w->pub)) == 0 &&
+		    m->sequence <= w->last_sequence)
+			w->kept[w->kept_count++] = list->items[i].name;
+	}
+	if (w->kept_count > 1)
+		qsort(w->kept, w->kept_count, sizeof(*w->kept), compare_ids);
+	if (w->kept_count > LIMIT_KEPT)
+		return err_set(err, ERR_LIMIT, "more than %u backups of this writer", LIMIT_KEPT);
+	return 0;
+}
+
+int writers_revoke(struct repo *repo, const struct manifest_list *list, const struct writer *writer,
+		   uint64_t after, struct err *err)
 {
 	const struct roster_writer *known;
 	struct roster_writer w;
@@ -110,11 +137,14 @@ int writers_revoke(struct repo *repo, const struct writer *writer, uint64_t afte
 	/* A range up to the highest number there is would be no end. */
 	w.last_sequence = after == UINT64_MAX ? UINT64_MAX - 1 : after;
 	w.version++;
-	r = roster_merge(&next, &repo->roster, err);
+	r = gather_kept(list, &w, err);
+	if (!r)
+		r = roster_merge(&next, &repo->roster, err);
 	if (!r)
 		r = roster_add_writer(&next, &w, err);
 	if (!r)
 		r = repo_publish_roster(repo, &next, err);
 	roster_free(&next);
+	free(w.kept);
 	return r;
 }

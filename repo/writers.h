@@ -27,9 +27,10 @@ int writers_find(const struct writer *writers, size_t count, const char *prefix,
 		 const struct writer **out_writer, struct err *err) ERR_UNUSED_WARN;
 
 /*
- * Publishes a roster in which the writer's range ends at `after`. Its later backups do not count; none is removed. Needs the full role.
+ * Publishes a roster in which the writer's range ends at `after`, and that names those of its backups in the list up to there: only these
+ * count from now on, whatever number another has. None is removed. Needs the full role.
  */
-int writers_revoke(struct repo *repo, const struct writer *writer, uint64_t after,
-		   struct err *err) ERR_UNUSED_WARN;
+int writers_revoke(struct repo *repo, const struct manifest_list *list, const struct writer *writer,
+		   uint64_t after, struct err *err) ERR_UNUSED_WARN;
 
 #endif

@@ -105,6 +105,17 @@ notes() {
 	grep -q 'drill of .*: good' all-said
 }
 
+@test "who holds which key: the recipe" {
+	a_repository
+	run_blocks "sh test roles"
+	grep -q 'every byte reads back' all-said
+	[ "$(grep -c 'active$' all-said)" = 2 ]
+	run nightjar --key-file "$WORK/etc/nightjar/write.key" restore latest --target out
+	assert_status 12
+	run nightjar --key-file "$WORK/etc/nightjar/maintain.key" forget --keep-last 1
+	assert_status 0
+}
+
 @test "every link within the book leads somewhere" {
 	local anchors target
 	anchors=$(sed -n 's/^##* //p' "$BOOK" | tr 'A-Z' 'a-z' | tr -d '`,.:?' | tr ' ' '-')

@@ -31,6 +31,9 @@ source_tree() {
 	strict lines backup --force -vv src && grep -q '"action":"unchanged"' out
 	strict lines key add --new-password-file pass && grep -q key_added out
 	strict lines key remove "$(jq -r .id out)" && [ "$code" -eq 2 ] # it is the last one
+	strict lines key export --role write w && grep -q '"key_exported"' out
+	strict lines key rotate && grep -q '"epoch":2' out
+	strict lines writer revoke "$(nightjar writer list --json | jq -r '.[] | select(.hostName == null) | .id')" && grep -q '"revoked_after":0' out
 	strict lines ls latest && grep -q linktarget out
 	strict lines restore latest --target t --verify && grep -q '"files_verified":3' out
 	strict lines restore latest --target t2 --dry-run -v && grep -q verbose_status out
@@ -65,6 +68,7 @@ source_tree() {
 	source_tree
 	nightjar init
 	nightjar backup src
+	strict document writer list && [ "$(jq -r '.[0].revoked' out)" = false ]
 	strict document manifests && [ "$(jq -r '.[0].databases[0].tables[0] | "\(.name) \(.rows)"' out)" = "t 2" ]
 	[ "$(jq -r '.[0].databases[0].image_sha256' out)" = "$(nightjar dump "latest:$WORK/src/app.db" | sha256sum | cut -d' ' -f1)" ]
 	nightjar drill

@@ -452,7 +452,9 @@ class Manifest:
         f.header(RECORD, (1,))
         repository, self.writer, self.sequence, self.time = f.unpack("16s32sQq")
         need(repository == keys.repository, f"{what}: of another repository")
-        _, first, last, _ = writers.get(self.writer, (0, 1, 0, 0))
+        _, first, last, _, kept = writers.get(self.writer, (0, 1, 0, 0, None))
+        need(kept is None or self.sequence <= last and bytes.fromhex(name) in kept,
+             f"{what}: made with a revoked key")
         need(first <= self.sequence <= last, f"{what}: no roster names its writer")
         check_signature(data, b"manifest", self.writer, what)
         self.parents = f.many("H", lambda: f.take(32), same)
@@ -587,18 +589,25 @@ class Repository:
         need(f.take(16) == self.keys.repository, f"{what}: of another repository")
         f.unpack("Q")
         f.many("H", lambda: f.unpack("I32s"), lambda pair: pair[0])
-        writers = f.many("I", lambda: f.unpack("32sIQQQ"), lambda writer: writer[0])
+
+        def one():
+            writer = f.unpack("32sIQQQ")
+            kept = None if writer[3] == (1 << 64) - 1 else set(f.many("I", lambda: f.take(32), same))
+            return *writer, kept
+
+        writers = f.many("I", one, lambda writer: writer[0])
         need(f.take(32) == self.keys.owner, f"{what}: another owner")
         check_signature(data, b"roster", self.keys.owner, what)
         f.take(64), f.end()
-        for writer, domain, first, last, version in writers:
-            old = self.writers.get(writer, (0, 0, 0, -1))
+        for writer, domain, first, last, version, kept in writers:
+            old = self.writers.get(writer, (0, 0, 0, -1, None))
             # (domain, first, last) of the highest version; the least of equal ones.
             if version == old[3]:
+                both = kept if old[4] is None else old[4] if kept is None else kept & old[4]
                 self.writers[writer] = (min(domain, old[0]), max(first, old[1]),
-                                        min(last, old[2]), version)
+                                        min(last, old[2]), version, both)
             elif version > old[3]:
-                self.writers[writer] = (domain, first, last, version)
+                self.writers[writer] = (domain, first, last, version, kept)
 
     def pack_names(self):
         return [n for x in range(256) for n in self.names(f"data/{x:02x}") if n[:2] == f"{x:02x}"]

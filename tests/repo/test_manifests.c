@@ -10,6 +10,7 @@
 
 #include "core/keyfile.h"
 #include "repo/manifests.h"
+#include "repo/writers.h"
 #include "tests/support/bytes.h"
 #include "tests/support/must.h"
 #include "tests/support/repo_case.h"
@@ -285,8 +286,42 @@ static void test_foreign_writer(void **state)
 	buf_free(&object);
 }
 
-/* The roster ends a writer's range: what it made before counts, later ones do not, and cannot be made in good faith. */
-static void test_writer_whose_range_has_ended(void **state)
+static void revoke(struct repo_case *c, uint64_t after)
+{
+	struct writer *writers = NULL;
+	struct manifest_list list;
+	size_t count = 0;
+	struct bad bad;
+
+	list = load(c->repo, &bad);
+	MUST(writers_list(c->repo, &list, &writers, &count, &c->err), &c->err);
+	assert_int_equal(count, 1);
+	MUST(writers_revoke(c->repo, &list, &writers[0], after, &c->err), &c->err);
+	free(writers);
+	manifest_list_free(&list);
+}
+
+/* A manifest as who has stolen the key signs it, whatever the roster says. */
+static void forge(struct repo_case *c, uint64_t sequence)
+{
+	struct manifest m = {.sequence = sequence, .time_ns = 77};
+	struct buf object = {0};
+	struct id name;
+
+	m.host = bytes_text("x");
+	m.user = bytes_text("");
+	m.program = bytes_text("");
+	MUST(manifest_enc(c->repo->keys, &m, 12, &object, &c->err), &c->err);
+	MUST(repo_put(c->repo, STORE_SNAPSHOTS, &object, &name, &c->err), &c->err);
+	manifest_free(&m);
+	buf_free(&object);
+}
+
+/*
+ * The roster ends a writer: what it made before counts, later ones do not, nor does one with the number of an earlier; no such is damage. And in
+ * good faith none can be made.
+ */
+static void test_writer_that_was_revoked(void **state)
 {
 	struct repo_case *c = *state;
 	struct manifest m = {0};
@@ -299,14 +334,44 @@ static void test_writer_whose_range_has_ended(void **state)
 	put(c->repo, 2);
 	put(c->repo, 3);
 	assert_int_equal(c->repo->roster.writer_count, 1);
-	c->repo->roster.writers[0].last_sequence = 2;
+	revoke(c, 2);
+	forge(c, 2);
+	forge(c, 9);
 	list = load(c->repo, &bad);
 	assert_int_equal(list.count, 2);
-	assert_int_equal(bad.count, 1);
+	assert_int_equal(list.items[0].m.sequence, 1);
+	assert_int_equal(list.items[1].m.sequence, 2);
+	assert_int_equal(bad.count, 3);
+	assert_int_equal(bad.why.code, ERR_KEY);
+	assert_non_null(strstr(bad.why.text, "revoked"));
+	assert_int_equal(list.bad, 0);
 	MUST_FAIL(manifests_succeed(c->repo, &list, &m, &c->err), ERR_KEY, &c->err);
+	assert_non_null(strstr(c->err.text, "was revoked as a writer after its backup 2"));
 	MUST_FAIL(manifests_put(c->repo, &m, &name, &bytes, &c->err), ERR_KEY, &c->err);
-	assert_int_equal(repo_case_count(c->inner, STORE_SNAPSHOTS), 3);
+	assert_int_equal(repo_case_count(c->inner, STORE_SNAPSHOTS), 5);
 	manifest_free(&m);
+	manifest_list_free(&list);
+}
+
+/* However high the number that the thief has put: a revoked writer is one. */
+static void test_revoke_after_the_highest_number(void **state)
+{
+	struct repo_case *c = *state;
+	struct manifest_list list;
+	struct bad bad;
+
+	put(c->repo, 1);
+	forge(c, UINT64_MAX);
+	revoke(c, UINT64_MAX);
+	assert_true(roster_revoked(&c->repo->roster.writers[0]));
+	repo_case_reopen(c);
+	list = load(c->repo, &bad);
+	assert_int_equal(list.count, 1);
+	assert_int_equal(bad.count, 1);
+	manifest_list_free(&list);
+	revoke(c, 0);
+	list = load(c->repo, &bad);
+	assert_int_equal(list.count, 0);
 	manifest_list_free(&list);
 }
 
@@ -444,7 +509,8 @@ int main(void)
 	    CASE(test_succession),
 	    CASE(test_fork),
 	    CASE(test_foreign_writer),
-	    CASE(test_writer_whose_range_has_ended),
+	    CASE(test_writer_that_was_revoked),
+	    CASE(test_revoke_after_the_highest_number),
 	    CASE(test_writer_not_in_the_roster),
 	    CASE(test_damaged_manifest),
 	    CASE(test_other_records),

@@ -71,6 +71,9 @@ static void knows_answers(void **state)
 	assert_int_equal(r.writers[1].domain, 7);
 	assert_int_equal(r.writers[1].first_sequence, 5);
 	assert_int_equal(r.writers[1].version, 4);
+	assert_int_equal(r.writers[0].kept_count, 0);
+	assert_int_equal(r.writers[1].kept_count, 2);
+	assert_int_equal(r.writers[1].kept[1].b[0], 0x31);
 	expect_bytes(&r, "roster");
 	assert_int_equal(none.writer_count + none.epoch_count, 0);
 	expect_bytes(&none, "empty");
@@ -112,7 +115,8 @@ static void refuses_damage(void **state)
 static void refuses_signed_nonsense(void **state)
 {
 	static const char *names[] = {"epoch_order",  "epoch_twice", "epoch_0",     "writer_order",
-				      "writer_twice", "other_repo",  "other_owner", "tail"};
+				      "writer_twice", "other_repo",  "other_owner", "tail",
+				      "kept_order",   "kept_twice"};
 	struct keys *keys = testkeys_full();
 
 	(void)state;
@@ -199,6 +203,40 @@ static void equal_versions_meet(void **state)
 	}
 }
 
+/* Of a revoked writer only the backups that every roster of the version names. */
+static void revoked_ones_keep_what_is_named(void **state)
+{
+	struct id one[] = {{{1}}, {{2}}, {{4}}}, other[] = {{{2}}, {{3}}, {{4}}};
+	struct roster_writer a = writer_of(1, 5), b = writer_of(1, 5), open = writer_of(1, 5);
+	struct roster r = {0};
+	struct err err = {0};
+
+	(void)state;
+	open.last_sequence = UINT64_MAX;
+	a.kept = one;
+	b.kept = other;
+	a.kept_count = b.kept_count = 3;
+	assert_int_equal(roster_add_writer(&r, &open, &err), 0);
+	assert_true(roster_counts(&r.writers[0], 100, &other[1]));
+	assert_int_equal(roster_add_writer(&r, &a, &err), 0);
+	assert_true(roster_counts(&r.writers[0], 1, &one[0]));
+	assert_false(roster_counts(&r.writers[0], 1, &other[1]));
+	assert_int_equal(roster_add_writer(&r, &b, &err), 0);
+	assert_int_equal(r.writers[0].kept_count, 2);
+	assert_false(roster_counts(&r.writers[0], 1, &one[0]));
+	assert_true(roster_counts(&r.writers[0], 1, &one[1]));
+	assert_true(roster_counts(&r.writers[0], 100, &one[2]));
+	assert_false(roster_counts(&r.writers[0], 101, &one[2]));
+	assert_int_equal(roster_add_writer(&r, &open, &err), 0);
+	assert_int_equal(r.writers[0].kept_count, 2);
+	a.version = 6;
+	a.kept_count = 1;
+	assert_int_equal(roster_add_writer(&r, &a, &err), 0);
+	assert_int_equal(r.writers[0].kept_count, 1);
+	assert_true(r.writers[0].kept != one);
+	roster_free(&r);
+}
+
 static void merge_is_the_union(void **state)
 {
 	struct roster a = roster_named("roster"), b = {.epoch = 9}, c = {0};
@@ -276,6 +314,7 @@ int main(void)
 	    cmocka_unit_test(finds_by_key),
 	    cmocka_unit_test(a_higher_version_wins),
 	    cmocka_unit_test(equal_versions_meet),
+	    cmocka_unit_test(revoked_ones_keep_what_is_named),
 	    cmocka_unit_test(merge_is_the_union),
 	    cmocka_unit_test(an_epoch_has_one_key),
 	    cmocka_unit_test(has_limits),

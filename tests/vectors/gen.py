@@ -259,16 +259,21 @@ write("repoconf", {
 def roster(epochs, writers, repo=REPO, owner=O, tail=b"", number=3):
     body = header(3) + repo + struct.pack("<Q", number) + struct.pack("<H", len(epochs))
     body += b"".join(struct.pack("<I", e) + k for e, k in epochs) + struct.pack("<I", len(writers))
-    body += b"".join(w[0] + struct.pack("<IQQQ", *w[1:]) for w in writers) + owner + tail
+    for w in writers:
+        body += w[0] + struct.pack("<IQQQ", *w[1:5])
+        if w[3] != FOREVER:
+            body += struct.pack("<I", len(w[5])) + b"".join(w[5])
+    body += owner + tail
     return body + sign(O_SEED, b"roster", body)
 
 
 E1, E2 = (1, x25519(read_secret(1))), (2, x25519(read_secret(2)))
-W1, W2 = (ramp(0x10, 32), 0, 1, FOREVER, 1), (ramp(0x20, 32), 7, 5, 9, 4)
+W1, W2 = (ramp(0x10, 32), 0, 1, FOREVER, 1), (ramp(0x20, 32), 7, 5, 9, 4, [ramp(0x30, 32), ramp(0x31, 32)])
 write("roster", {
     "roster": roster([E1, E2], [W1, W2]), "empty": roster([], [], number=0),
     "epoch_order": roster([E2, E1], []), "epoch_twice": roster([E1, E1], []), "epoch_0": roster([(0, E1[1])], []),
     "writer_order": roster([E1], [W2, W1]), "writer_twice": roster([E1], [W1, W1]),
     "other_repo": roster([E1], [W1], repo=ramp(0xB0, 16)), "other_owner": roster([E1], [W1], owner=G),
     "tail": roster([E1], [W1], tail=b"\0"),
+    "kept_order": roster([E1], [W2[:5] + (W2[5][::-1],)]), "kept_twice": roster([E1], [W2[:5] + (W2[5][:1] * 2,)]),
 })
