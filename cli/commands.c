@@ -82,6 +82,8 @@ static const char check_detail[] =
     "What a backup's --refs named is looked for again, in the newest backup of each host and "
     "paths,\n"
     "or in those that are chosen; SHA-256 sums are compared with --read-data.\n"
+    "A maintain key checks lists, directories and the bytes of packs, and names backups by id; a\n"
+    "record that never was what its id says, and references, only a full or read key checks.\n"
     "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named; 22 files\n"
     "that a database names are missing.";
 static const char drill_detail[] =
@@ -111,6 +113,9 @@ static const char forget_detail[] =
     "Never removed: the newest backup of a host and paths, the newest of them whose databases\n"
     "passed their check, and one whose time is still to come. Named backups are removed instead,\n"
     "all or none, but not those that are never removed.\n"
+    "A maintain key decides as a full key does, and shows groups by id; what asks for hosts, "
+    "paths\n"
+    "or tags needs the full key.\n"
     "Exit codes: 0 done; 2 no policy, or one that cannot be meant: nothing is removed; 12 the key\n"
     "is neither a full nor a maintain key; 20 done, but there are manifests that cannot be read:\n"
     "they stay.";
@@ -194,7 +199,9 @@ static const char nightly_detail[] =
     "prune\n"
     "still runs, moving nothing, since what it deletes no backup needs. A host whose key may "
     "only\n"
-    "write leaves forget, prune and check to others and says so. With -r or NIGHTJAR_REPOSITORY "
+    "write leaves forget, prune and check to others and says so; one with a maintain key and no "
+    "[source] does "
+    "those alone, without names. With -r or NIGHTJAR_REPOSITORY "
     "the\n"
     "night is about that repository instead of those of the file.\n"
     "\n"

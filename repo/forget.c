@@ -293,7 +293,8 @@ static int refuse_empty(const struct retention_item *items, size_t count, struct
 	return err_set(err, ERR_USAGE,
 		       "--keep-tag: no backup of host %s, %s has such tags, so none but the newest "
 		       "would be kept; nothing was removed",
-		       any->m.host, any->m.source_count ? any->m.sources[0] : "/");
+		       any->m.host ? any->m.host : "?",
+		       any->m.source_count ? any->m.sources[0] : "/");
 }
 
 static int judge_policy(const struct forget_options *o, const struct manifest_list *list,

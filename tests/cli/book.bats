@@ -116,6 +116,16 @@ notes() {
 	assert_status 0
 }
 
+@test "forget, prune and check on the side of the storage, with a maintain key" {
+	a_repository
+	"$BATS_TEST_DIRNAME/../tools/keycut.py" "$KEY" "$REPO" >"$WORK/etc/nightjar/maintain.key"
+	chmod 600 "$WORK/etc/nightjar/maintain.key"
+	run_blocks "sh test storage"
+	grep -q 'nightly: all is well' all-said
+	grep -q '1 manifest$' all-said
+	run ! grep -q myapp all-said
+}
+
 @test "every link within the book leads somewhere" {
 	local anchors target
 	anchors=$(sed -n 's/^##* //p' "$BOOK" | tr 'A-Z' 'a-z' | tr -d '`,.:?' | tr ' ' '-')

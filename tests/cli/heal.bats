@@ -139,7 +139,7 @@ note_count() {
 	flip "$BIG" 150000
 	run nightjar check --read-data
 	note=repo/snapshots/$(notes)
-	flip "$note" 200
+	flip "$note" 100
 	run --separate-stderr nightjar check
 	assert_status 20
 	says "nightjar: *${note#repo/}: damaged*"

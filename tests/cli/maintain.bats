@@ -209,6 +209,7 @@ id() {
 	[[ $output == *"no backup is made here"* ]]
 	[[ $output == *"forget "*ok*"prune "*ok*"check "*ok* ]]
 	[ "$(nightjar -r repo --key-file full manifests --json | jq length)" -eq 2 ]
+	rm -rf "$NIGHTJAR_STATE_DIR" # so that all is due again
 	flip "$(object data)" 3000
 	run --separate-stderr nightjar --config n.ini nightly
 	assert_status 20

@@ -74,10 +74,11 @@ static void give_key(struct box *b, enum role role)
 static void give_config(struct box *b, const char *source)
 {
 	char text[2048];
-	int len = snprintf(text, sizeof(text),
-			   "[repository]\nlocation = %s/repo\nkey-file = %s/key\n%s%s%s"
-			   "[retention]\nkeep-daily = 7\n[checks]\nread-data-days = 1\ndrill-days = 1\n",
-			   b->dir, b->dir, source, *source ? b->dir : "", *source ? "/src\n" : "");
+	int len =
+	    snprintf(text, sizeof(text),
+		     "[repository]\nlocation = %s/repo\nkey-file = %s/key\n%s%s%s"
+		     "[retention]\nkeep-daily = 7\n[checks]\nread-data-days = 1\ndrill-days = 1\n",
+		     b->dir, b->dir, source, *source ? b->dir : "", *source ? "/src\n" : "");
 
 	put(b, "n.ini", text, (size_t)len);
 }

@@ -188,6 +188,38 @@ static void test_pack_damaged(void **state)
 	index_free(index);
 }
 
+/* What it finds it notes, and every role reads that: a host that only writes must, to store again what is lost. */
+static void test_notes_for_all(void **state)
+{
+	static const enum role roles[] = {ROLE_FULL, ROLE_WRITE, ROLE_MAINTAIN, ROLE_READ};
+	struct fixture *f = *state;
+	struct index *index = repo_case_index(f->c);
+	const struct check_options o = {.read_data = true, .put_notes = true, .now_ns = 5};
+	struct check_result res;
+
+	repo_case_flip(f->c->inner, STORE_DATA, &index->packs[0].name,
+		       (size_t)index->packs[0].pack_bytes / 2, 1);
+	MUST(check_run(f->maintain, &o, &res, f->err), f->err);
+	assert_true(res.noted > 0);
+	for (size_t i = 0; i < 4; i++) {
+		struct buf keyfile = repo_case_keyfile(f->c, roles[i]);
+		struct manifest_list list = {0};
+		struct repo *repo = NULL;
+
+		MUST(repo_case_open_with(f->c, &keyfile, &repo, f->err), f->err);
+		MUST(manifests_load(repo, NULL, NULL, &list, f->err), f->err);
+		assert_true(list.bad == 0 && list.notes.count == res.noted);
+		for (size_t k = 0; k < list.notes.count; k++)
+			assert_true(id_eq(&list.notes.places[k].pack, &index->packs[0].name));
+		manifest_list_free(&list);
+		repo_close(repo);
+		buf_wipe(&keyfile);
+	}
+	MUST(check_run(f->maintain, &o, &res, f->err), f->err);
+	assert_true(res.noted == 0 && res.damaged > 0); /* once is enough */
+	index_free(index);
+}
+
 static void test_pack_missing(void **state)
 {
 	struct fixture *f = *state;
@@ -358,6 +390,7 @@ int main(void)
 	    CASE(test_healthy),
 	    CASE(test_every_object_flipped),
 	    CASE(test_pack_damaged),
+	    CASE(test_notes_for_all),
 	    CASE(test_pack_missing),
 	    CASE(test_index_against_directory),
 	    CASE(test_no_forged_backup),

@@ -215,10 +215,10 @@ static void powers(void **state)
 {
 	static const bool may[4][5] = {
 	    /* read, write, maintain, lists, own */
-	    {true, true, true, true, true},	/* full */
+	    {true, true, true, true, true},     /* full */
 	    {false, true, false, false, false}, /* write */
-	    {false, false, true, true, false},	/* maintain */
-	    {true, false, false, true, false},	/* read */
+	    {false, false, true, true, false},  /* maintain */
+	    {true, false, false, true, false},  /* read */
 	};
 
 	(void)state;
