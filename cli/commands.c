@@ -264,7 +264,7 @@ const struct command commands[] = {
     {"repair index", NULL, "write a damaged or lost index anew", "", repair_index_detail, 0, 0,
      cmd_repair_index_options, &cmd_repair_index_options_bytes, cmd_repair_index},
     {"repair packs", NULL, "save what still opens of damaged packs", "[ID…]", repair_packs_detail,
-     0, COMMAND_ANY, NULL, NULL, cmd_repair_packs},
+     0, COMMAND_ANY, cmd_repair_packs_options, &cmd_repair_packs_options_bytes, cmd_repair_packs},
     {"repair manifests", NULL, "make backups without what is lost of damaged ones", "[MANIFEST…]",
      repair_manifests_detail, 0, COMMAND_ANY, cmd_repair_manifests_options,
      &cmd_repair_manifests_options_bytes, cmd_repair_manifests},

@@ -53,9 +53,10 @@ struct check_options {
 struct check_result {
 	uint64_t manifests, packs, segments, chunks, bytes_read;
 	uint64_t packs_read;
-	uint64_t damaged; /* objects and paths reported; > 0: exit 20 */
-	uint64_t healed;  /* damaged copies of what is still there */
-	uint64_t noted;   /* damaged records that no note named before */
+	uint64_t damaged;  /* objects and paths reported; > 0: exit 20 */
+	uint64_t healed;   /* damaged copies of what is still there */
+	uint64_t mendable; /* damaged packs that their parity can mend: 'check --repair' */
+	uint64_t noted;    /* damaged records that no note named before */
 	uint64_t
 	    noted_before; /* the same, noted earlier: no other copy yet, and not read this time */
 	uint64_t ref_queries, refs_referenced, refs_missing;

@@ -43,6 +43,8 @@ struct check_run {
 	const struct id *manifest; /* under way */
 	struct id told_manifest;   /* of the last path that was told, so that it is told once */
 	char *told_path;
+	struct id judged;                 /* the last pack that was told damaged, */
+	bool judged_mendable, has_judged; /* and whether its parity can mend it */
 };
 
 /* Of what a call returned: the check ends with it. Being refused, or not answered, is no damage. */
