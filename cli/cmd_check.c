@@ -128,6 +128,7 @@ static void print_json(struct cli *cli, const struct check_result *res,
 	json_u64(&j, "references_failed", res->refs_failed);
 	json_u64(&j, "condemned_packs", res->condemned);
 	json_u64(&j, "damaged_copies", res->healed);
+	json_u64(&j, "notes_withdrawn", res->withdrawn);
 	json_u64(&j, "packs_mendable", res->mendable);
 	mending_json(&j, parity);
 	json_u64(&j, "noted", res->noted);
@@ -181,6 +182,12 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 "damaged as an earlier check noted, not stored again yet: %llu "
 			 "records; --read-data looks at them again",
 			 (unsigned long long)res->noted_before);
+	if (res->withdrawn)
+		out_note(
+		    &cli->out,
+		    "damaged as an earlier check noted, and whole or gone by now: %llu records; "
+		    "the notes were removed",
+		    (unsigned long long)res->withdrawn);
 	if (res->mendable)
 		out_note(&cli->out,
 			 "packs that their parity can mend: %llu; next: 'nightjar check --repair'",
@@ -271,6 +278,7 @@ static int run_check(struct teller *t, bool repair, struct check_options *o, int
 {
 	struct cli *cli = t->cli;
 	uint64_t unmended = 0;
+	struct err why = {0};
 	struct session s = {0};
 	struct id *ids = NULL;
 	char *state = NULL, *cache = NULL;
@@ -291,6 +299,7 @@ static int run_check(struct teller *t, bool repair, struct check_options *o, int
 		r = choose(&s, count, operands, &ids, err);
 	o->manifests = ids;
 	o->manifest_count = (size_t)count;
+	o->withdraw = repair && !r && keys_allow(s.repo->keys, POWER_OWN, "check", &why) == 0;
 	if (!r && repair)
 		r = mend(cli, &s, o->read_data, &t->parity, &unmended, err);
 	progress_begin(&t->progress, &cli->out);
@@ -312,7 +321,7 @@ static enum exit_code check_without_key(struct cli *cli, const struct check_opti
 	struct err err = {0};
 
 	if (!o->read_data && !count)
-		return mending_without_key(cli, "check", 0, NULL);
+		return mending_alone(cli, NULL, "check", 0, NULL);
 	(void)err_set(
 	    &err, ERR_KEY,
 	    "no key and no password was given: without one only 'check --repair' by itself "

@@ -251,7 +251,7 @@ enum exit_code cmd_repair_packs(struct cli *cli, const void *options, int count,
 	int r = parity_word_check(w->parity, &err);
 
 	if (!r && session_is_keyless(cli))
-		return mending_without_key(cli, "repair", count, operands);
+		return mending_alone(cli, NULL, "repair", count, operands);
 	if (!r)
 		r = session_open_direct(cli, &s, &err);
 	if (!r)

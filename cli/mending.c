@@ -85,7 +85,7 @@ static void show_json(struct cli *cli, const struct repair_parity_result *res)
 
 	json_object(&j, NULL);
 	json_str(&j, "message_type", "summary");
-	json_bool(&j, "without_key", true);
+	json_bool(&j, "parity_only", true);
 	json_u64(&j, "num_errors", res->damaged - res->mended);
 	json_u64(&j, "packs", res->packs);
 	mending_json(&j, res);
@@ -112,16 +112,17 @@ static void show_people(struct cli *cli, const struct repair_parity_result *res)
 		 "check' looks at everything");
 }
 
-enum exit_code mending_without_key(struct cli *cli, const char *during, int count, char **operands)
+enum exit_code mending_alone(struct cli *cli, struct store *store, const char *during, int count,
+			     char **operands)
 {
 	struct repair_parity_result res = {0};
-	struct store *store = NULL;
+	struct store *opened = NULL;
 	struct err err = {0};
-	int r = session_open_store(cli, &store, &err);
+	int r = store ? 0 : session_open_store(cli, &opened, &err);
 
 	if (!r)
-		r = mending_run(cli, store, during, count, operands, &res, &err);
-	store_free(store);
+		r = mending_run(cli, store ? store : opened, during, count, operands, &res, &err);
+	store_free(opened);
 	if (r)
 		return command_fail(cli, &err);
 	if (cli->out.json)

@@ -16,8 +16,9 @@ int mending_run(struct cli *cli, struct store *store, const char *during, int co
 /* The fields of a summary. */
 void mending_json(struct json *j, const struct repair_parity_result *res);
 
-/* The whole of such a command for who has no key. */
-enum exit_code mending_without_key(struct cli *cli, const char *during, int count, char **operands);
+/* The whole of such a command for who has no key, or one that allows no more. store: NULL = the one that options say. */
+enum exit_code mending_alone(struct cli *cli, struct store *store, const char *during, int count,
+			     char **operands);
 
 /* The packs that operands name by their first digits; *out_ids is the caller's, also after a failure. */
 int mending_find_packs(struct store *store, int count, char **operands, struct id **out_ids,

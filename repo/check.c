@@ -513,6 +513,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = check_refs(&run, &list, err);
 	if (!r)
 		r = check_note(&run, &list.notes, err);
+	if (!r)
+		check_withdraw(&run, &list.notes);
 	if (!r && options->read_data)
 		r = check_part_done(&run, err);
 	manifest_list_free(&list);

@@ -100,6 +100,11 @@ int check_unneeded(struct check_run *run, const struct manifest_list *list, bool
 
 /* At the end: notes what was found and is in none of the notes, marks what they name. What cannot be noted is told, and no error. */
 int check_note(struct check_run *run, const struct notes *known, struct err *err) ERR_UNUSED_WARN;
+/*
+ * With options->withdraw, after everything was read: removes notes all of whose copies are whole or gone. Where that fails it is
+ * told as unkept, and no error.
+ */
+void check_withdraw(struct check_run *run, const struct notes *known);
 /* Chooses run->part; nothing is read yet. What is due is marked as read only by check_part_done. */
 int check_part_choose(struct check_run *run, struct err *err) ERR_UNUSED_WARN;
 /* After all of it has been read. What cannot be kept is told: the same part is read again next time. */
