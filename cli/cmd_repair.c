@@ -239,6 +239,15 @@ static int64_t now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* What a key that opens no records can do. */
+static enum exit_code parity_alone(struct cli *cli, struct session *s, int count, char **operands)
+{
+	enum exit_code code = mending_alone(cli, s->repo->store, "repair", count, operands);
+
+	session_close(s);
+	return code;
+}
+
 enum exit_code cmd_repair_packs(struct cli *cli, const void *options, int count, char **operands)
 {
 	struct teller teller = {.cli = cli, .phase = "packs", .unit = "packs"};
@@ -254,6 +263,8 @@ enum exit_code cmd_repair_packs(struct cli *cli, const void *options, int count,
 		return mending_alone(cli, NULL, "repair", count, operands);
 	if (!r)
 		r = session_open_direct(cli, &s, &err);
+	if (!r && s.repo->keys->role != ROLE_FULL)
+		return parity_alone(cli, &s, count, operands);
 	if (!r)
 		parity_word_set(w->parity, &s.repo->parity);
 	if (!r)
