@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "cli/mending.h"
 #include "cli/paths.h"
 #include "cli/process.h"
 #include "cli/progress.h"
@@ -15,12 +16,14 @@
 #define MOST_DAYS 3650u
 
 struct check_words {
-	bool read_data;
+	bool read_data, repair;
 	const char *subset;
 	struct option_number days;
 };
 
 const struct option_spec cmd_check_options[] = {
+    {"repair", 0, OPTION_FLAG, offsetof(struct check_words, repair), NULL,
+     "first read all packs, and mend damaged ones by their parity; needs no key"},
     {"read-data", 0, OPTION_FLAG, offsetof(struct check_words, read_data), NULL,
      "read, decrypt and verify every byte, not only the structure"},
     {"read-data-subset", 0, OPTION_STRING, offsetof(struct check_words, subset), "PART",
@@ -36,6 +39,7 @@ const size_t cmd_check_options_bytes = sizeof(struct check_words);
 struct teller {
 	struct cli *cli;
 	struct progress progress;
+	struct repair_parity_result parity; /* of --repair */
 };
 
 static void on_damage(void *arg, const char *object, const char *text)
@@ -115,7 +119,8 @@ static int on_progress(void *arg, uint64_t done, uint64_t total, const char *wha
 	return process_interrupted() ? 1 : 0;
 }
 
-static void print_json(struct cli *cli, const struct check_result *res)
+static void print_json(struct cli *cli, const struct check_result *res,
+		       const struct repair_parity_result *parity)
 {
 	struct json j = {0};
 
@@ -131,6 +136,9 @@ static void print_json(struct cli *cli, const struct check_result *res)
 	json_u64(&j, "references_failed", res->refs_failed);
 	json_u64(&j, "condemned_packs", res->condemned);
 	json_u64(&j, "damaged_copies", res->healed);
+	json_u64(&j, "notes_withdrawn", res->withdrawn);
+	json_u64(&j, "packs_mendable", res->mendable);
+	mending_json(&j, parity);
 	json_u64(&j, "noted", res->noted);
 	json_u64(&j, "noted_before", res->noted_before);
 	json_u64(&j, "chunks_read", res->chunks);
@@ -189,6 +197,16 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 "damaged as an earlier check noted, not stored again yet: %llu "
 			 "records; --read-data looks at them again",
 			 (unsigned long long)res->noted_before);
+	if (res->withdrawn)
+		out_note(
+		    &cli->out,
+		    "damaged as an earlier check noted, and whole or gone by now: %llu records; "
+		    "the notes were removed",
+		    (unsigned long long)res->withdrawn);
+	if (res->mendable)
+		out_note(&cli->out,
+			 "packs that their parity can mend: %llu; next: 'nightjar check --repair'",
+			 (unsigned long long)res->mendable);
 	if (res->damaged)
 		out_line(&cli->out, "DAMAGE was found (findings: %llu)%s",
 			 (unsigned long long)res->damaged,
@@ -260,9 +278,22 @@ static int choose_part(const struct check_words *w, int count, struct check_opti
 	return 0;
 }
 
-static int run_check(struct cli *cli, struct check_options *o, int count, char **operands,
-		     struct check_result *res, struct err *err)
+/* What is beyond parity a check that does not read would not find. */
+static int mend(struct cli *cli, struct session *s, bool read_data,
+		struct repair_parity_result *parity, uint64_t *out_unmended, struct err *err)
 {
+	int r = mending_run(cli, s->repo->store, "check", 0, NULL, parity, err);
+
+	*out_unmended = read_data ? 0 : parity->damaged - parity->mended;
+	return r;
+}
+
+static int run_check(struct teller *t, bool repair, struct check_options *o, int count,
+		     char **operands, struct check_result *res, struct err *err)
+{
+	struct cli *cli = t->cli;
+	uint64_t unmended = 0;
+	struct err why = {0};
 	struct session s = {0};
 	struct id *ids = NULL;
 	char *state = NULL, *cache = NULL;
@@ -283,8 +314,14 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 		r = choose(&s, count, operands, &ids, err);
 	o->manifests = ids;
 	o->manifest_count = (size_t)count;
+	o->withdraw = repair && !r && keys_allow(s.repo->keys, POWER_OWN, "check", &why) == 0;
+	if (!r && repair)
+		r = mend(cli, &s, o->read_data, &t->parity, &unmended, err);
+	progress_begin(&t->progress, &cli->out);
 	if (!r)
 		r = check_run(s.repo, o, res, err);
+	progress_end(&t->progress);
+	res->damaged += r ? 0 : unmended;
 	if (!r)
 		facts_repo(cli, s.repo);
 	session_close(&s);
@@ -292,6 +329,19 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 	free(state);
 	free(cache);
 	return r;
+}
+
+static enum exit_code check_without_key(struct cli *cli, const struct check_options *o, int count)
+{
+	struct err err = {0};
+
+	if (!o->read_data && !count)
+		return mending_alone(cli, NULL, "check", 0, NULL);
+	(void)err_set(
+	    &err, ERR_KEY,
+	    "no key and no password was given: without one only 'check --repair' by itself "
+	    "works");
+	return command_fail(cli, &err);
 }
 
 enum exit_code cmd_check(struct cli *cli, const void *options, int count, char **operands)
@@ -315,9 +365,9 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 
 	if (r)
 		return command_fail(cli, &err);
-	progress_begin(&teller.progress, &cli->out);
-	r = run_check(cli, &o, count, operands, &res, &err);
-	progress_end(&teller.progress);
+	if (w->repair && session_is_keyless(cli))
+		return check_without_key(cli, &o, count);
+	r = run_check(&teller, w->repair, &o, count, operands, &res, &err);
 	/* A repository too damaged to open is what check is asked about. */
 	if (r == -ERR_DAMAGED) {
 		out_exit_error(&cli->out, EXIT_DAMAGED, err.text);
@@ -326,7 +376,7 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	if (r)
 		return command_fail(cli, &err);
 	if (cli->out.json)
-		print_json(cli, &res);
+		print_json(cli, &res, &teller.parity);
 	else
 		print_people(cli, &res, o.read_data, o.part == CHECK_WHOLE);
 	exit_add(&cli->codes, res.damaged ? EXIT_DAMAGED : EXIT_OK);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "cli/mending.h"
+#include "cli/parity_word.h"
 #include "cli/paths.h"
 #include "cli/pick.h"
 #include "cli/process.h"
@@ -21,6 +23,17 @@ const struct option_spec cmd_repair_index_options[] = {
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 const size_t cmd_repair_index_options_bytes = sizeof(struct index_words);
+
+struct packs_words {
+	const char *parity;
+};
+
+const struct option_spec cmd_repair_packs_options[] = {
+    {"parity", 0, OPTION_STRING, offsetof(struct packs_words, parity), "off|2|4",
+     "parity of the packs that are written, instead of what 'init' set"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
+};
+const size_t cmd_repair_packs_options_bytes = sizeof(struct packs_words);
 
 struct manifests_words {
 	bool dry_run, forget;
@@ -175,6 +188,8 @@ static void packs_json(struct cli *cli, const struct repair_packs_result *res)
 	json_str(&j, "message_type", "summary");
 	json_u64(&j, "packs", res->packs);
 	json_u64(&j, "packs_damaged", res->damaged);
+	json_u64(&j, "packs_mended", res->mended);
+	json_u64(&j, "blocks_mended", res->blocks_mended);
 	json_u64(&j, "packs_lost", res->packs_lost);
 	json_u64(&j, "records_saved", res->records_saved);
 	json_u64(&j, "records_lost", res->records_lost);
@@ -193,10 +208,13 @@ static void packs_people(struct cli *cli, const struct repair_packs_result *res)
 			 (unsigned long long)res->packs);
 		return;
 	}
-	out_line(&cli->out,
-		 "damaged packs: %llu of %llu; records moved into new packs: %llu, lost: %llu",
-		 (unsigned long long)res->damaged, (unsigned long long)res->packs,
-		 (unsigned long long)res->records_saved, (unsigned long long)res->records_lost);
+	out_line(
+	    &cli->out,
+	    "damaged packs: %llu of %llu; mended by their parity: %llu; of the others, records "
+	    "moved into new packs: %llu, lost: %llu",
+	    (unsigned long long)res->damaged, (unsigned long long)res->packs,
+	    (unsigned long long)res->mended, (unsigned long long)res->records_saved,
+	    (unsigned long long)res->records_lost);
 	if (res->unjudged)
 		out_line(
 		    &cli->out,
@@ -204,6 +222,10 @@ static void packs_people(struct cli *cli, const struct repair_packs_result *res)
 		    "with the full key saves those that still open, and the next backup stores "
 		    "again what its sources still have",
 		    (unsigned long long)res->unjudged);
+	else if (res->damaged == res->mended)
+		out_line(&cli->out,
+			 "nothing is lost; next: a copy of the repository on another disk, "
+			 "as this one loses blocks");
 	else if (res->records_lost + res->packs_lost == 0)
 		out_line(&cli->out, "nothing is lost; 'prune' will remove the damaged packs");
 	else if (res->touched)
@@ -217,26 +239,21 @@ static void packs_people(struct cli *cli, const struct repair_packs_result *res)
 		out_line(&cli->out, "no backup needs what is lost");
 }
 
-/* The packs that operands name; *out_ids is the caller's. */
-static int find_packs(struct repo *repo, int count, char **operands, struct id **out_ids,
-		      struct err *err)
-{
-	int r = 0;
-
-	*out_ids = calloc((size_t)count + 1, sizeof(**out_ids));
-	if (!*out_ids)
-		return err_nomem(err);
-	for (int i = 0; !r && i < count; i++)
-		r = repair_find_pack(repo, operands[i], &(*out_ids)[i], err);
-	return r;
-}
-
 static int64_t now_ns(void)
 {
 	struct timespec now;
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* What a key that may move nothing can do. */
+static enum exit_code parity_alone(struct cli *cli, struct session *s, int count, char **operands)
+{
+	enum exit_code code = mending_alone(cli, s->repo->store, "repair", count, operands);
+
+	session_close(s);
+	return code;
 }
 
 enum exit_code cmd_repair_packs(struct cli *cli, const void *options, int count, char **operands)
@@ -246,12 +263,20 @@ enum exit_code cmd_repair_packs(struct cli *cli, const void *options, int count,
 	struct repair_packs_result res = {0};
 	struct session s = {0};
 	struct err err = {0};
+	const struct packs_words *w = options;
 	struct id *ids = NULL;
-	int r = session_open_direct(cli, &s, &err);
+	int r = parity_word_check(w->parity, &err);
 
-	(void)options;
+	if (!r && session_is_keyless(cli))
+		return mending_alone(cli, NULL, "repair", count, operands);
 	if (!r)
-		r = find_packs(s.repo, count, operands, &ids, &err);
+		r = session_open_direct(cli, &s, &err);
+	if (!r && keys_allow(s.repo->keys, POWER_MAINTAIN, "repair packs", &err))
+		return parity_alone(cli, &s, count, operands);
+	if (!r)
+		parity_word_set(w->parity, &s.repo->parity);
+	if (!r)
+		r = mending_find_packs(s.repo->store, count, operands, &ids, &err);
 	o.packs = count ? ids : NULL;
 	o.pack_count = (size_t)count;
 	progress_begin(&teller.progress, &cli->out);

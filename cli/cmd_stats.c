@@ -120,6 +120,7 @@ static void json_totals(struct json *j, const struct stats *s)
 	json_u64(j, "total_blob_count", s->chunks);
 	json_u64(j, "total_uncompressed_size", s->plain_bytes);
 	json_u64(j, "total_size", s->stored_bytes);
+	json_u64(j, "parity_bytes", s->parity_bytes);
 	json_double(j, "compression_ratio", compression);
 	json_double(j, "compression_space_saving",
 		    compression > 0 ? 100 * (1 - 1 / compression) : 0);
@@ -154,6 +155,9 @@ static void print_totals(struct cli *cli, const struct stats *s)
 		 text_plural(s->chunks), b, ratio(s->restore_bytes, s->plain_bytes));
 	out_line(&cli->out, "stored in %s, compressed %.2f times", c,
 		 ratio(s->plain_bytes, s->stored_bytes));
+	text_size(s->parity_bytes, a);
+	if (s->parity_bytes)
+		out_line(&cli->out, "parity of the packs takes %s", a);
 	out_line(&cli->out, "%s", "");
 }
 

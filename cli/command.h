@@ -156,6 +156,8 @@ extern const struct option_spec cmd_diff_options[];
 extern const size_t cmd_diff_options_bytes;
 extern const struct option_spec cmd_restore_options[];
 extern const size_t cmd_restore_options_bytes;
+extern const struct option_spec cmd_repair_packs_options[];
+extern const size_t cmd_repair_packs_options_bytes;
 extern const struct option_spec cmd_init_options[];
 extern const size_t cmd_init_options_bytes;
 extern const struct option_spec cmd_prune_options[];

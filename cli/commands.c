@@ -82,6 +82,11 @@ static const char check_detail[] =
     "What a backup's --refs named is looked for again, in the newest backup of each host and "
     "paths,\n"
     "or in those that are chosen; SHA-256 sums are compared with --read-data.\n"
+    "--repair first compares every pack with its name, mends what its parity can mend, and says "
+    "so; it\n"
+    "needs no key, and without one that is all that is done. Together with --read-data and the "
+    "full key it\n"
+    "also takes away the notes of damage that is no more.\n"
     "A maintain key checks lists, directories and the bytes of packs, and names backups by id; a\n"
     "record that never was what its id says, and references, only a full or read key checks.\n"
     "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named; 22 files\n"
@@ -124,7 +129,11 @@ static const char init_detail[] =
     "password:\n"
     "best for unattended hosts. Otherwise a password is asked for, or read as the options say.\n"
     "Of every command: a key file or password file that others may open is refused, exit code 2,\n"
-    "but for what the system mounted: on a read-only mount, or below /run/secrets.";
+    "but for what the system mounted: on a read-only mount, or below /run/secrets.\n"
+    "--parity 2, the default: a pack can lose 2 of 64 blocks of 4 KiB, or any run of them that "
+    "long (for\n"
+    "16 MiB: 512 KiB), and be mended; takes 4 %, of a pack under 256 KiB a second copy. 4: twice "
+    "that.";
 static const char copy_detail[] =
     "Makes a consistent copy of a live database (VACUUM INTO), checks it with PRAGMA "
     "integrity_check,\n"
@@ -154,9 +163,14 @@ static const char repair_index_detail[] =
     "themselves. Nothing but broken index segments is removed. Next: 'nightjar check'.\n"
     "Exit codes: 0 the index is whole; 20 the directory of a pack is damaged.";
 static const char repair_packs_detail[] =
-    "Reads all packs, or those named by the first digits of their names. Of a damaged one the "
-    "records\n"
-    "that still open are moved into a new pack; all of it is noted as damaged, so the next backup "
+    "Reads all packs, or those named by the first digits of their names. A damaged one is mended "
+    "by "
+    "its\n"
+    "parity, in its place; that needs no key, and without the full key it is all that is done. Of "
+    "one "
+    "that\n"
+    "cannot be mended the records that still open are moved into a new pack; all of it is noted as "
+    "damaged, so the next backup "
     "of\n"
     "the same sources stores again what is lost, as far as they still have it. No pack is "
     "removed:\n"
@@ -301,8 +315,9 @@ const struct command commands[] = {
      copy_repo_detail, 0, COMMAND_ANY, cmd_copy_options, &cmd_copy_options_bytes, cmd_copy},
     {"repair index", NULL, "write a damaged or lost index anew", "", repair_index_detail, 0, 0,
      cmd_repair_index_options, &cmd_repair_index_options_bytes, cmd_repair_index},
-    {"repair packs", NULL, "save what still opens of damaged packs", "[ID…]", repair_packs_detail,
-     0, COMMAND_ANY, NULL, NULL, cmd_repair_packs},
+    {"repair packs", NULL, "mend damaged packs, or save what still opens of them", "[ID…]",
+     repair_packs_detail, 0, COMMAND_ANY, cmd_repair_packs_options, &cmd_repair_packs_options_bytes,
+     cmd_repair_packs},
     {"repair manifests", NULL, "make backups without what is lost of damaged ones", "[MANIFEST…]",
      repair_manifests_detail, 0, COMMAND_ANY, cmd_repair_manifests_options,
      &cmd_repair_manifests_options_bytes, cmd_repair_manifests},

@@ -235,6 +235,30 @@ int session_open_direct(struct cli *cli, struct session *out_session, struct err
 	return open_own(cli, true, out_session, err);
 }
 
+bool session_is_keyless(const struct cli *cli)
+{
+	const struct options_global *g = &cli->global;
+
+	return !g->key_file && !g->password_file && !g->password_command;
+}
+
+int session_open_store(struct cli *cli, struct store **out_store, struct err *err)
+{
+	const char *location;
+	struct store *store = NULL;
+	int r = command_repo(cli, &location, err);
+
+	if (!r)
+		r = store_stack_open(location, &cli->net, NULL, &store, err);
+	if (!r)
+		r = need_repo(store, err);
+	if (r)
+		store_free(store);
+	else
+		*out_store = store;
+	return r;
+}
+
 static void on_bad_manifest(void *arg, const struct id *name, const struct err *why)
 {
 	struct cli *cli = arg;

@@ -239,14 +239,16 @@ static int mend_as(struct mend *m)
 static int mend_blindly(struct mend *m)
 {
 	static const enum parity_kind kinds[] = {PARITY_COPY, PARITY_COPY, PARITY_TWO, PARITY_FOUR};
-	int r = err_set(m->err, ERR_DAMAGED, "it has no parity, or none that is left");
+	int r = -ERR_DAMAGED;
 
 	for (size_t i = 0; r == -ERR_DAMAGED && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		m->second = i == 1;
 		if (layout_by_length(kinds[i], m->len, &m->l))
 			r = mend_as(m);
 	}
-	return r;
+	return r == -ERR_DAMAGED
+		   ? err_set(m->err, ERR_DAMAGED, "it has no parity, or none that is left")
+		   : r;
 }
 
 static void count_blocks(const struct mend *m, struct parity_mended *out)

@@ -9,45 +9,6 @@
 
 /* --- telling --- */
 
-void check_tell_damage(struct check_run *run, enum store_type type, const struct id *name,
-		       const char *text)
-{
-	char path[STORE_PATH_CHARS];
-
-	if (run->gathering)
-		return;
-	store_path(type, name, path);
-	run->result->damaged++;
-	if (run->options->damage)
-		run->options->damage(run->options->arg, path, text);
-}
-
-void check_tell_touched(struct check_run *run, const struct id *manifest, const char *path,
-			const char *text)
-{
-	if (run->gathering)
-		return;
-	if (run->told_path && strcmp(run->told_path, path) == 0 &&
-	    id_eq(&run->told_manifest, manifest))
-		return;
-	free(run->told_path);
-	run->told_path = strdup(path); /* without memory it is told again, no more */
-	run->told_manifest = *manifest;
-	run->result->damaged++;
-	if (run->options->touched)
-		run->options->touched(run->options->arg, manifest, path, text);
-}
-
-void check_tell_healed(struct check_run *run, const struct id *pack, const char *text)
-{
-	char path[STORE_PATH_CHARS];
-
-	store_path(STORE_DATA, pack, path);
-	run->result->healed++;
-	if (run->options->healed)
-		run->options->healed(run->options->arg, path, text);
-}
-
 int check_tick(struct check_run *run, uint64_t done, uint64_t total, const char *what,
 	       struct err *err)
 {
@@ -572,6 +533,8 @@ int check_run(struct repo *repo, const struct check_options *options,
 		r = check_refs(&run, &list, err);
 	if (!r)
 		r = check_note(&run, &list.notes, err);
+	if (!r)
+		check_withdraw(&run, &list.notes);
 	if (!r && options->read_data)
 		r = check_part_done(&run, err);
 	manifest_list_free(&list);

@@ -1,5 +1,5 @@
 /*
- * check: is everything that the manifests promise there and whole? Changes no object; what it finds damaged it notes, so that the next backup
+ * check: is everything that the manifests promise there and whole? Changes no object (but for withdraw); what it finds damaged it notes, so that the next backup
  * stores it again (repo/notes.h). A maintain key opens lists and directories alone: it finds what is missing, and with read_data every pack whose
  * bytes are not those of its name, all of whose records sealed for reading then count as damaged; it cannot tell a record that never was what
  * its id says. One thread.
@@ -26,8 +26,10 @@ struct check_options {
 	unsigned part_days;         /* CHECK_DUE, which needs state_dir and now_ns; at least 1 */
 	const struct id *manifests; /* only what these backups rest on; NULL = everything */
 	size_t manifest_count;
-	bool by_notes;         /* what notes name counts as damaged, unread */
-	bool put_notes;        /* of damage, into the repository */
+	bool by_notes;  /* what notes name counts as damaged, unread */
+	bool put_notes; /* of damage, into the repository */
+	bool
+	    withdraw; /* with read_data of everything: damage notes that hold no more go; needs a key that may delete */
 	const char *state_dir; /* where this host remembers damage; NULL = nowhere */
 	const char *cache_dir; /* where images of databases with references spill; NULL = nowhere */
 	int64_t now_ns;
@@ -57,9 +59,11 @@ struct check_options {
 struct check_result {
 	uint64_t manifests, packs, segments, chunks, bytes_read;
 	uint64_t packs_read;
-	uint64_t damaged; /* objects and paths reported; > 0: exit 20 */
-	uint64_t healed;  /* damaged copies of what is still there */
-	uint64_t noted;   /* damaged records that no note named before */
+	uint64_t damaged;   /* objects and paths reported; > 0: exit 20 */
+	uint64_t healed;    /* damaged copies of what is still there */
+	uint64_t mendable;  /* damaged packs that their parity can mend: 'check --repair' */
+	uint64_t withdrawn; /* places of notes that went */
+	uint64_t noted;     /* damaged records that no note named before */
 	uint64_t
 	    noted_before; /* the same, noted earlier: no other copy yet, and not read this time */
 	uint64_t ref_queries, refs_referenced, refs_missing;

@@ -44,6 +44,8 @@ struct check_run {
 	const struct id *manifest; /* under way */
 	struct id told_manifest;   /* of the last path that was told, so that it is told once */
 	char *told_path;
+	struct id judged;                 /* the last pack that was told damaged, */
+	bool judged_mendable, has_judged; /* and whether its parity can mend it */
 };
 
 /* Of what a call returned: the check ends with it. Being refused, or not answered, is no damage. */
@@ -105,6 +107,11 @@ int check_unneeded(struct check_run *run, const struct manifest_list *list, bool
 
 /* At the end: notes what was found and is in none of the notes, marks what they name. What cannot be noted is told, and no error. */
 int check_note(struct check_run *run, const struct notes *known, struct err *err) ERR_UNUSED_WARN;
+/*
+ * With options->withdraw, after everything was read: removes notes all of whose copies are whole or gone. Where that fails it is
+ * told as unkept, and no error.
+ */
+void check_withdraw(struct check_run *run, const struct notes *known);
 /* Chooses run->part; nothing is read yet. What is due is marked as read only by check_part_done. */
 int check_part_choose(struct check_run *run, struct err *err) ERR_UNUSED_WARN;
 /* After all of it has been read. What cannot be kept is told: the same part is read again next time. */

@@ -64,43 +64,6 @@ int check_find(struct check_run *run, uint32_t place, const struct err *why, str
 	return 0;
 }
 
-/* Nothing is lost with this copy: the chunk is not asked for, or another copy is whole. */
-static bool place_replaced(const struct check_run *run, uint32_t at)
-{
-	const struct record_info *info = &run->index->places[at].info;
-
-	return index_find_good(run->index, info->kind, &info->id) != INDEX_NONE;
-}
-
-/* As much was said of another record of its pack: where records are not judged one by one, they share a line. */
-static bool is_said(const struct check_run *run, const struct check_found *f,
-		    const struct check_found *before)
-{
-	return run->structure && before && strcmp(before->text, f->text) == 0 &&
-	       run->index->places[before->place].pack == run->index->places[f->place].pack;
-}
-
-void check_tell_found(struct check_run *run, size_t first)
-{
-	const struct check_found *healed = NULL, *damaged = NULL;
-
-	for (size_t i = first; i < run->found_count; i++) {
-		const struct check_found *f = &run->found[i];
-		const struct index_place *place = &run->index->places[f->place];
-		const struct id *pack = &run->index->packs[place->pack].name;
-
-		if (place_replaced(run, f->place)) {
-			if (!is_said(run, f, healed))
-				check_tell_healed(run, pack, f->text);
-			healed = f;
-		} else if (check_in_scope(run, &place->info.id)) {
-			if (!is_said(run, f, damaged))
-				check_tell_damage(run, STORE_DATA, pack, f->text);
-			damaged = f;
-		}
-	}
-}
-
 /* Adds a chunk, and what any copy of it rests on: of strictly lower depth at each step. */
 static int gather(struct check_run *run, uint8_t kind, const struct id *id, unsigned below_depth,
 		  struct err *err)

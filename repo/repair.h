@@ -47,6 +47,28 @@ struct repair_index_result {
 int repair_index(struct repo *repo, const struct repair_index_options *options,
 		 struct repair_index_result *out_result, struct err *err) ERR_UNUSED_WARN;
 
+/* --- packs, by their parity --- */
+
+struct repair_parity_options {
+	const struct id *packs; /* only these; NULL = all */
+	size_t pack_count;
+	struct repair_callbacks cb; /* touched is not called */
+};
+
+struct repair_parity_result {
+	uint64_t packs;   /* looked at */
+	uint64_t damaged; /* of them */
+	uint64_t mended;  /* of these: written back as they were */
+	uint64_t blocks;  /* of 4 KiB that were damaged in those */
+};                        /* damaged > mended: exit 20 */
+
+/*
+ * Reads every pack, and mends those whose bytes are not those of their names by their parity, in place, where the store allows that (repo/mend.h).
+ * Needs no key. ERR_MISSING a named pack is not there; ERR_IO, ERR_CANCELLED.
+ */
+int repair_parity(struct store *store, const struct repair_parity_options *options,
+		  struct repair_parity_result *out_result, struct err *err) ERR_UNUSED_WARN;
+
 /* --- packs --- */
 
 struct repair_packs_options {
@@ -59,6 +81,8 @@ struct repair_packs_options {
 struct repair_packs_result {
 	uint64_t packs;         /* looked at */
 	uint64_t damaged;       /* of them */
+	uint64_t mended;        /* of these, by their parity: they are as they were */
+	uint64_t blocks_mended; /* in those */
 	uint64_t records_saved; /* moved into new packs */
 	uint64_t records_lost;  /* damaged, and no other copy of the chunk is known: > 0: exit 20 */
 	uint64_t
@@ -69,7 +93,7 @@ struct repair_packs_result {
 };
 
 /*
- * Packs whose bytes are not those of their names: what still opens is moved, as it is, into new packs, which an index segment names; all that
+ * Packs whose bytes are not those of their names: what parity gives back is put in its place again. Of the others what still opens is moved, as it is, into new packs, which an index segment names; all that
  * was in the damaged pack is noted, so that nobody rests on it any more and prune may take it. Where something is lost every path of
  * every manifest that it touches is told. A record can only be judged with the key that it is sealed for: a maintain key moves lists, notes
  * the rest as damaged, whole or not, and counts it as lost until a full key has judged it. ERR_KEY another role. ERR_MISSING a named pack is not there; ERR_IO, ERR_VERSION, ERR_CANCELLED.
@@ -78,7 +102,7 @@ int repair_packs(struct repo *repo, const struct repair_packs_options *options,
 		 struct repair_packs_result *out_result, struct err *err) ERR_UNUSED_WARN;
 
 /* The pack whose name begins so. ERR_MISSING; ERR_USAGE several. */
-int repair_find_pack(struct repo *repo, const char *prefix, struct id *out_name,
+int repair_find_pack(struct store *store, const char *prefix, struct id *out_name,
 		     struct err *err) ERR_UNUSED_WARN;
 
 /* --- manifests --- */

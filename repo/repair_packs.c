@@ -7,10 +7,10 @@
 #include <sodium.h>
 
 #include "core/pack_move.h"
-#include "core/sha256.h"
 #include "repo/check.h"
 #include "repo/idset.h"
 #include "repo/manifests.h"
+#include "repo/mend.h"
 #include "repo/repair_run.h"
 
 struct run {
@@ -272,48 +272,39 @@ static int repair_pack(struct run *run, const struct id *name, struct err *err)
 	return 0;
 }
 
-/* 1 when the bytes are not those of the name. */
-static int is_damaged(struct run *run, const struct id *name, struct err *err)
+/* Mended, it is no longer damaged. Where the store keeps it from being written back, what it was is moved instead. */
+static int tell_mended(struct run *run, const struct id *name, const struct mend *m)
 {
-	struct err why = {0};
-	struct id digest;
-	int r;
+	char what[MEND_TEXT_CHARS], text[1100];
 
-	buf_reset(&run->bytes);
-	r = store_get(run->repo->store, STORE_DATA, name, LIMIT_PACK_BYTES, &run->bytes, &why);
-	run->whole_read = !r;
-	if (!r)
-		r = sha256_of(run->bytes.data, run->bytes.len, &digest, &why);
-	if (!r)
-		return !id_eq(&digest, name);
-	if (repair_is_damage(&why))
-		return 1;
-	*err = why;
-	return repo_name(run->repo->store, STORE_DATA, name, err);
+	mend_text(m, what);
+	if (m->state == MEND_DONE) {
+		run->result->damaged++;
+		run->result->mended++;
+		run->result->blocks_mended += m->mended.blocks;
+		(void)snprintf(text, sizeof(text), "mended by its parity: %s", what);
+	} else {
+		(void)snprintf(text, sizeof(text),
+			       "its parity gives it back (%s), but it cannot be put in its place: "
+			       "%s; its records are moved instead",
+			       what, m->why.text);
+	}
+	repair_tell(&run->options->cb, false, STORE_DATA, name, text);
+	return m->state != MEND_DONE;
 }
 
-int repair_find_pack(struct repo *repo, const char *prefix, struct id *out_name, struct err *err)
+/* 1 when the bytes are not those of the name, and could not be made so. */
+static int is_damaged(struct run *run, const struct id *name, struct err *err)
 {
-	size_t len = strlen(prefix), count = 0, found = 0;
-	char hex[ID_HEX_CHARS + 1];
-	struct id *names = NULL;
-	int r = repo_list(repo->store, STORE_DATA, &names, NULL, &count, err);
+	struct mend m;
+	int r = mend_pack(run->repo->store, name, true, &run->bytes, &m, err);
 
-	for (size_t i = 0; !r && i < count; i++) {
-		id_hex(&names[i], hex);
-		if (strncmp(hex, prefix, len) != 0)
-			continue;
-		*out_name = names[i];
-		found++;
-	}
-	free(names);
-	if (!r && found == 0)
-		r = err_set(err, ERR_MISSING, "there is no pack whose name begins with '%.80s'",
-			    prefix);
-	if (!r && found > 1)
-		r = err_set(err, ERR_USAGE, "'%.80s' names several packs; give more digits",
-			    prefix);
-	return r;
+	if (r)
+		return repo_name(run->repo->store, STORE_DATA, name, err);
+	run->whole_read = m.state != MEND_BEYOND || run->bytes.len > 0;
+	if (m.state == MEND_DONE || m.state == MEND_COULD)
+		return tell_mended(run, name, &m);
+	return m.state == MEND_BEYOND;
 }
 
 static int look_at(struct run *run, const struct id *name, struct err *err)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/header.h"
 #include "repo/browse.h"
 #include "repo/idset.h"
 #include "repo/tree_read.h"
@@ -206,6 +207,22 @@ static void count_index(const struct index *index, struct stats *s)
 	}
 }
 
+/* What lies behind the bucket that the records need. */
+static uint64_t tail_bytes(const struct index *index, const struct index_pack *pack,
+			   unsigned floor_log2)
+{
+	uint64_t end = 0;
+
+	for (uint32_t i = 0; i < pack->place_count; i++) {
+		const struct index_place *place = &index->places[pack->first_place + i];
+		uint64_t place_end = (uint64_t)place->offset + place->stored_bytes;
+
+		end = place_end > end ? place_end : end;
+	}
+	end = bucket_bytes(end, floor_log2);
+	return pack->place_count && pack->pack_bytes > end ? pack->pack_bytes - end : 0;
+}
+
 int stats_run(struct reader *reader, const struct manifest_list *list,
 	      const struct stats_callbacks *cb, struct stats *out_stats, struct err *err)
 {
@@ -218,6 +235,9 @@ int stats_run(struct reader *reader, const struct manifest_list *list,
 	if (r)
 		return r;
 	count_index(reader_index(reader), &s);
+	for (size_t i = 0; i < reader_index(reader)->pack_count; i++)
+		s.parity_bytes += tail_bytes(reader_index(reader), &reader_index(reader)->packs[i],
+					     reader_repo(reader)->conf.floor_log2);
 	s.nights = calloc(list->count + 1, sizeof(*s.nights));
 	if (!s.nights)
 		return err_nomem(err);

@@ -21,6 +21,7 @@ struct stats {
 	struct stats_objects objects[STORE_TYPES];
 	uint64_t chunks, plain_bytes; /* different ones */
 	uint64_t stored_bytes;        /* their records, second copies included */
+	uint64_t parity_bytes;        /* of packs that the index names: their tails */
 	uint64_t restore_bytes,
 	    restore_files;          /* of all manifests together, as if each was restored */
 	struct stats_night *nights; /* of each manifest of the list */

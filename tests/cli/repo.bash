@@ -1,7 +1,7 @@
 # For tests that work on a repository: one with a key file (no KDF, so it is quick), its objects, and damage.
 
 # A repository repo (key file key) with two backups of src: a database, a photo of several chunks, small files.
-# The second adds two.bin. Made once a file in $BATS_FILE_TMPDIR, copied for each test.
+# The second adds two.bin. PARITY: what init is told, else nothing. Made once a file in $BATS_FILE_TMPDIR, copied for each test.
 make_repo() {
 	local base=$BATS_FILE_TMPDIR/base
 	if [ ! -e "$base/done" ]; then
@@ -10,7 +10,7 @@ make_repo() {
 			head -c 300000 /dev/urandom >src/photo.jpg
 			echo small >src/sub/a.txt
 			sqlite3 src/app.db "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t(b) VALUES('one'),('two')"
-			nightjar -q -r repo init --key-file key
+			nightjar -q -r repo init --key-file key ${PARITY:+--parity "$PARITY"}
 			nightjar -q -r repo --key-file key backup src
 			head -c 200000 /dev/urandom >src/two.bin
 			nightjar -q -r repo --key-file key backup src

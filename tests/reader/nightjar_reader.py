@@ -25,6 +25,7 @@ import stat
 import struct
 import sys
 
+import nightjar_parity
 from nightjar_cells import Cuts, Damage, Image, need
 
 CONFIG, KEY_SLOT, ROSTER, PACK, INDEX, RECORD, CONDEMN, KEY_FILE = range(1, 9)
@@ -338,7 +339,8 @@ Entry = collections.namedtuple("Entry", "id kind codec depth bases slot source c
 class Pack:
     """Where the records of a pack are. Its bytes are read when they are asked for."""
 
-    def __init__(self, name, length, slots, floor, body):
+    def __init__(self, name, length, slots, floor, body, tail=None):
+        """tail: the length of the parity tail, None where only the length of the whole is known."""
         self.name, self.length, self.slots, self.keys = name, length, slots, {}
         start = body.at
         self.usual = {to: [next((i for i, s in enumerate(slots) if s[32] == to), None), 0, 1]
@@ -356,7 +358,10 @@ class Pack:
                  len(set(e.bases) - {e.id}) == len(e.bases) <= 3 and e.codec <= 2 and e.plain <= MAX_CHUNK, f"{body.what}: bad entry")
             seen.add((e.slot, e.counter))
             end += e.stored
-        need(length == bucket(end, floor), f"{body.what}: wrong length")
+        blocks = bucket(end, floor) // nightjar_parity.BLOCK
+        tails = {nightjar_parity.tail_bytes(kind, blocks) if kind else 0
+                 for kind in (0, 1, 2, 4) if not kind or nightjar_parity.kind_fits(kind, blocks)}
+        need(length - bucket(end, floor) in (tails if tail is None else (tail,)), f"{body.what}: wrong length")
 
     def entry(self, f):
         """Its offset is known only when all are read."""
@@ -393,14 +398,17 @@ def pack_from_file(path, name, keys, floor):
         f.header(PACK)
         repository, sealed_length, count, parity, zero, tail = f.unpack("16sIHBBI")
         need(repository == keys.repository and count >= 1, f"{what}: not of this repository")
-        need(not (parity or zero or tail), f"{what}: parity, of a newer nightjar")
-        need(36 + 44 * count + sealed_length <= size, f"{what}: cut short")
+        need(parity in (0, 1, 2, 4) and not zero, f"{what}: parity, of a newer nightjar")
+        need(36 + 44 * count + sealed_length + tail <= size, f"{what}: cut short")
+        blocks, over = divmod(size - tail, nightjar_parity.BLOCK)
+        need(not tail if not parity else not over and nightjar_parity.kind_fits(parity, blocks) and
+             tail == nightjar_parity.tail_bytes(parity, blocks), f"{what}: wrong parity tail")
         table = file.read(44 * count)
         sealed = file.read(sealed_length)
     slots = [table[at:at + 44] for at in range(0, len(table), 44)]
     key, _ = keys.slot_key(slots[0], TO_M)
     body = Fields(aead_open(key, nonce(0), head + table, sealed, what), what)
-    pack = Pack(name, size, slots, floor, body)
+    pack = Pack(name, size, slots, floor, body, tail)
     body.end(padding=True)
     need(pack.records_at == 36 + 44 * count + sealed_length, f"{what}: wrong directory length")
     return pack
@@ -1132,7 +1140,10 @@ def command_verify(repository, arguments):
     for pack in repository.directory_packs():
         packs[pack.name] = pack
         with repository.guard():
-            repository.object(f"data/{pack.name[:2]}", pack.name)
+            data = repository.object(f"data/{pack.name[:2]}", pack.name)
+            kind, tail = data[30], int.from_bytes(data[32:36], "little")
+            need(not kind or nightjar_parity.tail(kind, data[:-tail]) == data[-tail:],
+                 f"data/{pack.name[:2]}/{pack.name}: its parity tail is not that of its body")
         for entry in pack.entries:
             records += 1
             with repository.guard():

@@ -203,10 +203,10 @@ static void test_find_pack(void **state)
 	char hex[ID_HEX_CHARS + 1];
 
 	id_hex(&pack, hex);
-	MUST(repair_find_pack(f->c->repo, hex, &found, f->err), f->err);
+	MUST(repair_find_pack(f->c->repo->store, hex, &found, f->err), f->err);
 	assert_true(id_eq(&found, &pack));
-	MUST_FAIL(repair_find_pack(f->c->repo, "", &found, f->err), ERR_USAGE, f->err);
-	MUST_FAIL(repair_find_pack(f->c->repo, "xyz", &found, f->err), ERR_MISSING, f->err);
+	MUST_FAIL(repair_find_pack(f->c->repo->store, "", &found, f->err), ERR_USAGE, f->err);
+	MUST_FAIL(repair_find_pack(f->c->repo->store, "xyz", &found, f->err), ERR_MISSING, f->err);
 }
 
 /* --- manifests --- */

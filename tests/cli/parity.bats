@@ -1,0 +1,174 @@
+# Parity: bits and blocks rot, packs are cut short, and come back as they were, without a key; what is beyond it is named.
+load helpers
+load repo
+
+setup() {
+	common_setup
+	make_repo
+	cp -a repo whole
+	SMALL=$(find repo/data -type f -printf '%s %p\n' | sort -n | head -1 | cut -d' ' -f2)
+}
+
+# keyless ARG…: without the key that the environment names
+keyless() {
+	env -u NIGHTJAR_KEY_FILE "$NIGHTJAR" "$@"
+}
+
+# rot FILE BLOCK COUNT: so many blocks of 4 KiB become something else
+rot() {
+	chmod u+w "$1"
+	head -c $((4096 * $3)) /dev/urandom | dd of="$1" bs=4096 seek="$2" conv=notrunc status=none
+}
+
+as_before() {
+	diff -r whole/data repo/data
+	[ -z "$(find repo -name '.tmp-*')" ]
+	nightjar -q check --read-data
+}
+
+# kind FILE: of its parity tail
+kind() {
+	od -An -tu1 -j 30 -N 1 "$1" | tr -d ' '
+}
+
+@test "init --parity: off, 2, 4, and nothing else; packs have what it says" {
+	[ "$(kind "$BIG")" -eq 2 ]
+	echo changed >"$SRC/sub/a.txt"
+	nightjar -q backup "$SRC" # of which the pack is small
+	[ "$(for pack in repo/data/*/*; do kind "$pack"; done | sort | tr -d '\n')" = 122 ]
+	fails 2 "*--parity: '3' is not off, 2 or 4" init -r new --key-file newkey --parity 3
+	[ ! -e new ] && [ ! -e newkey ]
+	head -c 500000 /dev/urandom >big
+	for level in off 4; do
+		nightjar -q -r "r$level" init --key-file "k$level" --parity $level
+		nightjar -q -r "r$level" --key-file "k$level" backup big
+	done
+	[ "$(kind "$(find roff/data -type f)")" -eq 0 ]
+	[ "$(kind "$(find r4/data -type f)")" -eq 4 ]
+	# 512 KiB are 128 blocks, 2 stripes: 8 parity blocks, and two tables.
+	[ "$(stat -c %s roff/data/*/*)" -eq 524288 ]
+	[ "$(stat -c %s r4/data/*/*)" -eq $((524288 + 4096 * 10)) ]
+}
+
+@test "--parity of backup, prune, copy and repair packs overrides what init said" {
+	fails 2 "*--parity*" backup --parity 1 "$SRC"
+	fails 2 "*--parity*" prune --parity on
+	fails 2 "*--parity*" copy --from-repo whole --parity on
+	fails 2 "*--parity*" repair packs --parity on
+	head -c 400000 /dev/urandom >"$SRC/three.bin"
+	nightjar -q backup --parity 4 "$SRC"
+	rm "$SRC/three.bin"
+	[ "$(kind "$(object data)")" -eq 4 ]
+	nightjar -q -r there init --key-file tkey
+	nightjar -q -r there --key-file tkey copy --from-repo repo --from-key-file key --parity off
+	for pack in there/data/*/*; do [ "$(kind "$pack")" -eq 0 ]; done
+	# What is repacked has what prune was told.
+	nightjar -q forget "$FIRST"
+	nightjar -q prune --no-writers --max-unused 0% --parity off
+	for pack in repo/data/*/*; do kind "$pack"; done | grep -q 0
+	nightjar -q check --read-data
+}
+
+@test "check writes to no pack and says what would mend it; check --repair without a key does" {
+	rot "$BIG" 10 4
+	flip "$SMALL" 3
+	cp -a repo rotten
+	run --separate-stderr nightjar check --read-data
+	assert_status 20
+	says "*${BIG#repo/}*'nightjar check --repair' can mend this"
+	says "*${SMALL#repo/}*'nightjar check --repair' can mend this"
+	diff -r rotten/data repo/data
+	run --separate-stderr keyless check --repair
+	assert_status 0
+	says "nightjar: warning: ${BIG#repo/}: mended by its parity: 4 of * blocks were damaged"
+	says "nightjar: warning: ${SMALL#repo/}: mended by its parity: 1 of * blocks were damaged"
+	[[ $output == "damaged packs: 2 of 2; mended by their parity: 2 (blocks: 5); not mended: 0"* ]]
+	[ "$(stat -c %a "$BIG")" -eq 400 ]
+	as_before
+	run --separate-stderr keyless check --repair
+	assert_status 0
+	[[ $output == "no damaged pack (packs: 2)"* ]]
+	# The notes of the first check are still there, until one that reads everything may take them away.
+	[ "$(find repo/snapshots -type f | wc -l)" -eq 3 ]
+	run --separate-stderr nightjar --json check --repair --read-data
+	assert_status 0
+	[ "$(jq -r 'select(.message_type == "summary") | .notes_withdrawn' <<<"$output")" -gt 0 ]
+	[ "$(find repo/snapshots -type f | wc -l)" -eq 2 ]
+	restores "$SECOND"
+}
+
+@test "repair packs without a key: parity alone; with one: parity first" {
+	rot "$BIG" 20 3
+	run --separate-stderr keyless --json repair packs
+	assert_status 0
+	[ "$(jq -c '[.parity_only, .num_errors, .packs_damaged, .packs_mended, .blocks_mended]' <<<"$output")" = "[true,0,1,1,3]" ]
+	as_before
+	rot "$BIG" 20 3
+	run --separate-stderr nightjar --json repair packs
+	assert_status 0
+	[ "$(jq -c '[.packs_damaged, .packs_mended, .blocks_mended, .records_saved, .noted]' <<<"$output")" = "[1,1,3,0,0]" ]
+	as_before
+	# Only that one.
+	rot "$BIG" 20 3
+	run --separate-stderr keyless repair packs "$(basename "$SMALL" | cut -c1-12)"
+	assert_status 0
+	[[ $output == "no damaged pack (packs: 1)"* ]]
+	keyless -q repair packs "$(basename "$BIG" | cut -c1-12)"
+	as_before
+}
+
+@test "cut short, lengthened, and the head gone: mended" {
+	local bytes
+	bytes=$(stat -c %s "$BIG")
+	cut_short "$BIG" $((bytes - 5000))
+	echo more >>"$BIG"
+	keyless -q check --repair
+	as_before
+	rot "$BIG" 0 2
+	keyless -q check --repair
+	as_before
+	chmod u+w "$SMALL"
+	echo more >>"$SMALL"
+	flip "$SMALL" 0
+	keyless -q check --repair
+	as_before
+}
+
+@test "beyond its parity: named, exit 20, not touched; the full key saves the rest" {
+	rot "$BIG" 5 9
+	cp -a repo rotten
+	run --separate-stderr keyless check --repair
+	assert_status 20
+	says "*${BIG#repo/}: damaged, and beyond what its parity can mend*'repair packs' with the full key*"
+	diff -r rotten/data repo/data
+	run --separate-stderr nightjar --json check --repair
+	assert_status 20
+	[ "$(jq -r 'select(.message_type == "summary") | .num_errors' <<<"$output")" -ge 1 ]
+	run --separate-stderr nightjar --json repair packs
+	assert_status 20
+	[ "$(jq '.packs_mended' <<<"$output")" -eq 0 ] && [ "$(jq '.records_saved' <<<"$output")" -ge 1 ]
+}
+
+@test "a pack without parity is named" {
+	nightjar -q -r bare init --key-file barekey --parity off
+	nightjar -q -r bare --key-file barekey backup "$SRC/photo.jpg"
+	flip "$(find bare/data -type f)" 3000
+	run --separate-stderr keyless -r bare check --repair
+	assert_status 20
+	says "*damaged, and it has no parity*"
+}
+
+@test "without a key: no other check, no repository" {
+	run --separate-stderr keyless check --repair --read-data
+	assert_status 12
+	run --separate-stderr keyless check --repair latest
+	assert_status 12
+	run --separate-stderr keyless -r nowhere check --repair
+	assert_status 10
+}
+
+@test "stats tells what parity takes" {
+	run --separate-stderr nightjar --json stats
+	assert_status 0
+	[ "$(jq '.parity_bytes' <<<"$output")" -gt 0 ]
+}
