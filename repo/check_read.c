@@ -2,9 +2,24 @@
 #include "repo/check_run.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/sha256.h"
 #include "repo/deltaorder.h"
+
+/* Where the pack is as it was written, it was garbage from the start: who wrote it is what an operator has to know. */
+static void name_writer(const struct check_run *run, const struct index_place *place,
+			struct err *why)
+{
+	const struct index_pack *pack = &run->index->packs[place->pack];
+	struct id writer;
+	char hex[ID_HEX_CHARS + 1];
+
+	memcpy(writer.b, pack->sources[place->source].writer, sizeof(writer.b));
+	id_hex(&writer, hex);
+	(void)err_set(why, (enum err_code)why->code, "%s (stored by writer %.*s)", why->text,
+		      ID_SHORT_CHARS, hex);
+}
 
 /* Bytes of one record: they open, and give what its id says. */
 static int open_record(struct check_run *run, uint32_t at, const void *sealed, size_t len,
@@ -21,6 +36,8 @@ static int open_record(struct check_run *run, uint32_t at, const void *sealed, s
 		return r;
 	}
 	run->result->chunks++;
+	if (r == -ERR_DAMAGED)
+		name_writer(run, place, &why);
 	return r ? check_find(run, at, &why, err) : 0;
 }
 
