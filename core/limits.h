@@ -33,7 +33,8 @@
 #define LIMIT_NODE_CHILDREN 65536u  /* ids in one list record */
 #define LIMIT_NODE_BYTES (8u << 20) /* one tree or chunk-list body */
 #define LIMIT_NODE_LEVELS 8u
-#define LIMIT_TREE_DEPTH 1024u /* folders inside folders, below a source */
+#define LIMIT_IMAGE_CHUNKS (1u << 24) /* of one database: 1 TiB of cells */
+#define LIMIT_TREE_DEPTH 1024u        /* folders inside folders, below a source */
 #define LIMIT_READ_DEPTH 1536u /* in all, with the folders above the source; readers refuse more */
 #define LIMIT_NAME_BYTES 4095u /* one file name; Linux itself allows 255 */
 #define LIMIT_PATH_BYTES 65535u

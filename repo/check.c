@@ -353,6 +353,10 @@ static int check_node(struct folder *at, const char *path, const struct id *list
 
 	if (idset_has(&at->run->clean, list))
 		return 0;
+	if (check_told_enough(at->run, list)) {
+		*at->dirty = true;
+		return 0;
+	}
 	r = check_tick(at->run, 0, 0, path, err);
 	if (r)
 		return r;
@@ -377,8 +381,8 @@ static int check_node(struct folder *at, const char *path, const struct id *list
 			       err);
 	}
 	tree_node_free(&node);
-	if (!r && !dirty)
-		r = idset_add(&at->run->clean, list, err);
+	if (!r)
+		r = idset_add(dirty ? &at->run->dirty : &at->run->clean, list, err);
 	*at->dirty = *at->dirty || dirty;
 	return r;
 }
@@ -547,6 +551,7 @@ int check_run(struct repo *repo, const struct check_options *options,
 	free(run.doomed);
 	idset_free(&run.scope);
 	idset_free(&run.clean);
+	idset_free(&run.dirty);
 	idset_free(&run.unnamed);
 	idset_free(&run.rested_on);
 	free(run.told_path);

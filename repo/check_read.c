@@ -2,6 +2,7 @@
 #include "repo/check_run.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/sha256.h"
 #include "repo/deltaorder.h"
@@ -10,6 +11,20 @@
 static bool is_shut(const struct check_run *run, const struct index_place *place)
 {
 	return run->structure && chunk_kind_recipient(place->info.kind) != SLOT_M;
+}
+
+/* Where the pack is as it was written, it was garbage from the start: who wrote it is what an operator has to know. */
+static void name_writer(const struct check_run *run, const struct index_place *place,
+			struct err *why)
+{
+	const struct index_pack *pack = &run->index->packs[place->pack];
+	struct id writer;
+	char hex[ID_HEX_CHARS + 1];
+
+	memcpy(writer.b, pack->sources[place->source].writer, sizeof(writer.b));
+	id_hex(&writer, hex);
+	(void)err_set(why, (enum err_code)why->code, "%s (stored by writer %.*s)", why->text,
+		      ID_SHORT_CHARS, hex);
 }
 
 /* Bytes of one record: they open, and give what its id says. */
@@ -29,6 +44,8 @@ static int open_record(struct check_run *run, uint32_t at, const void *sealed, s
 		return r;
 	}
 	run->result->chunks++;
+	if (r == -ERR_DAMAGED)
+		name_writer(run, place, &why);
 	return r ? check_find(run, at, &why, err) : 0;
 }
 
@@ -111,30 +128,9 @@ static int read_deltas(struct check_run *run, struct buf *sealed, struct buf *pl
 	return r;
 }
 
-static bool same_place(const struct index_place *a, const struct pack_entry *b)
-{
-	return a->info.kind == b->info.kind && id_eq(&a->info.id, &b->info.id) &&
-	       a->info.codec == b->info.codec && a->info.depth == b->info.depth &&
-	       a->info.plain_bytes == b->info.plain_bytes &&
-	       a->info.base_count == b->info.base_count && a->slot == b->slot &&
-	       a->counter == b->counter && a->offset == b->offset &&
-	       a->stored_bytes == b->stored_bytes;
-}
-
-/* What records cannot be asked: does the index say of the pack what its own directory says? */
-static bool same_directory(const struct check_run *run, const struct index_pack *pack,
-			   const struct pack_dir *dir)
-{
-	bool same = dir->entry_count == pack->place_count;
-
-	for (uint32_t i = 0; same && i < pack->place_count; i++)
-		same = same_place(&run->index->places[pack->first_place + i], &dir->entries[i]);
-	return same;
-}
-
 /* The directory is what an index is rebuilt from: it must open, too. */
-static bool front_opens(struct check_run *run, const struct index_pack *entry,
-			const struct buf *pack, struct err *err)
+static bool front_opens(struct check_run *run, uint32_t number, const struct buf *pack,
+			struct err *err)
 {
 	struct pack_dir dir = {0};
 	struct pack_head head;
@@ -143,7 +139,7 @@ static bool front_opens(struct check_run *run, const struct index_pack *entry,
 		  pack_front_dec(run->repo->keys, pack->data, (size_t)pack_front_bytes(&head),
 				 pack->len, &dir, err) == 0;
 
-	if (ok && run->structure && !same_directory(run, entry, &dir)) {
+	if (ok && run->structure && !index_says_so(run->index, number, pack->len, &dir)) {
 		ok = false;
 		(void)err_set(err, ERR_DAMAGED,
 			      "the index tells other records of it than its own directory; "
@@ -236,7 +232,7 @@ static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, 
 		return 0;
 	if (!id_eq(&digest, &pack->name))
 		tell_pack(run, number, "damaged, though every record in it still opens");
-	else if (!front_opens(run, pack, bytes, err))
+	else if (!front_opens(run, number, bytes, err))
 		tell_pack(run, number, err->text);
 	return 0;
 }

@@ -32,9 +32,11 @@ struct check_run {
 	bool *doomed;        /* by pack of the index: condemned, and nothing was told of it */
 	bool looked_for_all; /* whether all that manifests reach has a whole copy: then all_found */
 	bool all_found;
-	struct idset clean;        /* lists below which nothing is wrong */
-	struct idset unnamed;      /* rescued packs that were reported */
-	struct idset rested_on;    /* bases whose packs were looked at for that */
+	struct idset clean;     /* lists below which nothing is wrong */
+	struct idset dirty;     /* and something is */
+	size_t dirty_again;     /* how often one of them was gone through again, for another path */
+	struct idset unnamed;   /* rescued packs that were reported */
+	struct idset rested_on; /* bases whose packs were looked at for that */
 	struct check_found *found; /* whether it is a loss is known when all has been read */
 	size_t found_count, found_cap;
 	struct idset scope; /* what the chosen backups rest on */
@@ -59,6 +61,8 @@ void check_tell_damage(struct check_run *run, enum store_type type, const struct
 /* A path of a manifest that damage touches. The same as the last one is not told again. */
 void check_tell_touched(struct check_run *run, const struct id *manifest, const char *path,
 			const char *text);
+/* This damaged node has been gone through for so many paths that this one is not told. */
+bool check_told_enough(struct check_run *run, const struct id *list);
 /* What was found, from this one on. */
 void check_tell_found(struct check_run *run, size_t first);
 void check_tell_healed(struct check_run *run, const struct id *pack, const char *text);

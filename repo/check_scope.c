@@ -12,6 +12,17 @@ bool check_in_scope(const struct check_run *run, const struct id *id)
 	return !run->options->manifests || idset_has(&run->scope, id);
 }
 
+#define DIRTY_AGAIN_MOST 65536
+
+/*
+ * What is wrong in a shared folder is told for each of its paths; but folders that hold others twice, level below level, have more paths than
+ * anybody can be told.
+ */
+bool check_told_enough(struct check_run *run, const struct id *list)
+{
+	return idset_has(&run->dirty, list) && ++run->dirty_again > DIRTY_AGAIN_MOST;
+}
+
 bool check_ends(int rc)
 {
 	return rc == -ERR_NOMEM || rc == -ERR_KEY || rc == -ERR_DENIED || store_is_away(rc);

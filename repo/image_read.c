@@ -18,6 +18,10 @@ void image_map_free(struct image_map *map)
 static int add_chunks(struct image_map *map, size_t *cap, const struct list_node *n,
 		      struct err *err)
 {
+	/* A few lists that name each other again and again would have any number of them. */
+	if (n->body.count > LIMIT_IMAGE_CHUNKS - map->count)
+		return err_set(err, ERR_LIMIT, "a database of more than %u chunks",
+			       LIMIT_IMAGE_CHUNKS);
 	for (size_t i = 0; i < n->body.count; i++) {
 		if (map->count == *cap) {
 			size_t more = *cap ? *cap * 2 : 256;

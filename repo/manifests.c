@@ -304,6 +304,22 @@ static struct manifest_seen *seen_of(struct manifest *m, const uint8_t writer[32
 	return &m->seen[m->seen_count++];
 }
 
+/* 0: there is none behind it, which only somebody with the writer's key could have brought about. */
+static void follow(struct manifest *m, uint64_t sequence)
+{
+	if (m->sequence && sequence >= m->sequence)
+		m->sequence = sequence + 1;
+}
+
+static int no_sequence_left(struct err *err)
+{
+	return err_set(
+	    err, ERR_KEY,
+	    "a backup of this host has the last sequence number that there is, so none can "
+	    "follow it: somebody else has used its key; make a new write key with the full "
+	    "role, and revoke this one");
+}
+
 /* The newest of a writer is never forgotten, but repair removes it when nothing of it can be had. */
 static void skip_retired(const struct retires *retires, struct manifest *m)
 {
@@ -313,9 +329,8 @@ static void skip_retired(const struct retires *retires, struct manifest *m)
 		for (size_t k = 0; k < r->count; k++) {
 			const struct retire_entry *e = &r->entries[k];
 
-			if (memcmp(e->writer, m->writer, sizeof(m->writer)) == 0 &&
-			    e->sequence >= m->sequence)
-				m->sequence = e->sequence + 1;
+			if (memcmp(e->writer, m->writer, sizeof(m->writer)) == 0)
+				follow(m, e->sequence);
 		}
 	}
 }
@@ -338,8 +353,7 @@ int manifests_succeed(const struct repo *repo, const struct manifest_list *list,
 		const struct manifest_item *item = &list->items[i];
 
 		if (memcmp(item->m.writer, m->writer, sizeof(m->writer)) == 0) {
-			if (item->m.sequence >= m->sequence)
-				m->sequence = item->m.sequence + 1;
+			follow(m, item->m.sequence);
 			if (m->parent_count < LIMIT_PARENTS && is_head(list, i))
 				m->parents[m->parent_count++] = item->name;
 		} else {
@@ -352,5 +366,7 @@ int manifests_succeed(const struct repo *repo, const struct manifest_list *list,
 		}
 	}
 	skip_retired(&list->retires, m);
+	if (m->sequence == 0)
+		return no_sequence_left(err);
 	return w ? judge_writer(repo, m->sequence, err) : 0;
 }

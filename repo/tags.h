@@ -28,8 +28,8 @@ int tags_take(struct repo *repo, const struct id *name, const struct buf *bytes,
  * Gives each manifest of list, ascending by name here, the tags of its last record by G or its own writer, and lists the records, those of
  * manifests that are not among the objects (ascending too) as absent.
  */
-int tags_apply(const struct repo *repo, struct tags *tags, struct manifest_list *list, const struct id *objects,
-	       size_t object_count, struct err *err) ERR_UNUSED_WARN;
+int tags_apply(const struct repo *repo, struct tags *tags, struct manifest_list *list,
+	       const struct id *objects, size_t object_count, struct err *err) ERR_UNUSED_WARN;
 
 /*
  * Publishes a record that gives a manifest this complete set, signed by G where the key holds it. Needs the manifest's R part

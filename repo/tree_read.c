@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "repo/idset.h"
 #include "repo/image_read.h"
 
 void tree_node_free(struct tree_node *node)
@@ -251,17 +252,24 @@ struct ref_walk {
 	const char *path;
 	content_ref_fn *fn;
 	void *arg;
+	struct idset
+	    lists; /* that were walked: a hostile one names a child by the thousands, which does the same */
 };
 
 static int refs_below(struct ref_walk *w, const struct chunk_ref *ref, unsigned max_level,
 		      struct err *err)
 {
 	struct list_node n;
-	int r = w->fn(w->arg, ref, w->path, err);
+	int r = 0;
 
+	if (ref->kind == CHUNK_LIST && idset_has(&w->lists, &ref->id))
+		return 0;
+	r = w->fn(w->arg, ref, w->path, err);
 	if (r || ref->kind != CHUNK_LIST)
 		return r;
-	r = list_node_load(w->reader, &ref->id, max_level, &n, err);
+	r = idset_add(&w->lists, &ref->id, err);
+	if (!r)
+		r = list_node_load(w->reader, &ref->id, max_level, &n, err);
 	if (r)
 		return r;
 	for (size_t i = 0; !r && i < n.count; i++)
@@ -273,11 +281,12 @@ static int refs_below(struct ref_walk *w, const struct chunk_ref *ref, unsigned 
 int content_refs(struct reader *reader, const struct entry *entry, const struct chunk_ref *children,
 		 const char *path, content_ref_fn *fn, void *arg, struct err *err)
 {
-	struct ref_walk w = {reader, path, fn, arg};
+	struct ref_walk w = {.reader = reader, .path = path, .fn = fn, .arg = arg};
 	int r = 0;
 
 	for (size_t i = 0; !r && entry->type == ENTRY_FILE && i < entry->child_count; i++)
 		r = refs_below(&w, &children[i], LIMIT_NODE_LEVELS, err);
+	idset_free(&w.lists);
 	return r;
 }
 

@@ -59,8 +59,8 @@ int content_each(struct reader *reader, const struct entry *entry, const struct 
 		 content_bytes_fn *fn, void *arg, struct err *err) ERR_UNUSED_WARN;
 
 /*
- * Every chunk that a file's content rests on, chunk lists and their bodies included, in order; data chunks are not read. Other
- * entries have none. path is passed on.
+ * Every chunk that a file's content rests on, chunk lists and their bodies included, in order; data chunks are not read. What lies
+ * below a list that is there twice comes once. Other entries have none. path is passed on.
  */
 typedef int content_ref_fn(void *arg, const struct chunk_ref *ref, const char *path,
 			   struct err *err);

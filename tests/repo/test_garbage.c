@@ -402,6 +402,120 @@ static void test_tagged_by_a_writer(void **state)
 	buf_free(&bytes);
 }
 
+/* --- what it spoils for later backups, and for whom --- */
+
+struct seen {
+	unsigned named; /* findings that name the pack and its writer */
+	char pack[STORE_PATH_CHARS], writer[16];
+};
+
+static void on_named(void *arg, const char *object, const char *text)
+{
+	struct seen *seen = arg;
+
+	seen->named += strcmp(object, seen->pack) == 0 && strstr(text, seen->writer) != NULL;
+}
+
+static const char later_bytes[] = "what the victim will store tomorrow, which the attacker knows";
+
+/* Garbage at the id of that file, before anybody has it. */
+static void plant_before(struct attacker *a, struct seen *seen)
+{
+	char hex[ID_HEX_CHARS + 1];
+	struct attacker_record record;
+	struct indexseg_pack pack;
+	struct id id;
+
+	MUST(record_id(keys_domain(a->repo->keys, a->repo->keys->writer_domain, a->err), CHUNK_DATA,
+		       later_bytes, sizeof(later_bytes), &id, a->err),
+	     a->err);
+	record = attacker_raw(CHUNK_DATA, &id, "garbage", 7);
+	pack = attacker_pack(a, &record, 1, 1);
+	(void)attacker_segment(a, &pack, 1);
+	store_path(STORE_DATA, &pack.name, seen->pack);
+	memcpy(id.b, a->repo->keys->writer_pub, 32);
+	id_hex(&id, hex);
+	(void)snprintf(seen->writer, sizeof(seen->writer), "writer %.8s", hex);
+	pack_dir_free(&pack.dir);
+}
+
+static void write_later(struct prunebox *b)
+{
+	char path[400];
+
+	kit_spew(kit_path(&b->kit, "src/later", path), (const uint8_t *)later_bytes,
+		 sizeof(later_bytes));
+}
+
+/* In the same domain: a later backup rests on it; the next check names pack and writer, and the next backup heals. */
+static void test_spoiled_before(void **state)
+{
+	struct box *box = *state;
+	struct prunebox *b = box->b;
+	struct seen seen = {0};
+	const struct check_options options = {
+	    .read_data = true, .put_notes = true, .now_ns = 1, .damage = on_named, .arg = &seen};
+	struct check_result result;
+
+	prunebox_night(b);
+	box->a = attacker_new(b->c, "evil", 0);
+	plant_before(box->a, &seen);
+	write_later(b);
+	prunebox_night(b);
+	MUST(check_run(b->c->repo, &options, &result, b->err), b->err);
+	assert_true(result.damaged > 0);
+	assert_int_equal(result.noted, 1);
+	assert_int_equal(seen.named, 1);
+	prunebox_night(b);
+	prunebox_assert_clean(b, b->c->repo, true);
+	prunebox_assert_restores(b);
+	prune_all(box, ROLE_MAINTAIN);
+	prune_all(box, ROLE_FULL);
+	prunebox_assert_restores(b);
+	attacks++;
+}
+
+/* In a domain of its own it can neither know an id of another domain nor be asked for one. */
+static void test_other_domain(void **state)
+{
+	struct box *box = *state;
+	struct prunebox *b = box->b;
+	struct seen seen = {0};
+	struct index *index;
+
+	prunebox_nights(b, 2);
+	box->a = attacker_new(b->c, "evil", 7);
+	plant_before(box->a, &seen);
+	/* What it can see of the index is its own alone. */
+	MUST(index_load(box->a->repo, NULL, NULL, &index, b->err), b->err);
+	assert_int_equal(index->pack_count, 1);
+	index_free(index);
+	write_later(b);
+	prunebox_night(b);
+	prunebox_assert_restores(b);
+	prune_all(box, ROLE_MAINTAIN);
+	prune_all(box, ROLE_FULL);
+	prunebox_assert_restores(b);
+	attacks++;
+}
+
+/* Ids of another domain, told by somebody, under garbage of its own domain: a backup of tomorrow finds them in its index. */
+static void test_told_ids(void **state)
+{
+	struct box *box = *state;
+	struct prunebox *b = box->b;
+
+	prunebox_nights(b, 3);
+	box->a = attacker_new(b->c, "evil", 7);
+	attacker_spoil(box->a, b->c, ALL_KINDS, 1);
+	prunebox_forget(b, 0);
+	prune_all(box, ROLE_MAINTAIN);
+	prune_all(box, ROLE_FULL);
+	prunebox_nights(b, 2);
+	prunebox_assert_restores(b);
+	attacks++;
+}
+
 static void test_counts(void **state)
 {
 	(void)state;
@@ -421,6 +535,9 @@ int main(void)
 	    CASE(test_reads_despite_false_segments),
 	    cmocka_unit_test(test_noted_by_a_writer),
 	    CASE(test_tagged_by_a_writer),
+	    CASE(test_spoiled_before),
+	    CASE(test_other_domain),
+	    CASE(test_told_ids),
 	    cmocka_unit_test(test_counts),
 	};
 
