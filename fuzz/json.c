@@ -136,7 +136,7 @@ static void put(struct json *j, const char *key, uint8_t call, struct rd *r)
 static void write_it(struct json *j, struct rd *r)
 {
 	json_array(j, NULL);
-	while (r->left) {
+	while (r->left && !r->bad) {
 		uint8_t call = rd_u8(r);
 		char key[32] = {0};
 

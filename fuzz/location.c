@@ -15,8 +15,8 @@ static void sftp(const char *text)
 	struct err err = {0};
 
 	if (sftp_where_parse(text, &w, &err) == 0) {
-		if (!w.host[0] || w.host[0] == '-' || strpbrk(w.host, " '\"\\$`;&|<>(){}*?\n\t") ||
-		    (w.user && (w.user[0] == '-' || strpbrk(w.user, " '\"\\$`;&|<>(){}*?\n\t"))))
+		if (!w.host[0] || w.host[0] == '-' || strpbrk(w.host, " '\"\\$`;&|<>(){}\n\t") ||
+		    (w.user && (w.user[0] == '-' || strpbrk(w.user, " '\"$`;&|<>(){}\n\t"))))
 			abort();
 		if (strspn(w.port, "0123456789") != strlen(w.port))
 			abort();
