@@ -46,12 +46,21 @@ struct crashlab {
 	struct sqlite3 *db; /* the application's, open all the time */
 };
 
-enum crash_kind { CRASH_INIT, CRASH_OTHER, CRASH_BACKUP, CRASH_REPAIR, CRASH_RESTORE };
+enum crash_kind {
+	CRASH_INIT,
+	CRASH_BACKUP,
+	CRASH_FORGET,
+	CRASH_PRUNE,
+	CRASH_REPAIR,
+	CRASH_COPY,
+	CRASH_RESTORE
+};
 
 struct crash_case {
 	const char *name;
 	enum crash_stage stage;
 	enum crash_kind kind;
+	const char *promise; /* what it writes when it is done, which acknowledges it */
 	size_t may_go;       /* so many of the oldest known backups */
 	const char *args[8]; /* @app, @out, @key, @source, @sourcekey stand for paths */
 };
@@ -76,9 +85,6 @@ char *crashlab_stage(const struct crashlab *lab, enum crash_stage stage);
 /* The command; crashlab_free_argv frees it. */
 char **crashlab_argv(const struct crashlab *lab, const struct crash_case *c);
 void crashlab_free_argv(char **argv);
-
-/* What the command writes when it is done, which acknowledges it. */
-const char *crashlab_promise(const struct crash_case *c);
 
 /*
  * Judges the disk, and changes it. said: what the command had written, at least its promise when it was acknowledged. NULL, or

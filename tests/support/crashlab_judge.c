@@ -202,12 +202,21 @@ static bool has(char ids[CRASH_IDS_MOST][65], size_t count, const char *prefix, 
 	return false;
 }
 
-/* The 8 digits in "manifest 01234567 saved"; NULL: it was not promised. */
-static const char *promised_id(const char *said)
+/* "manifest 01234567 saved", or any number of "copied as 01234567,": are they all there? */
+static bool has_promised(char ids[CRASH_IDS_MOST][65], size_t count, const struct crash_case *c,
+			 const char *said)
 {
-	const char *end = strstr(said, " saved\n");
+	static const char copied[] = "copied as ";
+	const char *at = strstr(said, " saved\n");
 
-	return end && end - said >= 8 ? end - 8 : NULL;
+	if (c->kind == CRASH_BACKUP)
+		return !at || at - said < 8 || has(ids, count, at - 8, 8);
+	for (at = strstr(said, copied); at && c->kind == CRASH_COPY; at = strstr(at, copied)) {
+		at += sizeof(copied) - 1;
+		if (strlen(at) >= 8 && !has(ids, count, at, 8))
+			return false;
+	}
+	return true;
 }
 
 static const char *judge_known(const struct crashlab *lab, const struct crash_case *c)
@@ -224,7 +233,8 @@ static const char *judge_known(const struct crashlab *lab, const struct crash_ca
 static const char *judge_backups(const struct crashlab *lab, const struct crash_case *c,
 				 const char *said)
 {
-	const char *id = c->kind == CRASH_BACKUP ? promised_id(said) : NULL, *why;
+	size_t known = lab->known_count[c->stage];
+	const char *why;
 	char ids[CRASH_IDS_MOST][65];
 	size_t count;
 
@@ -234,9 +244,11 @@ static const char *judge_backups(const struct crashlab *lab, const struct crash_
 	if (why)
 		return why;
 	count = crashlab_ids(lab, ids);
-	TRY("an acknowledged backup is gone", !id || has(ids, count, id, 8));
-	TRY("there are too few backups", count + c->may_go >= lab->known_count[c->stage]);
-	if (c->kind == CRASH_BACKUP && count > lab->known_count[c->stage])
+	TRY("an acknowledged backup is gone", has_promised(ids, count, c, said));
+	TRY("there are too few backups", count + c->may_go >= known);
+	TRY("what was forgotten is back",
+	    c->kind != CRASH_FORGET || !strstr(said, c->promise) || count + c->may_go == known);
+	if (c->kind == CRASH_BACKUP && count > known)
 		TRY("the backup that was cut off is visible, but not whole",
 		    restores_to(lab, ids[count - 1], lab->want_sum));
 	return why;
@@ -331,8 +343,7 @@ static const char *judge_init(const struct crashlab *lab, const struct crash_cas
 	char *path = tmpdir_path(lab->disk, "key");
 	const char *why = NULL;
 
-	TRY("a repository that was acknowledged is gone",
-	    made || !strstr(said, crashlab_promise(c)));
+	TRY("a repository that was acknowledged is gone", made || !strstr(said, c->promise));
 	TRY("there is a repository, and no key to it", !made || key);
 	TRY("init over what there is does not refuse", !key || !again(lab, c));
 	if (!made && key && unlink(path) != 0)

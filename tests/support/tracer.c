@@ -49,7 +49,7 @@ static const struct call calls[] = {
     CALL(fchownat, AT_FOLDER, 0, true),    CALL(symlinkat, AT_FOLDER, 1, true),
     CALL(renameat, AT_FOLDER, 2, true),    CALL(openat2, AT_FOLDER, 0, false),
     CALL(mknodat, AT_FOLDER, 0, true),     CALL(truncate, AT_PATH, 0, true),
-    CALL(copy_file_range, AT_FD, 2, true),
+    CALL(copy_file_range, AT_FD, 2, true), CALL(readlinkat, AT_FOLDER, 0, false),
 #ifdef SYS_open
     CALL(open, AT_PATH, 0, false),         CALL(stat, AT_PATH, 0, false),
     CALL(lstat, AT_PATH, 0, false),        CALL(access, AT_PATH, 0, false),
@@ -57,6 +57,7 @@ static const struct call calls[] = {
     CALL(rename, AT_PATH, 1, true),        CALL(rmdir, AT_PATH, 0, true),
     CALL(link, AT_PATH, 1, true),          CALL(symlink, AT_PATH, 1, true),
     CALL(chmod, AT_PATH, 0, true),         CALL(creat, AT_PATH, 0, true),
+    CALL(readlink, AT_PATH, 0, false),
 #endif
 };
 
