@@ -162,7 +162,7 @@ static void back_to(const struct crashlab *lab, enum crash_stage stage)
 
 static void make_first(struct crashlab *lab)
 {
-	char *app = tmpdir_path(lab->dir, "app"), *key = tmpdir_path(lab->disk, "key");
+	char *app = tmpdir_path(lab->dir, "app"), *key = tmpdir_path(lab->disk, "held/key");
 
 	keep(lab, STAGE_EMPTY);
 	RUN(lab, "init", "--key-file", key);
@@ -203,6 +203,14 @@ static void make_later(struct crashlab *lab)
 	free(app), free(out), free(index), free(want);
 }
 
+static void sum_source(const struct crashlab *lab, uint8_t out_sum[TREESUM_BYTES])
+{
+	char *repo = tmpdir_path(lab->dir, "three/repo");
+
+	treesum(repo, NULL, out_sum);
+	free(repo);
+}
+
 void crashlab_new(struct crashlab *lab)
 {
 	char *app;
@@ -216,11 +224,16 @@ void crashlab_new(struct crashlab *lab)
 	crashlab_leave(lab);
 	app = tmpdir_path(lab->dir, "app");
 	treesum(app, crashlab_skip_shm, lab->app_sum);
+	sum_source(lab, lab->source_sum);
 	free(app);
 }
 
 void crashlab_free(struct crashlab *lab)
 {
+	uint8_t sum[TREESUM_BYTES];
+
+	sum_source(lab, sum);
+	assert_memory_equal(sum, lab->source_sum, TREESUM_BYTES);
 	assert_int_equal(sqlite3_close(lab->db), SQLITE_OK);
 	tmpdir_remove(lab->dir);
 }
@@ -229,11 +242,16 @@ void crashlab_free(struct crashlab *lab)
 
 void crashlab_enter(struct crashlab *lab, const char *name)
 {
+	char *held;
+
 	lab->work = tmpdir_path(lab->dir, name);
 	lab->disk = tmpdir_path(lab->work, "disk");
-	if (mkdir(lab->work, 0700) != 0 || mkdir(lab->disk, 0700) != 0)
+	/* The key's own folder: whoever syncs the one that the repository is in does not sync this one. */
+	held = tmpdir_path(lab->disk, "held");
+	if (mkdir(lab->work, 0700) != 0 || mkdir(lab->disk, 0700) != 0 || mkdir(held, 0700) != 0)
 		abort();
-	spawn_environment(lab->disk, lab->disk, "repo");
+	spawn_environment(held, lab->disk, "repo");
+	free(held);
 }
 
 void crashlab_leave(struct crashlab *lab)
@@ -252,10 +270,12 @@ static char *meaning_of(const struct crashlab *lab, const char *arg)
 {
 	if (strcmp(arg, "@app") == 0)
 		return tmpdir_path(lab->dir, "app");
+	if (strcmp(arg, "@key") == 0)
+		return tmpdir_path(lab->disk, "held/key");
 	if (strcmp(arg, "@source") == 0)
 		return tmpdir_path(lab->dir, "three/repo");
 	if (strcmp(arg, "@sourcekey") == 0)
-		return tmpdir_path(lab->dir, "three/key");
+		return tmpdir_path(lab->dir, "three/held/key");
 	return arg[0] == '@' ? tmpdir_path(lab->disk, arg + 1) : strdup(arg);
 }
 

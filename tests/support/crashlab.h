@@ -36,11 +36,12 @@ struct crash_known {
 };
 
 struct crashlab {
-	char *dir;                       /* app/, and the stages */
-	char *work;                      /* the worker's own: disk/, log, back/ */
-	char *disk;                      /* work/disk: repo, cache, state, tmp, cwd, key, out */
-	uint8_t app_sum[TREESUM_BYTES];  /* of app/, without -shm */
-	uint8_t want_sum[TREESUM_BYTES]; /* of app/ restored from a backup of it as it is */
+	char *dir;                      /* app/, and the stages */
+	char *work;                     /* the worker's own: disk/, log, back/ */
+	char *disk;                     /* work/disk: repo, cache, state, tmp, cwd, held/key, out */
+	uint8_t app_sum[TREESUM_BYTES]; /* of app/, without -shm */
+	uint8_t source_sum[TREESUM_BYTES]; /* of the repository that is copied from */
+	uint8_t want_sum[TREESUM_BYTES];   /* of app/ restored from a backup of it as it is */
 	struct crash_known known[STAGES][CRASH_KNOWN_MOST]; /* oldest first */
 	size_t known_count[STAGES];
 	struct sqlite3 *db; /* the application's, open all the time */
@@ -68,7 +69,7 @@ struct crash_case {
 extern const struct crash_case crash_cases[];
 extern const size_t crash_case_count;
 
-/* Asserts by cmocka. */
+/* Both assert by cmocka; the second, too, that the repository that was copied from is as it was. */
 void crashlab_new(struct crashlab *lab);
 void crashlab_free(struct crashlab *lab);
 

@@ -339,8 +339,8 @@ static bool again(const struct crashlab *lab, const struct crash_case *c)
 static const char *judge_init(const struct crashlab *lab, const struct crash_case *c,
 			      const char *said)
 {
-	bool made = exists(lab, "repo/config"), key = exists(lab, "key");
-	char *path = tmpdir_path(lab->disk, "key");
+	bool made = exists(lab, "repo/config"), key = exists(lab, "held/key");
+	char *path = tmpdir_path(lab->disk, "held/key");
 	const char *why = NULL;
 
 	TRY("a repository that was acknowledged is gone", made || !strstr(said, c->promise));
