@@ -59,7 +59,10 @@ static void print_result(struct cli *cli, const struct store *store, const struc
 			 "and no tool, can ever read a backup.");
 }
 
-/* The key file comes first: a repository whose key was lost on the way would be worse than none. */
+/*
+ * The key file comes first: a repository whose key was lost on the way would be worse than none. So an init that is killed may
+ * leave one to no repository; it is not taken for that, because it may as well be another repository's.
+ */
 static int init_with_keyfile(struct cli *cli, struct store *store, struct keys *keys,
 			     struct repo_init_options *options, struct err *err)
 {
@@ -71,6 +74,12 @@ static int init_with_keyfile(struct cli *cli, struct store *store, struct keys *
 		r = durable_create(cli->global.key_file, text.data, text.len, err);
 		written = !r;
 	}
+	if (r == -ERR_EXISTS)
+		r = err_set(
+		    err, ERR_EXISTS,
+		    "%s: exists already; it was not touched (if it was left by an init that was "
+		    "cut off, move it away and run init again)",
+		    cli->global.key_file);
 	if (!r)
 		r = repo_init(store, keys, options, err);
 	if (r && written)

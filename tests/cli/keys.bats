@@ -162,7 +162,7 @@ password_repo() {
 	assert_status 0
 	[ "$(stat -c %a key)" = 600 ]
 	cp key key.was
-	fails 1 "*key: exists already; it was not touched" -r b init --key-file key
+	fails 1 "*key: exists already; it was not touched (*cut off, move it away*)" -r b init --key-file key
 	cmp key key.was
 	[ ! -e b ]
 	run nightjar -r a --key-file key key list
