@@ -7,6 +7,7 @@
 #include "cli/paths.h"
 #include "cli/process.h"
 #include "cli/progress.h"
+#include "cli/rollback.h"
 #include "cli/session.h"
 #include "cli/subset.h"
 #include "cli/text.h"
@@ -18,6 +19,8 @@ struct check_words {
 	bool read_data;
 	const char *subset;
 	struct option_number days;
+	bool accept_rollback;
+	struct option_list expect;
 };
 
 const struct option_spec cmd_check_options[] = {
@@ -29,6 +32,10 @@ const struct option_spec cmd_check_options[] = {
      "read the part that is due so that everything is read every N days; this host remembers where "
      "it "
      "stopped"},
+    {"accept-rollback", 0, OPTION_FLAG, offsetof(struct check_words, accept_rollback), NULL,
+     "take what vanished for right: the repository is what it should be from now on"},
+    {"expect", 0, OPTION_LIST, offsetof(struct check_words, expect), "RECORD",
+     "a line that 'status' printed, written down elsewhere: that backup must be known"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 const size_t cmd_check_options_bytes = sizeof(struct check_words);
@@ -128,6 +135,8 @@ static void print_json(struct cli *cli, const struct check_result *res)
 	json_u64(&j, "chunks_read", res->chunks);
 	json_u64(&j, "bytes_read", res->bytes_read);
 	json_u64(&j, "packs_read", res->packs_read);
+	json_u64(&j, "vanished", cli->facts.rollback);
+	json_u64(&j, "accepted", cli->facts.accepted);
 	json_close(&j);
 	out_json(&cli->out, &j);
 	json_free(&j);
@@ -192,10 +201,10 @@ static int choose(struct session *s, int count, char **operands, struct id **out
 {
 	const struct manifest_item *item;
 	const char *sub;
-	int r = manifests_load(s->repo, NULL, NULL, &s->manifests, err);
+	int r = 0;
 
-	*out_ids = calloc((size_t)count, sizeof(**out_ids));
-	if (!r && !*out_ids)
+	*out_ids = calloc((size_t)count + 1, sizeof(**out_ids));
+	if (!*out_ids)
 		r = err_nomem(err);
 	for (int i = 0; !r && i < count; i++) {
 		r = manifests_find(&s->manifests, operands[i], NULL, &item, &sub, err);
@@ -206,6 +215,34 @@ static int choose(struct session *s, int count, char **operands, struct id **out
 			(*out_ids)[i] = item->name;
 	}
 	return r;
+}
+
+/* Before anything is opened. */
+static int judge_expected(const struct check_words *w, struct err *err)
+{
+	struct sighting wanted;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < w->expect.count; i++)
+		r = rollback_record_parse(w->expect.items[i], &wanted, err);
+	return r;
+}
+
+/* What is asked about single backups, for which they are read before the check reads them. */
+static int ask(struct cli *cli, struct session *s, const struct check_words *w, int count,
+	       char **operands, struct id **out_ids, struct err *err)
+{
+	struct sighting wanted;
+	int r = 0;
+
+	if (count || w->expect.count)
+		r = manifests_load(s->repo, NULL, NULL, &s->manifests, err);
+	for (size_t i = 0; !r && i < w->expect.count; i++) {
+		r = rollback_record_parse(w->expect.items[i], &wanted, err);
+		if (!r)
+			rollback_expect(cli, &s->manifests, w->expect.items[i], &wanted);
+	}
+	return r || !count ? r : choose(s, count, operands, out_ids, err);
 }
 
 /* Where damage is kept in mind. A check is made, too, where that cannot be. */
@@ -245,8 +282,8 @@ static int choose_part(const struct check_words *w, int count, struct check_opti
 	return 0;
 }
 
-static int run_check(struct cli *cli, struct check_options *o, int count, char **operands,
-		     struct check_result *res, struct err *err)
+static int run_check(struct cli *cli, const struct check_words *w, struct check_options *o,
+		     int count, char **operands, struct check_result *res, struct err *err)
 {
 	struct session s = {0};
 	struct id *ids = NULL;
@@ -264,8 +301,8 @@ static int run_check(struct cli *cli, struct check_options *o, int count, char *
 	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!r)
 		r = session_open_direct(cli, &s, err);
-	if (!r && count)
-		r = choose(&s, count, operands, &ids, err);
+	if (!r)
+		r = ask(cli, &s, w, count, operands, &ids, err);
 	o->manifests = ids;
 	o->manifest_count = (size_t)count;
 	if (!r)
@@ -297,10 +334,14 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	struct err err = {0};
 	int r = choose_part(w, count, &o, &err);
 
+	if (!r)
+		r = judge_expected(w, &err);
 	if (r)
 		return command_fail(cli, &err);
 	progress_begin(&teller.progress, &cli->out);
-	r = run_check(cli, &o, count, operands, &res, &err);
+	cli->accept_rollback = w->accept_rollback;
+	r = run_check(cli, w, &o, count, operands, &res, &err);
+	cli->accept_rollback = false;
 	progress_end(&teller.progress);
 	/* A repository too damaged to open is what check is asked about. */
 	if (r == -ERR_DAMAGED) {

@@ -42,6 +42,9 @@ int roster_add_writer(struct roster *r, const struct roster_writer *w,
 /* ERR_DAMAGED when this epoch has another key already. */
 int roster_add_epoch(struct roster *r, uint32_t epoch, const uint8_t pub[32],
 		     struct err *err) ERR_UNUSED_WARN;
+/* What is between repository and owner, for who keeps a roster elsewhere; out is to be freed also after a failure. */
+void roster_put_lists(struct buf *b, const struct roster *r);
+int roster_get_lists(struct rd *r, struct roster *out, struct err *err) ERR_UNUSED_WARN;
 /* NULL when not named. */
 const struct roster_writer *roster_find(const struct roster *r, const uint8_t pub[32]);
 

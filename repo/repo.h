@@ -17,6 +17,7 @@ struct repo {
 	struct keys *keys;   /* owned */
 	struct repoconf conf;
 	struct roster roster;
+	struct witness *witness; /* owned; NULL: what vanishes is not noticed (repo/witness.h) */
 };
 
 /* What opens a repository: a password or the text of a key file; the other is NULL. Not owned. */
@@ -73,6 +74,12 @@ int repo_use_writer(struct repo *repo, const char *host, bool dry_run,
  * may have made its first backup since the repository was opened.
  */
 const struct roster_writer *repo_find_writer(struct repo *repo, const uint8_t pub[32]);
+/* Takes in what rosters are in the store now. */
+int repo_reload_roster(struct repo *repo, struct err *err) ERR_UNUSED_WARN;
+
+/* The id of the repository whose config is in store, whatever opens it. As repo_open. */
+int repo_peek(struct store *store, uint8_t out_repo[REPO_ID_BYTES],
+	      struct err *err) ERR_UNUSED_WARN;
 
 /* Appends the object to out after comparing its SHA-256 with its name. ERR_DAMAGED names the object. */
 int repo_get(struct repo *repo, enum store_type type, const struct id *name, size_t max_bytes,
