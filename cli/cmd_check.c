@@ -183,6 +183,10 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 "damaged as an earlier check noted, not stored again yet: %llu "
 			 "records; --read-data looks at them again",
 			 (unsigned long long)res->noted_before);
+	if (cli->facts.rollback)
+		out_line(&cli->out,
+			 "VANISHED, of what this host has seen or was told to expect: %llu",
+			 (unsigned long long)cli->facts.rollback);
 	if (res->damaged)
 		out_line(&cli->out, "DAMAGE was found (findings: %llu)%s",
 			 (unsigned long long)res->damaged,

@@ -75,11 +75,9 @@ static void say_place(const struct witness_finding *f, char *out, size_t out_siz
 
 	runstate_id(f->was_repo, was);
 	runstate_id(f->is_repo, is);
-	(void)snprintf(
-	    out, out_size,
-	    "another repository (%s) is in the place of the one that this host has found "
-	    "here (%s)",
-	    is, was);
+	(void)snprintf(out, out_size,
+		       "another repository (%s) is at %.400s, where this host has found %s", is,
+		       f->location, was);
 }
 
 /* What vanished, without where it was. */
