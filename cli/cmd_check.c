@@ -8,6 +8,7 @@
 #include "cli/paths.h"
 #include "cli/process.h"
 #include "cli/progress.h"
+#include "cli/rollback.h"
 #include "cli/session.h"
 #include "cli/subset.h"
 #include "cli/text.h"
@@ -19,6 +20,8 @@ struct check_words {
 	bool read_data, repair;
 	const char *subset;
 	struct option_number days;
+	bool accept_rollback;
+	struct option_list expect;
 };
 
 const struct option_spec cmd_check_options[] = {
@@ -32,6 +35,10 @@ const struct option_spec cmd_check_options[] = {
      "read the part that is due so that everything is read every N days; this host remembers where "
      "it "
      "stopped"},
+    {"accept-rollback", 0, OPTION_FLAG, offsetof(struct check_words, accept_rollback), NULL,
+     "take what vanished for right: the repository is what it should be from now on"},
+    {"expect", 0, OPTION_LIST, offsetof(struct check_words, expect), "RECORD",
+     "a line that 'status' printed, written down elsewhere: that backup must be known"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 const size_t cmd_check_options_bytes = sizeof(struct check_words);
@@ -145,6 +152,8 @@ static void print_json(struct cli *cli, const struct check_result *res,
 	json_u64(&j, "bytes_read", res->bytes_read);
 	json_u64(&j, "packs_read", res->packs_read);
 	json_bool(&j, "structure_only", res->structure_only);
+	json_u64(&j, "vanished", cli->facts.rollback);
+	json_u64(&j, "accepted", cli->facts.accepted);
 	json_close(&j);
 	out_json(&cli->out, &j);
 	json_free(&j);
@@ -207,6 +216,10 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 		out_note(&cli->out,
 			 "packs that their parity can mend: %llu; next: 'nightjar check --repair'",
 			 (unsigned long long)res->mendable);
+	if (cli->facts.rollback)
+		out_line(&cli->out,
+			 "VANISHED, of what this host has seen or was told to expect: %llu",
+			 (unsigned long long)cli->facts.rollback);
 	if (res->damaged)
 		out_line(&cli->out, "DAMAGE was found (findings: %llu)%s",
 			 (unsigned long long)res->damaged,
@@ -225,10 +238,10 @@ static int choose(struct session *s, int count, char **operands, struct id **out
 {
 	const struct manifest_item *item;
 	const char *sub;
-	int r = manifests_load(s->repo, NULL, NULL, &s->manifests, err);
+	int r = 0;
 
-	*out_ids = calloc((size_t)count, sizeof(**out_ids));
-	if (!r && !*out_ids)
+	*out_ids = calloc((size_t)count + 1, sizeof(**out_ids));
+	if (!*out_ids)
 		r = err_nomem(err);
 	for (int i = 0; !r && i < count; i++) {
 		r = manifests_find(&s->manifests, operands[i], NULL, &item, &sub, err);
@@ -239,6 +252,34 @@ static int choose(struct session *s, int count, char **operands, struct id **out
 			(*out_ids)[i] = item->name;
 	}
 	return r;
+}
+
+/* Before anything is opened. */
+static int judge_expected(const struct check_words *w, struct err *err)
+{
+	struct sighting wanted;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < w->expect.count; i++)
+		r = rollback_record_parse(w->expect.items[i], &wanted, err);
+	return r;
+}
+
+/* What is asked about single backups, for which they are read before the check reads them. */
+static int ask(struct cli *cli, struct session *s, const struct check_words *w, int count,
+	       char **operands, struct id **out_ids, struct err *err)
+{
+	struct sighting wanted;
+	int r = 0;
+
+	if (count || w->expect.count)
+		r = manifests_load(s->repo, NULL, NULL, &s->manifests, err);
+	for (size_t i = 0; !r && i < w->expect.count; i++) {
+		r = rollback_record_parse(w->expect.items[i], &wanted, err);
+		if (!r)
+			rollback_expect(cli, &s->manifests, w->expect.items[i], &wanted);
+	}
+	return r || !count ? r : choose(s, count, operands, out_ids, err);
 }
 
 /* Where damage is kept in mind. A check is made, too, where that cannot be. */
@@ -288,8 +329,8 @@ static int mend(struct cli *cli, struct session *s, bool read_data,
 	return r;
 }
 
-static int run_check(struct teller *t, bool repair, struct check_options *o, int count,
-		     char **operands, struct check_result *res, struct err *err)
+static int run_check(struct teller *t, const struct check_words *w, struct check_options *o,
+		     int count, char **operands, struct check_result *res, struct err *err)
 {
 	struct cli *cli = t->cli;
 	uint64_t unmended = 0;
@@ -310,12 +351,12 @@ static int run_check(struct teller *t, bool repair, struct check_options *o, int
 	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!r)
 		r = session_open_direct(cli, &s, err);
-	if (!r && count)
-		r = choose(&s, count, operands, &ids, err);
+	if (!r)
+		r = ask(cli, &s, w, count, operands, &ids, err);
 	o->manifests = ids;
 	o->manifest_count = (size_t)count;
-	o->withdraw = repair && !r && keys_allow(s.repo->keys, POWER_OWN, "check", &why) == 0;
-	if (!r && repair)
+	o->withdraw = w->repair && !r && keys_allow(s.repo->keys, POWER_OWN, "check", &why) == 0;
+	if (!r && w->repair)
 		r = mend(cli, &s, o->read_data, &t->parity, &unmended, err);
 	progress_begin(&t->progress, &cli->out);
 	if (!r)
@@ -363,11 +404,15 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	struct err err = {0};
 	int r = choose_part(w, count, &o, &err);
 
+	if (!r)
+		r = judge_expected(w, &err);
 	if (r)
 		return command_fail(cli, &err);
 	if (w->repair && session_is_keyless(cli))
 		return check_without_key(cli, &o, count);
-	r = run_check(&teller, w->repair, &o, count, operands, &res, &err);
+	cli->accept_rollback = w->accept_rollback;
+	r = run_check(&teller, w, &o, count, operands, &res, &err);
+	cli->accept_rollback = false;
 	/* A repository too damaged to open is what check is asked about. */
 	if (r == -ERR_DAMAGED) {
 		out_exit_error(&cli->out, EXIT_DAMAGED, err.text);

@@ -5,8 +5,12 @@
 #include <string.h>
 #include <time.h>
 
+#include <sodium.h>
+
 #include "cli/paths.h"
+#include "cli/rollback.h"
 #include "cli/text.h"
+#include "repo/witness.h"
 
 #define MAX_AGE "26h"
 
@@ -28,7 +32,10 @@ const size_t cmd_status_options_bytes = sizeof(struct status_words);
 struct line {
 	struct runstate state;
 	bool fresh;
-	char trouble[1024]; /* "" = all is well */
+	char trouble[1024];      /* "" = all is well */
+	struct sighting *newest; /* the newest backups that this host has seen of each writer */
+	size_t newest_count;
+	uint64_t vanished; /* what the last look at the repository missed */
 };
 
 struct status {
@@ -110,6 +117,10 @@ static void judge_end(const struct status *st, struct line *line)
 
 static void judge(const struct status *st, struct line *line)
 {
+	if (!line->trouble[0] && line->vanished)
+		(void)snprintf(line->trouble, sizeof(line->trouble),
+			       "something has vanished from it that this host has seen; 'nightjar "
+			       "check' names it");
 	if (!line->trouble[0])
 		judge_age(st, line);
 	if (!line->trouble[0])
@@ -132,6 +143,24 @@ static struct line *new_line(struct status *st, struct err *err)
 	return grown;
 }
 
+/* One that does not read is told by the command that next looks at the repository. */
+static int add_seen(struct line *line, const char *dir, const char *id, struct err *err)
+{
+	uint8_t repo[REPO_ID_BYTES];
+	struct sightings seen = {0};
+	struct err why = {0};
+	int r;
+
+	if (sodium_hex2bin(repo, sizeof(repo), id, RUNSTATE_ID_CHARS, NULL, NULL, NULL))
+		return 0;
+	r = witness_load(dir, repo, &seen, &why);
+	if (!r)
+		r = sightings_newest(&seen, &line->newest, &line->newest_count, &why);
+	line->vanished = seen.findings;
+	sightings_free(&seen);
+	return r == -ERR_NOMEM ? err_nomem(err) : 0;
+}
+
 static int add_kept(struct status *st, const char *dir, const char *id, const char *location,
 		    struct err *err)
 {
@@ -151,7 +180,7 @@ static int add_kept(struct status *st, const char *dir, const char *id, const ch
 	line->state = state;
 	if (r < 0)
 		(void)snprintf(line->trouble, sizeof(line->trouble), "%s", why.text);
-	return 0;
+	return add_seen(line, dir, id, err);
 }
 
 static int add_all(struct status *st, const char *dir, const char *location, struct err *err)
@@ -225,6 +254,27 @@ static void json_code(struct json *j, const char *key, int64_t at_s, int64_t cod
 		json_str(j, key, NULL);
 }
 
+static void json_newest(struct json *j, const struct line *line)
+{
+	char writer[ID_HEX_CHARS + 1], name[ID_HEX_CHARS + 1], record[ROLLBACK_RECORD_CHARS];
+
+	json_array(j, "newest");
+	for (size_t i = 0; i < line->newest_count; i++) {
+		const struct sighting *s = &line->newest[i];
+
+		(void)sodium_bin2hex(writer, sizeof(writer), s->writer, sizeof(s->writer));
+		id_hex(&s->name, name);
+		rollback_record(s, record);
+		json_object(j, NULL);
+		json_str(j, "writer", writer);
+		json_u64(j, "sequence", s->sequence);
+		json_str(j, "manifest_id", name);
+		json_str(j, "record", record);
+		json_close(j);
+	}
+	json_close(j);
+}
+
 static void json_line(struct json *j, const struct line *line)
 {
 	const struct runstate *s = &line->state;
@@ -245,6 +295,8 @@ static void json_line(struct json *j, const struct line *line)
 	json_time(j, "last_check", s->check_at_s);
 	json_code(j, "check_exit_code", s->check_at_s, s->check_exit);
 	json_time(j, "last_good_drill", s->drill_good_at_s);
+	json_u64(j, "vanished", line->vanished);
+	json_newest(j, line);
 	json_close(j);
 }
 
@@ -271,20 +323,35 @@ static const char *where(const struct line *line)
 	return line->state.location[0] ? line->state.location : line->state.repo;
 }
 
+/* For paper, or another machine: see --expect of `check`. */
+static void print_newest(struct cli *cli, const struct line *line)
+{
+	char record[ROLLBACK_RECORD_CHARS];
+
+	for (size_t i = 0; i < line->newest_count; i++) {
+		rollback_record(&line->newest[i], record);
+		out_line(&cli->out, "%s", record);
+	}
+}
+
+static void print_line(struct cli *cli, const struct status *st, const struct line *line)
+{
+	const struct runstate *s = &line->state;
+	char age[TEXT_TIME_CHARS], end[256] = "";
+
+	text_age(st->now_s - good_at(s), age);
+	if (ended_with(s) != EXIT_OK)
+		say_end(s, end, sizeof(end));
+	out_line(&cli->out, "%s: last backup %s ago, manifest %.*s%s%s", where(line), age,
+		 ID_SHORT_CHARS, s->manifest, end[0] ? "; " : "", end);
+}
+
 static void print_people(struct cli *cli, const struct status *st)
 {
 	for (size_t i = 0; i < st->count; i++) {
-		const struct line *line = &st->lines[i];
-		const struct runstate *s = &line->state;
-		char age[TEXT_TIME_CHARS], end[256] = "";
-
-		if (line->trouble[0])
-			continue;
-		text_age(st->now_s - good_at(s), age);
-		if (ended_with(s) != EXIT_OK)
-			say_end(s, end, sizeof(end));
-		out_line(&cli->out, "%s: last backup %s ago, manifest %.*s%s%s", where(line), age,
-			 ID_SHORT_CHARS, s->manifest, end[0] ? "; " : "", end);
+		if (!st->lines[i].trouble[0])
+			print_line(cli, st, &st->lines[i]);
+		print_newest(cli, &st->lines[i]);
 	}
 }
 
@@ -296,6 +363,8 @@ static enum exit_code conclude(struct cli *cli, struct status *st)
 		judge(st, &st->lines[i]);
 		fresh = fresh && st->lines[i].fresh;
 		ok = ok && !st->lines[i].trouble[0];
+		if (st->lines[i].vanished)
+			exit_add(&cli->codes, EXIT_ROLLBACK);
 	}
 	if (cli->out.json)
 		print_json(cli, st, ok, fresh);
@@ -326,6 +395,8 @@ enum exit_code cmd_status(struct cli *cli, const void *options, int count, char 
 	if (!r)
 		r = gather(cli, &st, &err);
 	code = r ? command_fail(cli, &err) : conclude(cli, &st);
+	for (size_t i = 0; i < st.count; i++)
+		free(st.lines[i].newest);
 	free(st.lines);
 	return code;
 }

@@ -34,6 +34,7 @@ struct cli {
 	struct out out;
 	struct exit_codes codes; /* what applied besides the command's own answer */
 	struct facts facts;
+	bool accept_rollback; /* what vanished is taken for right: of `check` alone */
 };
 
 #define COMMAND_ANY (-1) /* max_operands: no limit */

@@ -60,6 +60,8 @@ enum exit_code exit_of_err(const struct err *err)
 		return EXIT_BUSY;
 	case ERR_USAGE:
 		return EXIT_USAGE;
+	case ERR_ROLLBACK:
+		return EXIT_ROLLBACK;
 	case ERR_CANCELLED:
 		return EXIT_INTERRUPTED;
 	case ERR_NOMEM:

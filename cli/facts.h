@@ -22,6 +22,8 @@ struct facts {
 	bool full;       /* there was no room for the backup */
 	bool checked;    /* to its end */
 	uint64_t packs_read, bytes_read, damaged;
+	uint64_t rollback; /* what was found to have vanished, each once */
+	uint64_t accepted; /* of that, what --accept-rollback took for right */
 };
 
 struct cli;

@@ -89,6 +89,8 @@ static const struct {
      offsetof(struct night_repo, refs_missing)},
     {"immutable_alarms", "Files of immutable folders that are not what they were.", FROM_REPO,
      offsetof(struct night_repo, alarms)},
+    {"vanished", "What this host has seen in the repository and is gone, with no word why.",
+     FROM_REPO, offsetof(struct night_repo, vanished)},
     {"disk_full", "Backups for which there was no room.", FROM_REPO,
      offsetof(struct night_repo, full)},
 };

@@ -194,6 +194,8 @@ static enum exit_code run_step(struct night *night, struct night_repo *repo,
 		transfers_add(cli, &repo->transfers);
 	}
 	step.code = settle(night, repo, code);
+	if (cli->facts.rollback > repo->vanished)
+		repo->vanished = cli->facts.rollback;
 	repo->lost = repo->lost || (step.code != EXIT_OK && net_is_given_up(&cli->net));
 	step.seconds = night_seconds(&began);
 	(void)night_add_step(night, repo, &step);

@@ -43,7 +43,8 @@ struct night_repo {
 	    drill_good_at_s; /* the last good one that the repository or this host knows of; 0 = none */
 	uint64_t bytes_stored, files, databases_failed, refs_missing, alarms; /* of all sources */
 	struct transfer_sums transfers;                                       /* of all steps */
-	uint64_t full;          /* backups for which there was no room */
+	uint64_t vanished; /* from the repository, of what this host has seen: the most of a step */
+	uint64_t full;     /* backups for which there was no room */
 	struct runstate state;  /* as it is kept when the night has ended */
 	bool kept;              /* once already; then the next holds */
 	int64_t clean_before_s; /* nightly_clean_at_s before tonight */

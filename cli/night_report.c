@@ -28,6 +28,13 @@ static void say_repo(struct out *out, const struct night_repo *repo)
 	out_line(out, "repository %s (%s)", repo->name, repo->location);
 	for (size_t i = 0; i < repo->steps.count; i++)
 		say_step(out, &repo->steps.items[i]);
+	if (repo->vanished)
+		out_line(
+		    out,
+		    "  VANISHED: %llu thing%s that this host has seen in the repository; the log "
+		    "names each; nothing is removed until they are back, or accepted by "
+		    "'nightjar check --accept-rollback'",
+		    (unsigned long long)repo->vanished, text_plural(repo->vanished));
 	if (repo->full)
 		out_line(out,
 			 "  the disk is FULL: there was no room for a backup; 'df' shows which, "
@@ -105,6 +112,7 @@ static void json_repo(struct json *j, const struct night_repo *repo)
 	json_u64(j, "databases_failed", repo->databases_failed);
 	json_u64(j, "refs_missing", repo->refs_missing);
 	json_u64(j, "immutable_alarms", repo->alarms);
+	json_u64(j, "vanished", repo->vanished);
 	json_bool(j, "disk_full", repo->full > 0);
 	transfers_json(&repo->transfers, j);
 	json_codes(j, &repo->codes);

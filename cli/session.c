@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #include "cli/paths.h"
+#include "cli/rollback.h"
 #include "cli/secret.h"
 #include "repo/store_stack.h"
 
@@ -209,9 +210,15 @@ static int open_at(struct cli *cli, const struct way *way, struct session *out_s
 			: open_with_password(cli, way->from, store, &out_session->repo, err);
 	if (!r && *store_cache_note(store))
 		out_detail(&cli->out, "without a cache: %s", store_cache_note(store));
+	if (r == -ERR_KEY)
+		rollback_suspect(cli, store);
 	if (r)
 		store_free(store);
 	free(cache);
+	if (!r)
+		r = rollback_watch(cli, out_session->repo, err);
+	if (r)
+		session_close(out_session);
 	return r;
 }
 

@@ -29,7 +29,8 @@ enum err_code {
 	ERR_NOREPO,    /* no repository there */
 	ERR_CANCELLED, /* interrupted on request */
 	ERR_AGAIN,     /* a network or a server failed in a way that may pass: see wait_s */
-	ERR_DENIED     /* a server knows us and does not allow this */
+	ERR_DENIED,    /* a server knows us and does not allow this */
+	ERR_ROLLBACK   /* what this host has seen has vanished: nothing may be removed now */
 };
 
 struct err {

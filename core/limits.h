@@ -54,6 +54,8 @@
 #define LIMIT_WRITERS 4096u
 #define LIMIT_KEY_DOMAINS 64u /* domains one key file carries */
 #define LIMIT_EPOCHS 64u
+#define LIMIT_SIGHTINGS (1u << 20) /* backups that a host keeps in mind */
+#define LIMIT_SIGHTINGS_BYTES (96u << 20)
 #define LIMIT_STORE_NAMES (64u << 20) /* names one listing may give */
 #define LIMIT_REST_NAMES                                                                           \
 	(4u << 20) /* of a rest: store, held at 40 bytes each: 64 TiB in packs of 16 MiB */

@@ -55,6 +55,19 @@ static void put_writer(struct buf *b, const struct roster_writer *w)
 		buf_put(b, w->kept[i].b, ID_BYTES);
 }
 
+void roster_put_lists(struct buf *b, const struct roster *r)
+{
+	buf_put_u64(b, r->epoch);
+	buf_put_u16(b, (uint16_t)r->epoch_count);
+	for (size_t i = 0; i < r->epoch_count; i++) {
+		buf_put_u32(b, r->epochs[i].epoch);
+		buf_put(b, r->epochs[i].pub, 32);
+	}
+	buf_put_u32(b, (uint32_t)r->writer_count);
+	for (size_t i = 0; i < r->writer_count; i++)
+		put_writer(b, &r->writers[i]);
+}
+
 int roster_enc(const struct roster *r, const uint8_t repo[REPO_ID_BYTES],
 	       const uint8_t owner_secret[64], struct buf *out, struct err *err)
 {
@@ -65,15 +78,7 @@ int roster_enc(const struct roster *r, const uint8_t repo[REPO_ID_BYTES],
 		return rc;
 	header_put(&b, OBJECT_ROSTER, 0);
 	buf_put(&b, repo, REPO_ID_BYTES);
-	buf_put_u64(&b, r->epoch);
-	buf_put_u16(&b, (uint16_t)r->epoch_count);
-	for (size_t i = 0; i < r->epoch_count; i++) {
-		buf_put_u32(&b, r->epochs[i].epoch);
-		buf_put(&b, r->epochs[i].pub, 32);
-	}
-	buf_put_u32(&b, (uint32_t)r->writer_count);
-	for (size_t i = 0; i < r->writer_count; i++)
-		put_writer(&b, &r->writers[i]);
+	roster_put_lists(&b, r);
 	buf_put(&b, owner_secret + 32, 32); /* an Ed25519 secret ends with its public key */
 	rc = sign_append(&b, "roster", owner_secret, err);
 	if (rc == 0 && b.len > LIMIT_ROSTER_BYTES)
@@ -156,16 +161,21 @@ static int get_writers(struct rd *r, struct roster *out, struct err *err)
 	return 0;
 }
 
-static int get_fields(struct rd *r, const uint8_t owner_pub[32], struct roster *out,
-		      struct err *err)
+int roster_get_lists(struct rd *r, struct roster *out, struct err *err)
 {
-	uint8_t owner[32];
 	int rc;
 
 	out->epoch = rd_u64(r);
 	rc = get_epochs(r, out, err);
-	if (rc == 0)
-		rc = get_writers(r, out, err);
+	return rc ? rc : get_writers(r, out, err);
+}
+
+static int get_fields(struct rd *r, const uint8_t owner_pub[32], struct roster *out,
+		      struct err *err)
+{
+	uint8_t owner[32];
+	int rc = roster_get_lists(r, out, err);
+
 	if (rc != 0)
 		return rc;
 	rd_copy(r, owner, 32);

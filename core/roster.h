@@ -50,6 +50,9 @@ int roster_add_epoch(struct roster *r, uint32_t epoch, const uint8_t pub[32],
 bool roster_revoked(const struct roster_writer *w);
 /* Does its manifest of this sequence and name count? */
 bool roster_counts(const struct roster_writer *w, uint64_t sequence, const struct id *name);
+/* What is between repository and owner, for who keeps a roster elsewhere; out is to be freed also after a failure. */
+void roster_put_lists(struct buf *b, const struct roster *r);
+int roster_get_lists(struct rd *r, struct roster *out, struct err *err) ERR_UNUSED_WARN;
 /* NULL when not named. */
 const struct roster_writer *roster_find(const struct roster *r, const uint8_t pub[32]);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/sha256.h"
+#include "repo/witness.h"
 
 void forget_plan_free(struct forget_plan *plan)
 {
@@ -477,7 +478,9 @@ int forget_apply(struct repo *repo, const struct manifest_list *list,
 	int r;
 
 	*out_result = (struct forget_result){0};
-	r = publish(repo, list, plan, now_ns, err);
+	r = witness_allow_removal(repo, "forget", err);
+	if (!r)
+		r = publish(repo, list, plan, now_ns, err);
 	for (size_t i = 0; !r && i < plan->count; i++) {
 		if (plan->backups[i].reasons)
 			continue;

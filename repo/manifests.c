@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "repo/tags.h"
+#include "repo/witness.h"
 
 void manifest_list_free(struct manifest_list *list)
 {
@@ -131,8 +132,10 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 	struct tags tags = {0};
 	struct id *names = NULL;
 	size_t count = 0;
-	int r = repo_list(repo->store, STORE_SNAPSHOTS, &names, NULL, &count, err);
+	int r = witness_begin(repo, err);
 
+	if (!r)
+		r = repo_list(repo->store, STORE_SNAPSHOTS, &names, NULL, &count, err);
 	if (!r) {
 		list.items = calloc(count ? count : 1, sizeof(*list.items));
 		if (!list.items)
@@ -158,6 +161,8 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 		r = retires_settle(&list.retires, err);
 	if (!r)
 		r = tags_apply(repo, &tags, &list, names, count, err);
+	if (!r)
+		r = witness_look(repo, &list, names, count, err);
 	tags_free(&tags);
 	free(names);
 	if (r) {
@@ -273,6 +278,8 @@ int manifests_put(struct repo *repo, struct manifest *m, struct id *out_name, ui
 
 	if (!r)
 		r = repo_put(repo, STORE_SNAPSHOTS, &bytes, out_name, err);
+	if (!r)
+		witness_made(repo, m, out_name);
 	*out_bytes = bytes.len;
 	buf_free(&bytes);
 	return r;
@@ -349,7 +356,8 @@ int manifests_succeed(const struct repo *repo, const struct manifest_list *list,
 	m->seen = calloc(room, sizeof(*m->seen));
 	if (!m->parents || !m->seen)
 		return err_nomem(err);
-	for (size_t i = 0; i < list->count; i++) {
+	/* Newest first: of more heads than fit the oldest are left out, each of which had a successor that was forgotten. */
+	for (size_t i = list->count; i-- > 0;) {
 		const struct manifest_item *item = &list->items[i];
 
 		if (memcmp(item->m.writer, m->writer, sizeof(m->writer)) == 0) {
@@ -359,7 +367,7 @@ int manifests_succeed(const struct repo *repo, const struct manifest_list *list,
 		} else {
 			struct manifest_seen *seen = seen_of(m, item->m.writer);
 
-			if (item->m.sequence >= seen->sequence) {
+			if (item->m.sequence > seen->sequence) {
 				seen->sequence = item->m.sequence;
 				seen->name = item->name;
 			}

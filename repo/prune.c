@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "core/sha256.h"
+#include "repo/witness.h"
 
 #define ROUNDS_MOST 16 /* surveys of one run */
 
@@ -159,6 +160,8 @@ static int load_manifests(struct prune_job *job, struct err *err)
 		*err = job->bad_manifest;
 		r = -err->code;
 	}
+	if (!r && !job->options->dry_run)
+		r = witness_allow_removal(job->repo, "prune", err);
 	job->result->manifests = job->manifests.count;
 	return r;
 }

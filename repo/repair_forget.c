@@ -1,9 +1,11 @@
 /* repair manifests --forget: what can never be restored goes, so that prune knows again what is needed. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/sha256.h"
 #include "repo/forget.h"
 #include "repo/repair_run.h"
+#include "repo/witness.h"
 
 struct forgetting {
 	struct repo *repo;
@@ -80,7 +82,7 @@ static int remove_object(struct forgetting *f, const struct id *name, struct err
 	return r == -ERR_MISSING ? 0 : r;
 }
 
-/* Who wrote it, and when, is not known: there can be no retire record. What tells its tags goes with it. */
+/* What tells its tags goes with it. */
 static int remove_rotten(struct forgetting *f, const struct id *name, struct err *err)
 {
 	int r = remove_object(f, name, err);
@@ -92,21 +94,58 @@ static int remove_rotten(struct forgetting *f, const struct id *name, struct err
 	return r;
 }
 
-static int forget_rotten(struct forgetting *f, const struct repair_doomed *d, struct err *err)
+/* Who wrote it is known only where this host saw it while it was whole; the name is what counts. */
+static struct retire_entry entry_of(const struct forgetting *f, const struct id *name)
+{
+	const struct sighting *seen = witness_recall(f->repo, name);
+	struct retire_entry e = {.sequence = 1, .name = *name};
+
+	if (seen && seen->sequence) {
+		e.sequence = seen->sequence;
+		memcpy(e.writer, seen->writer, sizeof(e.writer));
+	}
+	return e;
+}
+
+/* Those that are to go, by name; others are told. */
+static int choose_rotten(struct forgetting *f, const struct repair_doomed *d,
+			 struct retire_entry *entries, size_t *count, struct err *err)
 {
 	bool rotten;
 	int r = is_rotten(f->repo, &d->name, &rotten, err);
 
 	if (r)
 		return repo_name(f->repo->store, STORE_SNAPSHOTS, &d->name, err);
-	if (!rotten) {
+	if (rotten) {
+		show(f, d, NULL);
+		entries[(*count)++] = entry_of(f, &d->name);
+	} else {
 		repair_tell(&f->options->cb, true, STORE_SNAPSHOTS, &d->name,
 			    "it is as it was put, and stays: update nightjar, or remove the file "
 			    "where you know that it is of no use");
-		return 0;
 	}
-	show(f, d, NULL);
-	return f->options->dry_run ? 0 : remove_rotten(f, &d->name, err);
+	return 0;
+}
+
+static int forget_rotten(struct forgetting *f, const struct repair_doomed *doomed, size_t count,
+			 struct err *err)
+{
+	struct retire_entry *entries = calloc(count + 1, sizeof(*entries));
+	size_t rotten = 0;
+	int r = entries ? 0 : err_nomem(err);
+
+	for (size_t i = 0; !r && i < count; i++) {
+		if (doomed[i].unreadable)
+			r = choose_rotten(f, &doomed[i], entries, &rotten, err);
+	}
+	if (!r && rotten && !f->options->dry_run) {
+		r = retires_put(f->repo, &f->list.retires, entries, rotten, f->options->now_ns,
+				err);
+		for (size_t i = 0; !r && i < rotten; i++)
+			r = remove_rotten(f, &entries[i].name, err);
+	}
+	free(entries);
+	return r;
 }
 
 int repair_forget(struct repo *repo, const struct repair_manifests_options *options,
@@ -116,12 +155,13 @@ int repair_forget(struct repo *repo, const struct repair_manifests_options *opti
 	struct forgetting f = {.repo = repo, .options = options, .result = result};
 	int r = manifests_load(repo, NULL, NULL, &f.list, err);
 
+	if (!r && !options->dry_run)
+		r = witness_allow_removal(repo, "repair manifests --forget", err);
 	if (!r)
 		r = forget_readable(&f, doomed, count, err);
-	for (size_t i = 0; !r && i < count; i++) {
-		if (doomed[i].unreadable)
-			r = forget_rotten(&f, &doomed[i], err);
-	}
+	f.list.retires.number++; /* of the record that the first may have published */
+	if (!r)
+		r = forget_rotten(&f, doomed, count, err);
 	manifest_list_free(&f.list);
 	return r;
 }

@@ -7,6 +7,7 @@
 
 #include "core/keyfile.h"
 #include "core/sha256.h"
+#include "repo/witness.h"
 
 struct listing {
 	struct id *names;
@@ -330,6 +331,16 @@ static int get_config(struct store *store, struct repoconf *out_conf, struct err
 	return r;
 }
 
+int repo_peek(struct store *store, uint8_t out_repo[REPO_ID_BYTES], struct err *err)
+{
+	struct repoconf conf;
+	int r = get_config(store, &conf, err);
+
+	if (!r)
+		memcpy(out_repo, conf.repo, REPO_ID_BYTES);
+	return r;
+}
+
 /* Tries one object of keys/ as a key slot: 0 opened, otherwise why not. */
 static int try_slot(struct store *store, const struct repoconf *conf, const struct id *name,
 		    const struct repo_credentials *c, struct keys **out_keys, struct err *err)
@@ -409,7 +420,7 @@ static int merge_roster(struct repo *repo, const struct id *name, struct err *er
 	return r;
 }
 
-static int load_roster(struct repo *repo, struct err *err)
+int repo_refresh_roster(struct repo *repo, struct err *err)
 {
 	struct id *names = NULL;
 	size_t count = 0;
@@ -424,17 +435,12 @@ static int load_roster(struct repo *repo, struct err *err)
 	return r;
 }
 
-int repo_refresh_roster(struct repo *repo, struct err *err)
-{
-	return load_roster(repo, err);
-}
-
 const struct roster_writer *repo_find_writer(struct repo *repo, const uint8_t pub[32])
 {
 	const struct roster_writer *w = roster_find(&repo->roster, pub);
 	struct err ignored = {0};
 
-	if (!w && load_roster(repo, &ignored) == 0)
+	if (!w && repo_refresh_roster(repo, &ignored) == 0)
 		w = roster_find(&repo->roster, pub);
 	return w;
 }
@@ -457,7 +463,7 @@ int repo_open(struct store *store, const struct repo_credentials *credentials,
 	if (!r)
 		r = repoconf_matches(&repo->conf, repo->keys, err);
 	if (!r)
-		r = load_roster(repo, err);
+		r = repo_refresh_roster(repo, err);
 	if (r) {
 		repo->store = NULL;
 		repo_close(repo);
@@ -471,6 +477,7 @@ void repo_close(struct repo *repo)
 {
 	if (!repo)
 		return;
+	witness_free(repo->witness);
 	roster_free(&repo->roster);
 	keys_free(repo->keys);
 	store_free(repo->store);

@@ -19,6 +19,7 @@ struct repo {
 	struct roster roster;
 	uint8_t
 	    parity; /* of packs that are made from now on: conf's, unless the caller wants another level */
+	struct witness *witness; /* owned; NULL: what vanishes is not noticed (repo/witness.h) */
 };
 
 /* What opens a repository: a password or the text of a key file; the other is NULL. Not owned. */
@@ -84,6 +85,10 @@ int repo_refresh_roster(struct repo *repo, struct err *err) ERR_UNUSED_WARN;
  * may have made its first backup since the repository was opened.
  */
 const struct roster_writer *repo_find_writer(struct repo *repo, const uint8_t pub[32]);
+
+/* The id of the repository whose config is in store, whatever opens it. As repo_open. */
+int repo_peek(struct store *store, uint8_t out_repo[REPO_ID_BYTES],
+	      struct err *err) ERR_UNUSED_WARN;
 
 /* ERR_KEY: the keys' writer was revoked; what its host is to do. */
 int repo_say_revoked(const struct repo *repo, const struct roster_writer *w, struct err *err);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "repo/witness.h"
+
 void retires_free(struct retires *r)
 {
 	for (size_t i = 0; i < r->count; i++)
@@ -185,6 +187,8 @@ int retires_put(struct repo *repo, const struct retires *r, struct retire_entry 
 			folded = choose_folded(r, LIMIT_RETIRED - record.count, fold);
 		rc = folded ? put_folded(repo, r, &record, fold, folded, err)
 			    : put_one(repo, &record, &name, err);
+		if (!rc)
+			witness_retired(repo, record.entries, record.count, record.number);
 	}
 	free(fold);
 	return rc;

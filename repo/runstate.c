@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -215,30 +214,6 @@ int runstate_load(const char *state_dir, const char *repo_hex, struct runstate *
 	return r;
 }
 
-/* The folder is what is locked: the file itself is replaced. Let go of by closing, or by dying. */
-static int lock_folder(const char *state_dir, const char *repo_hex, int *out_fd, struct err *err)
-{
-	char *folder;
-	int fd, r = 0;
-
-	if (asprintf(&folder, "%s/%s", state_dir, repo_hex) < 0)
-		return err_nomem(err);
-	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-		r = err_sys(err, errno, "%s", folder);
-	fd = r ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (!r && fd < 0)
-		r = err_sys(err, errno, "%s", folder);
-	while (!r && flock(fd, LOCK_EX) != 0) {
-		if (errno != EINTR)
-			r = err_sys(err, errno, "%s", folder);
-	}
-	if (r && fd >= 0)
-		(void)close(fd);
-	*out_fd = fd;
-	free(folder);
-	return r;
-}
-
 int runstate_update(const char *state_dir, const char *repo_hex,
 		    void (*change)(void *arg, struct runstate *state), void *arg, struct err *err)
 {
@@ -249,7 +224,7 @@ int runstate_update(const char *state_dir, const char *repo_hex,
 	int fd = -1, r = read_id(repo_hex, repo, err);
 
 	if (!r)
-		r = lock_folder(state_dir, repo_hex, &fd, err);
+		r = statefile_lock(state_dir, repo, &fd, err);
 	if (r)
 		return r;
 	r = runstate_load(state_dir, repo_hex, &s, &why);

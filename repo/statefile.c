@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -120,5 +121,28 @@ int statefile_write(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], co
 	free(folder);
 	free(path);
 	free(temp);
+	return r;
+}
+
+int statefile_lock(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], int *out_fd,
+		   struct err *err)
+{
+	char *folder = path_of(state_dir, repo, "", "");
+	int fd = -1, r = folder ? 0 : err_nomem(err);
+
+	if (!r && mkdir(folder, 0700) != 0 && errno != EEXIST)
+		r = err_sys(err, errno, "%s", folder);
+	if (!r)
+		fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!r && fd < 0)
+		r = err_sys(err, errno, "%s", folder);
+	while (!r && flock(fd, LOCK_EX) != 0) {
+		if (errno != EINTR)
+			r = err_sys(err, errno, "%s", folder);
+	}
+	if (r && fd >= 0)
+		(void)close(fd);
+	*out_fd = r ? -1 : fd;
+	free(folder);
 	return r;
 }

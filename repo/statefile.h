@@ -18,4 +18,11 @@ int statefile_read(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], con
 int statefile_write(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *name,
 		    const void *bytes, size_t len, struct err *err) ERR_UNUSED_WARN;
 
+/*
+ * Until *out_fd is closed, or the process dies, nobody else holds it: for who reads, changes and writes. The folder is what is locked, as
+ * the files in it are replaced; it is made when it is not there.
+ */
+int statefile_lock(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], int *out_fd,
+		   struct err *err) ERR_UNUSED_WARN;
+
 #endif

@@ -16,11 +16,12 @@ backup() {
 	nightjar -q backup "$WORK/src" >/dev/null
 }
 
-# forget N: as `forget` does to the N-th oldest
+# forget N: the N-th oldest. Not by rm: what vanishes without a record is exit code 24, and nothing is pruned then.
 forget() {
 	local id
 	id=$(nightjar manifests --json | jq -r ".[$1].id")
-	rm -f "repo/snapshots/$id"
+	nightjar -q forget "$id" >/dev/null
+	[ ! -e "repo/snapshots/$id" ]
 }
 
 packs() {

@@ -125,8 +125,14 @@ records() {
 	nightjar tag --add k "$id"
 	rm -f "repo/snapshots/$id"
 	run nightjar check
+	assert_status 24 # this host has seen it; on another it is 20
+	[[ $output == *"its manifest is lost"* ]]
+	[[ $output == *"snapshots/$id: backup 1 of *has vanished"* ]]
+	run nightjar manifests
+	assert_status 24
+	NIGHTJAR_STATE_DIR=$WORK/elsewhere run nightjar check
 	assert_status 20
 	[[ $output == *"its manifest is lost"* ]]
-	run nightjar manifests
+	NIGHTJAR_STATE_DIR=$WORK/elsewhere run nightjar manifests
 	assert_status 0
 }

@@ -59,10 +59,10 @@ static void errors_become_codes(void **state)
 	static const struct {
 		enum err_code err;
 		enum exit_code code;
-	} table[] = {{ERR_NOMEM, 1},   {ERR_IO, 1},         {ERR_FULL, 1},    {ERR_MISSING, 1},
-		     {ERR_EXISTS, 1},  {ERR_DAMAGED, 1},    {ERR_VERSION, 1}, {ERR_KEY, 12},
-		     {ERR_LIMIT, 1},   {ERR_USAGE, 2},      {ERR_BUSY, 11},   {ERR_SOURCE, 1},
-		     {ERR_NOREPO, 10}, {ERR_CANCELLED, 130}};
+	} table[] = {{ERR_NOMEM, 1},   {ERR_IO, 1},          {ERR_FULL, 1},     {ERR_MISSING, 1},
+		     {ERR_EXISTS, 1},  {ERR_DAMAGED, 1},     {ERR_VERSION, 1},  {ERR_KEY, 12},
+		     {ERR_LIMIT, 1},   {ERR_USAGE, 2},       {ERR_BUSY, 11},    {ERR_SOURCE, 1},
+		     {ERR_NOREPO, 10}, {ERR_CANCELLED, 130}, {ERR_ROLLBACK, 24}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

@@ -241,7 +241,7 @@ static void add_notes(struct specimen *s, struct manifest_list *list)
 				  .place = DRILLNOTE_MEMORY,
 				  .counts = {.databases = 1, .files = 5, .bytes = 50000}};
 	struct notes found = {0};
-	struct damage_place place = {.kind = CHUNK_DATA};
+	struct damage_place place = {0};
 	struct err *err = &s->c->err, why = {0};
 	uint64_t number = 0;
 	struct id name;
@@ -249,9 +249,8 @@ static void add_notes(struct specimen *s, struct manifest_list *list)
 	MUST(tags_put(s->c->repo, &list->items[0], tags, 2, 7, &name, err), err);
 	MUST(drill_keep(s->c->repo, list, &list->items[0], NULL, &drill, &why, err), err);
 	assert_int_equal(why.code, 0);
-	/* Of a chunk that is long gone. */
+	/* Of a pack that is long gone. */
 	place.pack = bytes_id(3);
-	place.chunk = bytes_id(90);
 	MUST(notes_add(&found, &place, err), err);
 	MUST(notes_put(s->c->repo, &found, 8, &number, err), err);
 	notes_free(&found);
