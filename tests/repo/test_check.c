@@ -520,9 +520,9 @@ static void test_cancel(void **state)
 	unsigned all;
 
 	MUST(try_check(t->c->repo, true, &s, &t->err), &t->err);
-	all = s.ticks;
+	all = s.ticks < 4 ? 4 : s.ticks;
 	said_free(&s);
-	for (unsigned at = 1; at <= (all < 4 ? 4 : all); at++) {
+	for (unsigned at = 1; at <= all; at++) {
 		s = (struct said){.cancel_at = at};
 		MUST_FAIL(try_check(t->c->repo, true, &s, &t->err), ERR_CANCELLED, &t->err);
 		said_free(&s);
@@ -538,13 +538,12 @@ static void test_roles(void **state)
 		struct buf text = repo_case_keyfile(t->c, roles[i]);
 		struct repo *repo = NULL;
 		struct said s = {0};
-		int r;
 
 		MUST(repo_case_open_with(t->c, &text, &repo, &t->err), &t->err);
-		r = try_check(repo, true, &s, &t->err);
-		assert_int_equal(r, roles[i] == ROLE_WRITE ? -ERR_KEY : 0);
-		assert_int_equal(s.result.structure_only, roles[i] == ROLE_MAINTAIN);
-		assert_int_equal(s.result.damaged, 0);
+		assert_int_equal(try_check(repo, true, &s, &t->err),
+				 roles[i] == ROLE_WRITE ? -ERR_KEY : 0);
+		assert_true(s.result.structure_only == (roles[i] == ROLE_MAINTAIN) &&
+			    s.result.damaged == 0);
 		said_free(&s);
 		repo_close(repo);
 		buf_wipe(&text);

@@ -17,7 +17,7 @@
 #include "tests/support/bytes.h"
 #include "tests/support/manifest_kit.h"
 #include "tests/support/must.h"
-#include "tests/support/repo_case.h"
+#include "tests/support/prunebox.h"
 
 #define FILES 3
 #define BIG_BYTES 300000
@@ -220,6 +220,47 @@ static void test_notes_for_all(void **state)
 	index_free(index);
 }
 
+/*
+ * The whole way: rot on the storage side, found and noted there by who reads nothing, healed by the next backup of a host that only
+ * writes; then it is all there again for who reads.
+ */
+static void test_heals_through_a_write_key(void **state)
+{
+	const struct check_options o = {.read_data = true, .put_notes = true, .now_ns = 5};
+	struct prunebox *b = *state;
+	struct buf full = b->c->keyfile, maintain, write;
+	struct repo *repo = NULL;
+	struct check_result res;
+	struct index *index;
+
+	prunebox_nights(b, 3);
+	maintain = repo_case_keyfile(b->c, ROLE_MAINTAIN);
+	write = repo_case_keyfile(b->c, ROLE_WRITE);
+	index = repo_case_index(b->c);
+	for (size_t i = 0; i < index->pack_count; i++)
+		repo_case_flip(b->c->inner, STORE_DATA, &index->packs[i].name,
+			       (size_t)index->packs[i].pack_bytes / 2, 1);
+	MUST(repo_case_open_with(b->c, &maintain, &repo, b->err), b->err);
+	MUST(check_run(repo, &o, &res, b->err), b->err);
+	assert_true(res.noted > 0 && res.damaged > 0);
+	repo_close(repo);
+	b->c->keyfile = write;
+	prunebox_night(b);
+	b->c->keyfile = full;
+	repo_case_reopen(b->c);
+	MUST(check_run(b->c->repo,
+		       &(struct check_options){.read_data = true,
+					       .by_notes = true,
+					       .manifests = &b->backup.manifest,
+					       .manifest_count = 1},
+		       &res, b->err),
+	     b->err);
+	assert_true(res.damaged == 0);
+	index_free(index);
+	buf_wipe(&maintain);
+	buf_wipe(&write);
+}
+
 static void test_pack_missing(void **state)
 {
 	struct fixture *f = *state;
@@ -391,6 +432,8 @@ int main(void)
 	    CASE(test_every_object_flipped),
 	    CASE(test_pack_damaged),
 	    CASE(test_notes_for_all),
+	    cmocka_unit_test_setup_teardown(test_heals_through_a_write_key, prunebox_setup,
+					    prunebox_teardown),
 	    CASE(test_pack_missing),
 	    CASE(test_index_against_directory),
 	    CASE(test_no_forged_backup),
