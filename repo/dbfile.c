@@ -13,6 +13,7 @@
 
 #include "repo/dbcheck.h"
 #include "repo/dbconn.h"
+#include "repo/fsread.h"
 #include "repo/pagevfs.h"
 
 #define HEADER_BYTES 100
@@ -53,7 +54,7 @@ static int look_at(const char *path, char out_abs[PATH_MAX], uint8_t out_head[HE
 			       strerror(errno));
 	fd = open(out_abs, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, out_st) != 0 ||
-	    (S_ISREG(out_st->st_mode) && (n = pread(fd, out_head, HEADER_BYTES, 0)) < 0)) {
+	    (S_ISREG(out_st->st_mode) && (n = fs_pread(fd, out_head, HEADER_BYTES, 0)) < 0)) {
 		(void)err_set(err, ERR_SOURCE, "%s: cannot be read: %s", path, strerror(errno));
 		if (fd >= 0)
 			(void)close(fd);
@@ -135,6 +136,23 @@ void dbfile_put_mode(const char *journal_mode, uint8_t head[DBFILE_MODE_BYTES])
 		head[18] = head[19] = wal ? 2 : 1;
 }
 
+/* Two bytes of the first page; cut short they are written again, whole. */
+static ssize_t put_head(int fd, const uint8_t *head, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pwrite(fd, head + done, len - done, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
 static int set_mode(const char *path, const char *journal_mode, struct err *err)
 {
 	uint8_t head[DBFILE_MODE_BYTES];
@@ -142,10 +160,10 @@ static int set_mode(const char *path, const char *journal_mode, struct err *err)
 	ssize_t n = -1;
 
 	if (fd >= 0)
-		n = pread(fd, head, sizeof(head), 0);
+		n = fs_pread(fd, head, sizeof(head), 0);
 	if (n == (ssize_t)sizeof(head)) {
 		dbfile_put_mode(journal_mode, head);
-		n = pwrite(fd, head, sizeof(head), 0);
+		n = put_head(fd, head, sizeof(head));
 	}
 	if (n != (ssize_t)sizeof(head))
 		rc = err_sys(err, n < 0 ? errno : EIO, "%s: cannot set its journal mode", path);

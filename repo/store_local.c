@@ -281,7 +281,7 @@ static int open_object(const char *path, int *out_fd, uint64_t *out_bytes, struc
 
 	if (fd < 0)
 		return errno == ELOOP ? not_an_object(path, err)
-				      : err_sys(err, errno, "cannot open %s", path);
+				      : err_sys_own(err, errno, "cannot open %s", path);
 	if (fstat(fd, &st) != 0)
 		rc = err_sys(err, errno, "cannot stat %s", path);
 	else if (!S_ISREG(st.st_mode))
@@ -463,7 +463,7 @@ static int list_folder(const struct listing *l, struct err *err)
 	int rc = 0;
 
 	if (!dir)
-		return errno == ENOENT ? 0 : err_sys(err, errno, "cannot list %s", l->folder);
+		return errno == ENOENT ? 0 : err_sys_own(err, errno, "cannot list %s", l->folder);
 	while (rc == 0 && (errno = 0, e = readdir(dir)) != NULL)
 		rc = list_entry(l, dirfd(dir), e->d_name, err);
 	if (rc == 0 && errno != 0)

@@ -285,7 +285,8 @@ SHOWN int fstatat(int f, const char *path, struct stat *st, int flags)
 
 static bool open_fails(const char *call, int folder, const char *path, int flags)
 {
-	bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+	bool makes = (flags & O_TMPFILE) == O_TMPFILE ||
+		     ((flags & O_CREAT) != 0 && syscall(SYS_faccessat, folder, path, F_OK, 0) != 0);
 
 	return path_fails(makes ? FAULT_CREATE : FAULT_OPEN, call, folder, path);
 }
