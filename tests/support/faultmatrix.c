@@ -139,7 +139,9 @@ static const char *judge_error(const struct worker *w, const struct fault *f, in
 		return lines ? "more than one line of errors" : "no word about the error";
 	if (!names_something(w, line))
 		return "the error names no path and no object";
-	if (is_memory(f->kind) && !strstr(line, "out of memory") && !strstr(line, strerror(ENOMEM)))
+	/* glibc says EAGAIN of a thread for whose stack there is no memory. */
+	if (is_memory(f->kind) && !strstr(said, "out of memory") &&
+	    !strstr(said, strerror(ENOMEM)) && !strstr(said, "a thread could not be started"))
 		return "the error does not say that memory is short";
 	/* Of its journal SQLite says only that it cannot be opened. */
 	if (f->kind->error == ENOSPC && !strstr(w->lab.run.plan->first, "-journal") &&
