@@ -59,6 +59,16 @@ static void print_result(struct cli *cli, const struct store *store, const struc
 			 "and no tool, can ever read a backup.");
 }
 
+/* False when it cannot be told: a repository without its key would have to be taken away by hand. */
+static bool made_none(struct store *store, int failed)
+{
+	struct err ignored = {0};
+	uint64_t bytes;
+
+	return failed == -ERR_EXISTS ||
+	       store_size(store, STORE_CONFIG, NULL, &bytes, &ignored) == -ERR_MISSING;
+}
+
 /*
  * The key file comes first: a repository whose key was lost on the way would be worse than none. So an init that is killed may
  * leave one to no repository; it is not taken for that, because it may as well be another repository's.
@@ -82,8 +92,13 @@ static int init_with_keyfile(struct cli *cli, struct store *store, struct keys *
 		    cli->global.key_file);
 	if (!r)
 		r = repo_init(store, keys, options, err);
-	if (r && written)
+	if (r && written && made_none(store, r))
 		(void)unlink(cli->global.key_file);
+	else if (r && written)
+		(void)err_set(err, (enum err_code)err->code,
+			      "%s; perhaps the repository is made: its key stays in %s, and "
+			      "'nightjar check' says if it serves",
+			      err->text, cli->global.key_file);
 	buf_wipe(&text);
 	return r;
 }

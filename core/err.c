@@ -46,15 +46,13 @@ static enum err_code code_of_errno(int errnum)
 	}
 }
 
-int err_sys(struct err *err, int errnum, const char *fmt, ...)
+static int __attribute__((format(printf, 3, 0)))
+set_sys(struct err *err, int errnum, const char *fmt, va_list ap)
 {
 	char what[128];
-	va_list ap;
 	size_t used;
 
-	va_start(ap, fmt);
 	set_text(err, fmt, ap);
-	va_end(ap);
 	err->code = (int)code_of_errno(errnum);
 	err->sys_errno = errnum;
 	err->wait_s = 0;
@@ -62,6 +60,29 @@ int err_sys(struct err *err, int errnum, const char *fmt, ...)
 		(void)snprintf(what, sizeof(what), "error %d", errnum);
 	used = strlen(err->text);
 	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", what);
+	return -err->code;
+}
+
+int err_sys(struct err *err, int errnum, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = set_sys(err, errnum, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+int err_sys_own(struct err *err, int errnum, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)set_sys(err, errnum, fmt, ap);
+	va_end(ap);
+	if (errnum == EMFILE || errnum == ENFILE)
+		err->code = (int)ERR_NOMEM;
 	return -err->code;
 }
 

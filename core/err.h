@@ -14,7 +14,7 @@
 
 /* Chosen by what the user can do about it. Values are not stored anywhere. */
 enum err_code {
-	ERR_NOMEM = 1, /* out of memory */
+	ERR_NOMEM = 1, /* out of memory, or of descriptors */
 	ERR_IO,        /* the system or a store failed; sys_errno says how */
 	ERR_FULL,      /* no space left, quota or file size limit */
 	ERR_MISSING,   /* an object or a path is not there */
@@ -52,6 +52,13 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...)
  * EEXIST → ERR_EXISTS; anything else → ERR_IO.
  */
 int err_sys(struct err *err, int errnum, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/*
+ * As err_sys, but EMFILE, ENFILE → ERR_NOMEM: that this process may open no more files says as little about the one that it
+ * wanted as a lack of memory does.
+ */
+int err_sys_own(struct err *err, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Puts "<prefix>: " before the text of an error that is set. Returns -err->code. */

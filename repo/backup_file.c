@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/sha256.h"
+#include "repo/fsread.h"
 #include "repo/tree_read.h"
 
 static int read_range(struct backup_run *run, int fd, uint64_t offset, uint64_t end,
@@ -113,12 +114,15 @@ static bool same_state(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static bool is_new_database(int fd)
+/* 1: it is one; it must not be stored as if it were none, so not knowing is an error. */
+static int is_new_database(int fd, const char *path, struct err *err)
 {
 	uint8_t head[16];
-	ssize_t got = pread(fd, head, sizeof(head), 0);
+	ssize_t got = fs_pread(fd, head, sizeof(head), 0);
 
-	return got > 0 && snapshot_is_database(head, (size_t)got);
+	if (got < 0)
+		return err_set(err, ERR_SOURCE, "%s: cannot be read: %s", path, strerror(errno));
+	return snapshot_is_database(head, (size_t)got) ? 1 : 0;
 }
 
 /* Says so when the file was touched meanwhile, and notes it for the next backup when it was not. */
@@ -154,8 +158,8 @@ int backup_file_read(struct backup_run *run, int dirfd, const char *name, const 
 		r = err_set(err, ERR_SOURCE, "%s: cannot be read", path);
 	else if (!S_ISREG(before.st_mode))
 		r = err_set(err, ERR_SOURCE, "%s: was replaced while it was looked at", path);
-	else if (is_new_database(fd))
-		r = 1;
+	else
+		r = is_new_database(fd, path, err);
 	if (!r)
 		r = read_open_file(run, fd, &before, path, out_file, err);
 	if (!r)

@@ -1,5 +1,6 @@
 /* The first walk of a backup: which databases there are, and how much there will be to do. */
 #include "repo/backup_quiet.h"
+#include "repo/fsread.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -41,7 +42,7 @@ static bool looks_like_database(int dirfd, const char *name, const char *path)
 
 	if (fs_open(dirfd, name, 0, path, &fd, &ignored) != 0)
 		return false;
-	got = pread(fd, head, sizeof(head), 0);
+	got = fs_pread(fd, head, sizeof(head), 0);
 	(void)close(fd);
 	return got > 0 && snapshot_is_database(head, (size_t)got);
 }

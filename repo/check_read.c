@@ -129,24 +129,24 @@ static int read_deltas(struct check_run *run, struct buf *sealed, struct buf *pl
 }
 
 /* The directory is what an index is rebuilt from: it must open, too. */
-static bool front_opens(struct check_run *run, uint32_t number, const struct buf *pack,
-			struct err *err)
+static int open_front(struct check_run *run, uint32_t number, const struct buf *pack,
+		      struct err *err)
 {
 	struct pack_dir dir = {0};
 	struct pack_head head;
-	bool ok = pack_head_get(pack->data, pack->len, &head, err) == 0 &&
-		  pack_front_bytes(&head) <= pack->len &&
-		  pack_front_dec(run->repo->keys, pack->data, (size_t)pack_front_bytes(&head),
-				 pack->len, &dir, err) == 0;
+	int r = pack_head_get(pack->data, pack->len, &head, err);
 
-	if (ok && run->structure && !index_says_so(run->index, number, pack->len, &dir)) {
-		ok = false;
-		(void)err_set(err, ERR_DAMAGED,
-			      "the index tells other records of it than its own directory; "
-			      "'nightjar repair index --read-all-packs' writes the index anew");
-	}
+	if (!r && pack_front_bytes(&head) > pack->len)
+		r = err_set(err, ERR_DAMAGED, "its directory is longer than it is");
+	if (!r)
+		r = pack_front_dec(run->repo->keys, pack->data, (size_t)pack_front_bytes(&head),
+				   pack->len, &dir, err);
+	if (!r && run->structure && !index_says_so(run->index, number, pack->len, &dir))
+		r = err_set(err, ERR_DAMAGED,
+			    "the index tells other records of it than its own directory; "
+			    "'nightjar repair index --read-all-packs' writes the index anew");
 	pack_dir_free(&dir);
-	return ok;
+	return r;
 }
 
 /* A pack that cannot be read gives none of its chunks. */
@@ -230,11 +230,14 @@ static int read_pack(struct check_run *run, uint32_t number, struct buf *bytes, 
 	/* With a choice of backups, what else lies in the pack is not looked at. */
 	if (run->found_count != found || bytes->len != pack->pack_bytes || run->options->manifests)
 		return 0;
-	if (!id_eq(&digest, &pack->name))
+	if (!id_eq(&digest, &pack->name)) {
 		tell_pack(run, number, "damaged, though every record in it still opens");
-	else if (!front_opens(run, number, bytes, err))
+		return 0;
+	}
+	r = open_front(run, number, bytes, err);
+	if (r && !check_ends(r))
 		tell_pack(run, number, err->text);
-	return 0;
+	return check_ends(r) ? r : 0;
 }
 
 static bool will_read(const struct check_run *run, size_t number)

@@ -38,6 +38,11 @@ static bool is_damage(int sqlite_rc)
 	}
 }
 
+static bool is_short(int sqlite_rc)
+{
+	return (sqlite_rc & 0xff) == SQLITE_NOMEM;
+}
+
 struct findings {
 	struct buf text;
 	unsigned lines;
@@ -114,13 +119,15 @@ static int list_tables(struct dbconn *c, struct snapshot_table **out_tables, siz
 	struct snapshot_table *tables = NULL, *more;
 	size_t count = 0, cap = 0;
 	sqlite3_stmt *st = NULL;
-	int rc = 0;
+	int rc = 0, step = sqlite3_prepare_v2(c->db, sql, -1, &st, NULL);
 
-	if (sqlite3_prepare_v2(c->db, sql, -1, &st, NULL) != SQLITE_OK)
-		return 0;
-	while (rc == 0 && count < LIMIT_DB_TABLES && sqlite3_step(st) == SQLITE_ROW) {
-		const char *name = (const char *)sqlite3_column_text(st, 0);
+	while (rc == 0 && count < LIMIT_DB_TABLES && (step == SQLITE_OK || step == SQLITE_ROW)) {
+		const char *name;
 
+		step = sqlite3_step(st);
+		if (step != SQLITE_ROW)
+			break;
+		name = (const char *)sqlite3_column_text(st, 0);
 		if (name == NULL)
 			continue;
 		if (count == cap) {
@@ -139,6 +146,8 @@ static int list_tables(struct dbconn *c, struct snapshot_table **out_tables, siz
 			count++;
 	}
 	(void)sqlite3_finalize(st);
+	if (rc == 0 && is_short(step))
+		rc = err_nomem(err);
 	*out_tables = tables;
 	*out_count = count;
 	return rc;
@@ -178,29 +187,52 @@ static int give_text(struct findings *f, char **out_text, struct err *err)
 	return 0;
 }
 
+static int check_all(struct dbconn *c, const char *pragma, struct findings *f, int *out_sqlite_rc,
+		     struct err *err)
+{
+	char sql[40];
+
+	buf_reset(&f->text);
+	*f = (struct findings){.text = f->text};
+	(void)snprintf(sql, sizeof(sql), "PRAGMA %s(%d)", pragma, DBCHECK_LINES);
+	*out_sqlite_rc = run_pragma(c, sql, "", f);
+	if (*out_sqlite_rc != SQLITE_OK || !f->missing || f->damage)
+		return 0;
+	buf_reset(&f->text);
+	f->lines = 0;
+	return check_tables(c, pragma, f, out_sqlite_rc, err);
+}
+
+/* More than a check of a sane database asks for at once. */
+static bool memory_is_there(void)
+{
+	void *p = malloc((size_t)16 << 20);
+	bool there = p != NULL;
+
+	free(p);
+	return there;
+}
+
 int dbcheck_run(struct dbconn *c, int open_rc, enum snapshot_check kind,
 		enum snapshot_verdict *out_verdict, char **out_text, struct err *err)
 {
 	const char *pragma = kind == SNAPSHOT_CHECK_INTEGRITY ? "integrity_check" : "quick_check";
 	struct findings f = {0};
-	char sql[40];
 	int rc = 0, sqlite_rc = open_rc;
 
-	(void)snprintf(sql, sizeof(sql), "PRAGMA %s(%d)", pragma, DBCHECK_LINES);
 	if (open_rc != SQLITE_OK && is_damage(open_rc)) {
 		f.damage = true;
 		add_lines(&f, "", c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(open_rc));
 		sqlite_rc = SQLITE_OK;
 	} else if (open_rc == SQLITE_OK) {
-		sqlite_rc = run_pragma(c, sql, "", &f);
-		if (sqlite_rc == SQLITE_OK && f.missing && !f.damage) {
-			buf_reset(&f.text);
-			f.lines = 0;
-			rc = check_tables(c, pragma, &f, &sqlite_rc, err);
-		}
+		rc = check_all(c, pragma, &f, &sqlite_rc, err);
+		/* Memory was short, or numbers that no database can have ask for more than there is: those do so again. */
+		if (rc == 0 && is_short(sqlite_rc) && memory_is_there())
+			rc = check_all(c, pragma, &f, &sqlite_rc, err);
 	}
-	/* Said of numbers that no database can have, as in a snapshot: the image itself lies in memory that is there. */
-	if (rc == 0 && ((sqlite_rc & 0xff) == SQLITE_NOMEM || (sqlite_rc & 0xff) == SQLITE_FULL)) {
+	if (rc == 0 && is_short(sqlite_rc) && (open_rc != SQLITE_OK || !memory_is_there()))
+		rc = err_nomem(err);
+	if (rc == 0 && (is_short(sqlite_rc) || (sqlite_rc & 0xff) == SQLITE_FULL)) {
 		f.damage = true;
 		add_lines(&f, "", sqlite3_errstr(sqlite_rc));
 		sqlite_rc = SQLITE_OK;
@@ -377,11 +409,12 @@ int dbcheck_schema_hash(struct dbconn *c, uint8_t out_hash[32], struct err *err)
 	struct buf *rows = NULL, *more;
 	size_t count = 0, cap = 0, i;
 	sqlite3_stmt *st = NULL;
-	int rc = 0, step = SQLITE_ERROR;
+	int rc = 0, step;
 
 	memset(out_hash, 0, 32);
-	if (sqlite3_prepare_v2(c->db, "SELECT type, name, tbl_name, sql FROM sqlite_schema", -1,
-			       &st, NULL) == SQLITE_OK)
+	step = sqlite3_prepare_v2(c->db, "SELECT type, name, tbl_name, sql FROM sqlite_schema", -1,
+				  &st, NULL);
+	if (step == SQLITE_OK)
 		step = sqlite3_step(st);
 	while (rc == 0 && step == SQLITE_ROW) {
 		if (count == cap) {
@@ -399,6 +432,8 @@ int dbcheck_schema_hash(struct dbconn *c, uint8_t out_hash[32], struct err *err)
 		step = sqlite3_step(st);
 	}
 	(void)sqlite3_finalize(st);
+	if (rc == 0 && is_short(step))
+		rc = err_nomem(err);
 	if (rc == 0 && step == SQLITE_DONE) {
 		if (count > 0)
 			qsort(rows, count, sizeof(*rows), compare_rows);

@@ -208,7 +208,8 @@ int dbconn_fail(const struct dbconn *c, int sqlite_rc, struct err *err)
 	default:
 		break;
 	}
-	if ((sqlite_rc & 0xff) == SQLITE_IOERR &&
+	/* CANTOPEN: a journal that could not be made. */
+	if (((sqlite_rc & 0xff) == SQLITE_IOERR || (sqlite_rc & 0xff) == SQLITE_CANTOPEN) &&
 	    (errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG))
 		return err_sys(err, errnum, "%s: no room left for the copy", c->path);
 	return err_set(err, ERR_SOURCE, "%s: %s", c->path,

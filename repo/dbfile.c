@@ -13,6 +13,7 @@
 
 #include "repo/dbcheck.h"
 #include "repo/dbconn.h"
+#include "repo/fsread.h"
 #include "repo/pagevfs.h"
 
 #define HEADER_BYTES 100
@@ -53,7 +54,7 @@ static int look_at(const char *path, char out_abs[PATH_MAX], uint8_t out_head[HE
 			       strerror(errno));
 	fd = open(out_abs, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, out_st) != 0 ||
-	    (S_ISREG(out_st->st_mode) && (n = pread(fd, out_head, HEADER_BYTES, 0)) < 0)) {
+	    (S_ISREG(out_st->st_mode) && (n = fs_pread(fd, out_head, HEADER_BYTES, 0)) < 0)) {
 		(void)err_set(err, ERR_SOURCE, "%s: cannot be read: %s", path, strerror(errno));
 		if (fd >= 0)
 			(void)close(fd);
@@ -89,17 +90,18 @@ static int fsync_path(const char *path, int flags, struct err *err)
 	return rc;
 }
 
-static bool beside_exists(const char *path, const char *suffix)
+/* 1 when it is, or when that cannot be known. */
+static int beside_exists(const char *path, const char *suffix, struct err *err)
 {
 	size_t cap = strlen(path) + strlen(suffix) + 1;
 	char *name = malloc(cap);
 	struct stat st;
-	bool there = true; /* not knowing counts as there */
+	int there;
 
-	if (name != NULL) {
-		(void)snprintf(name, cap, "%s%s", path, suffix);
-		there = lstat(name, &st) == 0 || errno != ENOENT;
-	}
+	if (name == NULL)
+		return err_nomem(err);
+	(void)snprintf(name, cap, "%s%s", path, suffix);
+	there = lstat(name, &st) == 0 || errno != ENOENT;
 	free(name);
 	return there;
 }
@@ -108,15 +110,18 @@ static bool beside_exists(const char *path, const char *suffix)
 static int refuse_companions(const char *path, struct err *err)
 {
 	static const char *const suffixes[] = {"-journal", "-wal", "-shm"};
+	int there = 0;
 	size_t i;
 
-	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
-		if (beside_exists(path, suffixes[i]))
+	for (i = 0; there == 0 && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		there = beside_exists(path, suffixes[i], err);
+		if (there > 0)
 			return err_set(err, ERR_EXISTS,
 				       "%s%s: is in the way: SQLite would take it for part of the "
 				       "database; move it away",
 				       path, suffixes[i]);
-	return 0;
+	}
+	return there;
 }
 
 /*
@@ -135,6 +140,23 @@ void dbfile_put_mode(const char *journal_mode, uint8_t head[DBFILE_MODE_BYTES])
 		head[18] = head[19] = wal ? 2 : 1;
 }
 
+/* Two bytes of the first page; cut short they are written again, whole. */
+static ssize_t put_head(int fd, const uint8_t *head, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pwrite(fd, head + done, len - done, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
 static int set_mode(const char *path, const char *journal_mode, struct err *err)
 {
 	uint8_t head[DBFILE_MODE_BYTES];
@@ -142,10 +164,10 @@ static int set_mode(const char *path, const char *journal_mode, struct err *err)
 	ssize_t n = -1;
 
 	if (fd >= 0)
-		n = pread(fd, head, sizeof(head), 0);
+		n = fs_pread(fd, head, sizeof(head), 0);
 	if (n == (ssize_t)sizeof(head)) {
 		dbfile_put_mode(journal_mode, head);
-		n = pwrite(fd, head, sizeof(head), 0);
+		n = put_head(fd, head, sizeof(head));
 	}
 	if (n != (ssize_t)sizeof(head))
 		rc = err_sys(err, n < 0 ? errno : EIO, "%s: cannot set its journal mode", path);
@@ -260,20 +282,29 @@ static void drop_temp(struct copy *k)
 	}
 }
 
-static void ask_source(struct copy *k, struct dbconn *c)
+/* Without the sizes there is no progress, without the journal mode the copy would be another database. */
+static int ask_source(struct copy *k, struct dbconn *c, struct err *err)
 {
 	sqlite3_stmt *st = NULL;
+	const char *mode = NULL;
 	int64_t n = 0;
+	int sqlite_rc;
 
 	if (dbconn_get_int(c, "PRAGMA page_count", &n) == SQLITE_OK && n > 0)
 		k->watch.total_pages = (uint64_t)n;
 	if (dbconn_get_int(c, "PRAGMA page_size", &n) == SQLITE_OK && n > 0)
 		k->watch.page_size = (uint64_t)n;
-	if (sqlite3_prepare_v2(c->db, "PRAGMA journal_mode", -1, &st, NULL) == SQLITE_OK &&
-	    sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0) != NULL)
-		(void)snprintf(k->journal_mode, sizeof(k->journal_mode), "%s",
-			       (const char *)sqlite3_column_text(st, 0));
+	sqlite_rc = sqlite3_prepare_v2(c->db, "PRAGMA journal_mode", -1, &st, NULL);
+	if (sqlite_rc == SQLITE_OK)
+		sqlite_rc = sqlite3_step(st);
+	if (sqlite_rc == SQLITE_ROW)
+		mode = (const char *)sqlite3_column_text(st, 0);
+	if (mode != NULL)
+		(void)snprintf(k->journal_mode, sizeof(k->journal_mode), "%s", mode);
 	(void)sqlite3_finalize(st);
+	if (mode == NULL)
+		return dbconn_fail(c, sqlite_rc == SQLITE_ROW ? SQLITE_NOMEM : sqlite_rc, err);
+	return 0;
 }
 
 static int vacuum_into_temp(struct copy *k, struct err *err)
@@ -287,11 +318,11 @@ static int vacuum_into_temp(struct copy *k, struct err *err)
 		rc = open_failed(&c, k->src_abs, k->head, sqlite_rc, err);
 		goto out;
 	}
-	ask_source(k, &c);
-	if (realpath(k->temp, abs_temp) == NULL) {
+	rc = ask_source(k, &c, err);
+	if (rc == 0 && realpath(k->temp, abs_temp) == NULL)
 		rc = err_sys(err, errno, "%s", k->temp);
+	if (rc != 0)
 		goto out;
-	}
 	uri = dbconn_uri(abs_temp, NULL);
 	sql = uri != NULL ? sqlite3_mprintf("VACUUM INTO %Q", uri) : NULL;
 	if (sql == NULL) {

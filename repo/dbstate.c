@@ -57,16 +57,6 @@ static bool file_state(int fd, struct dbstate_file *out)
 	return true;
 }
 
-static bool read_exactly(int fd, void *out, size_t len)
-{
-	ssize_t got;
-
-	do {
-		got = pread(fd, out, len, 0);
-	} while (got < 0 && errno == EINTR);
-	return got == (ssize_t)len;
-}
-
 static bool look_at_db(const char *path, struct dbstate *s)
 {
 	uint8_t head[HEADER_BYTES];
@@ -78,7 +68,7 @@ static bool look_at_db(const char *path, struct dbstate *s)
 	if (fs_open(AT_FDCWD, path, 0, path, &fd, &ignored) != 0)
 		return false;
 	ok = fstatfs(fd, &fs) == 0 && dbstate_trusts((uint64_t)fs.f_type & UINT32_MAX) &&
-	     file_state(fd, &s->db) && read_exactly(fd, head, sizeof(head));
+	     file_state(fd, &s->db) && fs_pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head);
 	(void)close(fd);
 	if (!ok)
 		return false;
@@ -132,7 +122,8 @@ static bool no_journal(const char *path)
 
 	if (there <= 0)
 		return there == 0;
-	ok = file_state(fd, &file) && (file.size == 0 || (read_exactly(fd, &first, 1) && !first));
+	ok = file_state(fd, &file) &&
+	     (file.size == 0 || (fs_pread(fd, &first, 1, 0) == 1 && !first));
 	(void)close(fd);
 	return ok;
 }

@@ -487,6 +487,24 @@ int fs_extents(int fd, uint64_t size_bytes, const char *path, struct fs_extent *
 	return 0;
 }
 
+ssize_t fs_pread(int fd, void *out, size_t len, uint64_t at)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (uint8_t *)out + done, len - done, (off_t)(at + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
 /* --- times --- */
 
 #define SECONDS_MOST INT64_C(9223372035)

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 #include "core/err.h"
 
@@ -52,6 +53,9 @@ unsigned char fs_listed_type(const char *listed);
 /* Opens a folder or file below dirfd read-only, O_NOFOLLOW | O_NOATIME (retried without) | O_NONBLOCK | O_CLOEXEC. */
 int fs_open(int dirfd, const char *name, int extra_flags, const char *path, int *out_fd,
 	    struct err *err) ERR_UNUSED_WARN;
+
+/* The bytes that there are from at on, up to len: only the end of the file makes them fewer. -1 and errno when they cannot be read. */
+ssize_t fs_pread(int fd, void *out, size_t len, uint64_t at) ERR_UNUSED_WARN;
 
 /*
  * lstat, readlink and xattrs of name in dirfd. xattrs that the file system does not support are none; one that

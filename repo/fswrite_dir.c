@@ -118,6 +118,12 @@ int fsw_dirs_open(const char *target, bool make, struct fsw_dirs **out_dirs, str
 
 /* ---- references and syncs ---- */
 
+/* As in messages about what lies in it; the target itself by a name of its own. */
+static const char *shown(const struct fsw_dir *dir)
+{
+	return dir->path_len > 0 ? dir->path : "the target folder";
+}
+
 static void dir_sync(struct fsw_dirs *dirs, struct fsw_dir *dir)
 {
 	if (!dir->changed)
@@ -125,8 +131,7 @@ static void dir_sync(struct fsw_dirs *dirs, struct fsw_dir *dir)
 	dir->changed = false;
 	/* some file systems have no sync of folders, and say so with EINVAL */
 	if (fsync(dir->fd) != 0 && errno != EINVAL && dirs->sync_err.code == 0)
-		(void)err_sys(&dirs->sync_err, errno, "%s: cannot sync the folder",
-			      dir->path_len > 0 ? dir->path : ".");
+		(void)err_sys(&dirs->sync_err, errno, "%s: cannot sync the folder", shown(dir));
 }
 
 void fsw_dir_put(struct fsw_dirs *dirs, struct fsw_dir *dir)

@@ -305,8 +305,9 @@ int pagevfs_new(struct pageimage *image, const char *cache_dir, struct pagevfs *
 	    .xGetLastError = vfs_last_error,
 	};
 	rc = v->cache_dir == NULL ? err_nomem(err) : 0;
+	/* SQLite has a VFS to go on and takes another one, but where it has no memory to start. */
 	if (rc == 0 && (v->below == NULL || sqlite3_vfs_register(&v->base, 0) != SQLITE_OK))
-		rc = err_set(err, ERR_IO, "SQLite refuses a further VFS");
+		rc = err_nomem(err);
 	if (rc != 0) {
 		free(v->cache_dir);
 		free(v);

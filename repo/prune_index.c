@@ -73,6 +73,9 @@ static int load_one(struct prune_job *job, const struct id *name, struct segment
 	buf_free(&bytes);
 	if (r == -ERR_NOMEM)
 		return err_nomem(err);
+	/* What is damaged the survey has told; this was well then. */
+	if (r < 0 && r != -ERR_MISSING && why.code == ERR_IO)
+		prune_warning(job, STORE_INDEX, name, why.text);
 	return r ? 1 : 0;
 }
 

@@ -14,6 +14,7 @@
 
 #include "repo/dbcheck.h"
 #include "repo/dbconn.h"
+#include "repo/fsread.h"
 #include "repo/pageimage.h"
 #include "repo/pagevfs.h"
 #include "repo/snapshot_raw.h"
@@ -131,10 +132,9 @@ static int look_at_file(struct take *t, struct err *err)
 	if (realpath(t->path, t->abs_path) == NULL)
 		return err_set(err, ERR_SOURCE, "%s: %s", t->path, strerror(errno));
 	fd = open(t->abs_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, ERR_SOURCE, "%s: cannot be read: %s", t->path, strerror(errno));
-	n = pread(fd, t->head, sizeof(t->head), 0);
-	(void)close(fd);
+	n = fd < 0 ? -1 : fs_pread(fd, t->head, sizeof(t->head), 0);
+	if (fd >= 0)
+		(void)close(fd);
 	if (n < 0)
 		return err_set(err, ERR_SOURCE, "%s: cannot be read: %s", t->path, strerror(errno));
 	if (!snapshot_is_database(t->head, (size_t)n))

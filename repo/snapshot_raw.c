@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "repo/fsread.h"
 #include "repo/walfile.h"
 
 /* Lock bytes, as SQLite's os_unix.c and wal.c have them. */
@@ -149,10 +150,11 @@ static int refuse_super_journal(const struct raw_run *run, int fd, struct err *e
 {
 	static const uint8_t magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
 	off_t size = lseek(fd, 0, SEEK_END);
-	uint8_t end[8];
+	uint8_t end[8] = {0};
 
-	if (size < 512 || pread(fd, end, sizeof(end), size - 8) != (ssize_t)sizeof(end) ||
-	    memcmp(end, magic, sizeof(end)) != 0)
+	if (size < 0 || (size >= 512 && fs_pread(fd, end, sizeof(end), (uint64_t)size - 8) < 0))
+		return source_error(run, "-journal", err);
+	if (size < 512 || memcmp(end, magic, sizeof(end)) != 0)
 		return 0;
 	return err_set(
 	    err, ERR_SOURCE,
@@ -171,7 +173,9 @@ static int take_journal(struct raw_run *run, struct pageimage *to, bool *out_hot
 	if (rc != 0 || fd < 0)
 		return rc;
 	/* SQLite's own rule: a journal is hot when it does not begin with a zero and nobody writes. */
-	if (pread(fd, &first, 1, 0) == 1 && first != 0 && !writer_is_alive(run->db_fd)) {
+	if (fs_pread(fd, &first, 1, 0) < 0) {
+		rc = source_error(run, "-journal", err);
+	} else if (first != 0 && !writer_is_alive(run->db_fd)) {
 		rc = refuse_super_journal(run, fd, err);
 		if (rc == 0)
 			rc = copy_file(run, fd, "-journal", to, err);

@@ -291,7 +291,7 @@ static int open_object(const char *path, int *out_fd, uint64_t *out_bytes, struc
 
 	if (fd < 0)
 		return errno == ELOOP ? not_an_object(path, err)
-				      : err_sys(err, errno, "cannot open %s", path);
+				      : err_sys_own(err, errno, "cannot open %s", path);
 	if (fstat(fd, &st) != 0)
 		rc = err_sys(err, errno, "cannot stat %s", path);
 	else if (!S_ISREG(st.st_mode))

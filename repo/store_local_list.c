@@ -35,7 +35,7 @@ static int list_folder(const struct listing *l, struct err *err)
 	int rc = 0;
 
 	if (!dir)
-		return errno == ENOENT ? 0 : err_sys(err, errno, "cannot list %s", l->folder);
+		return errno == ENOENT ? 0 : err_sys_own(err, errno, "cannot list %s", l->folder);
 	while (rc == 0 && (errno = 0, e = readdir(dir)) != NULL)
 		rc = list_entry(l, dirfd(dir), e->d_name, err);
 	if (rc == 0 && errno != 0)

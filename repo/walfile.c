@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "repo/fsread.h"
+
 #define WAL_HEADER_BYTES 32u
 #define FRAME_HEADER_BYTES 24u
 #define WAL_MAGIC 0x377f0682u /* lowest bit: checksums are big-endian */
@@ -43,29 +45,10 @@ static void add_sum(struct wal *w, const uint8_t *p, size_t len)
 	}
 }
 
-/* Returns the bytes there are, up to len, or -1. */
-static ssize_t read_at(int fd, void *out, size_t len, uint64_t at)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pread(fd, (uint8_t *)out + done, len - done, (off_t)(at + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
 static int read_header(struct wal *w, bool *out_valid, struct err *err)
 {
 	uint8_t h[WAL_HEADER_BYTES];
-	ssize_t n = read_at(w->fd, h, sizeof(h), 0);
+	ssize_t n = fs_pread(w->fd, h, sizeof(h), 0);
 
 	*out_valid = false;
 	if (n < 0)
@@ -87,7 +70,7 @@ static int read_header(struct wal *w, bool *out_valid, struct err *err)
 static int next_frame(struct wal *w, uint64_t number, bool *out_valid, struct err *err)
 {
 	size_t len = FRAME_HEADER_BYTES + w->page_size;
-	ssize_t n = read_at(w->fd, w->frame, len, WAL_HEADER_BYTES + number * len);
+	ssize_t n = fs_pread(w->fd, w->frame, len, WAL_HEADER_BYTES + number * len);
 
 	*out_valid = false;
 	if (n < 0)
@@ -178,7 +161,7 @@ static bool frame_head(const struct wal *w, uint64_t number, uint8_t out[FRAME_H
 {
 	uint64_t at = WAL_HEADER_BYTES + number * (FRAME_HEADER_BYTES + (uint64_t)w->page_size);
 
-	return read_at(w->fd, out, FRAME_HEADER_BYTES, at) == FRAME_HEADER_BYTES;
+	return fs_pread(w->fd, out, FRAME_HEADER_BYTES, at) == FRAME_HEADER_BYTES;
 }
 
 /*

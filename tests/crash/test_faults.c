@@ -1,6 +1,8 @@
 /*
  * I1 to I4, I6, I7: every command with every k-th of its calls failing, in the repository, the cache, the state, the target and the source:
  * EIO, ENOSPC, no descriptors, no permission, short and interrupted transfers, a failed fsync; once, and from there on.
+ *
+ * Of long series an even sample, the same each time; with NIGHTJAR_LONG_FULL=1 every k, which takes an hour (TEST_TIMEOUT_S=7200).
  */
 #include <setjmp.h>
 #include <stdarg.h>

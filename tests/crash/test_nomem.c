@@ -1,6 +1,8 @@
 /*
  * I1 to I4, I6, I7: every command with its k-th allocation failing, once and from there on, the allocations of libraries and of glibc
  * included: exit 1 with one line, never a verdict about data or keys, and nothing lost.
+ *
+ * Of long series an even sample, the same each time; with NIGHTJAR_LONG_FULL=1 every k, which takes an hour (TEST_TIMEOUT_S=7200).
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -250,6 +250,26 @@ static void a_closed_folder_is_an_error_that_names_it(void **state)
 	assert_int_equal(chmod(f->root, 0700), 0);
 }
 
+/* As little as a lack of memory does: who looks for damage must not find any. */
+static void no_descriptor_left_says_nothing_of_an_object(void **state)
+{
+	struct local_case *f = *state;
+	struct rlimit before, none;
+	struct err bare = {0};
+	int got, listed;
+
+	MUST(local_case_put(f), &f->err);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){0, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	got = store_get(f->store, STORE_DATA, &local_case_id, 99, &f->buf, &f->err);
+	listed = store_list(f->store, STORE_DATA, count_name, NULL, &bare);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(got, -ERR_NOMEM);
+	assert_int_equal(f->err.sys_errno, EMFILE);
+	assert_int_equal(listed, -ERR_NOMEM);
+}
+
 static void create_works_below_a_folder_it_may_not_read(void **state)
 {
 	struct local_case *f = *state;
@@ -464,6 +484,7 @@ int main(void)
 	    WITH(a_linked_root_and_linked_folders_work),
 	    BARE(modes_are_private_whatever_the_umask),
 	    WITH(a_closed_folder_is_an_error_that_names_it),
+	    WITH(no_descriptor_left_says_nothing_of_an_object),
 	    BARE(create_works_below_a_folder_it_may_not_read),
 	    BARE(create_refuses_a_folder_in_use),
 	    BARE(create_accepts_what_a_killed_one_left),

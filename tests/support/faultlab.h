@@ -17,7 +17,14 @@
 #define FAULTLAB_NIGHTS 3
 
 /* What tells that a command has done what it was asked for. */
-enum faultgoal { GOAL_REPO, GOAL_BACKUP, GOAL_TARGET, GOAL_SAID };
+enum faultgoal {
+	GOAL_REPO,   /* the repository is as it should be */
+	GOAL_TENDED, /* that, or a warning says what was left for another time */
+	GOAL_BACKUP, /* the last night is there and restores */
+	GOAL_WHOLE,  /* the repository is as it should be, or check is clean */
+	GOAL_TARGET, /* what was to be written is */
+	GOAL_SAID    /* what was to be said was */
+};
 
 enum faultplace {
 	PLACE_REPO = 1,
@@ -30,7 +37,7 @@ enum faultplace {
 
 struct faultcase {
 	const char *name, *start, *key;
-	const char *argv[10]; /* "%x" is dir/x */
+	const char *argv[10]; /* "%x" is dir/x, "@" the last night */
 	enum faultgoal goal;
 	unsigned places;
 	int verdict;  /* its exit code for a repository that cannot be read in parts, or 0 */
@@ -74,6 +81,9 @@ int faultlab_run(struct faultlab *lab, const char *const argv[]);
 
 /* What was asked for is there. Call at once after faultlab_try: it reads what that said. */
 bool faultlab_reached(struct faultlab *lab, const struct faultcase *c);
+
+/* The last run warned of something, and said this word then or later. */
+bool faultlab_warned(const struct faultlab *lab, const char *of);
 
 /*
  * What must hold after a run that ended with status, whatever failed in it: earlier backups restore, check is clean, the same command works

@@ -135,3 +135,21 @@ size_t faultrun_errors(const struct faultrun *r, char out_first[FAULTRUN_LINE])
 	out_first[strcspn(out_first, "\n")] = '\0';
 	return count;
 }
+
+void faultrun_said(const struct faultrun *r, char out[FAULTRUN_LINE])
+{
+	FILE *f = fopen(r->log, "r");
+	size_t len;
+
+	if (!f)
+		die(r->log);
+	len = fread(out, 1, FAULTRUN_LINE - 1, f);
+	(void)fclose(f);
+	while (len > 0 && out[len - 1] == '\n')
+		len--;
+	out[len] = '\0';
+	for (size_t i = 0; i < len; i++) {
+		if (out[i] == '\n')
+			out[i] = '|';
+	}
+}

@@ -31,4 +31,7 @@ int faultrun_go(struct faultrun *r, const char *const argv[]);
 /* How many errors the last run told, warnings left out, and the first of them. */
 size_t faultrun_errors(const struct faultrun *r, char out_first[FAULTRUN_LINE]);
 
+/* All that it told on stderr, on one line, as far as there is room. */
+void faultrun_said(const struct faultrun *r, char out[FAULTRUN_LINE]);
+
 #endif

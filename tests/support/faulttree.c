@@ -24,7 +24,7 @@ static struct {
 	const char *from, *to;
 	char *lines[LINES_MOST];
 	size_t count;
-	bool bad;
+	bool bad, without_temporary;
 } walk;
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -118,6 +118,8 @@ static int list_one(const char *path, const struct stat *st, int type, struct FT
 		/* The folder of a pack is the beginning of its name. */
 		len = asprintf(&line, "%.6s new %lld", folder, (long long)st->st_size);
 	} else if (strncmp(name, ".tmp-", 5) == 0) {
+		if (walk.without_temporary)
+			return 0;
 		len = asprintf(&line, "%.6s temporary %d", folder, st->st_size > 0);
 	} else {
 		len = asprintf(&line, "%s %lld", below, (long long)st->st_size);
@@ -133,13 +135,14 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-bool faulttree_sum(const char *folder, uint8_t out[FAULTTREE_BYTES])
+bool faulttree_sum(const char *folder, bool temporary, uint8_t out[FAULTTREE_BYTES])
 {
 	crypto_generichash_state state;
 
 	walk.from = folder;
 	walk.count = 0;
 	walk.bad = false;
+	walk.without_temporary = !temporary;
 	crypto_generichash_init(&state, NULL, 0, FAULTTREE_BYTES);
 	if (access(folder, F_OK) == 0 && nftw(folder, list_one, 16, FTW_PHYS) != 0)
 		die(folder);

@@ -17,9 +17,9 @@ void faulttree_copy(const char *from, const char *to);
 
 /*
  * A digest over the names and sizes of files below a folder, the same for trees that differ only in what is random: of an object that
- * faulttree_copy did not bring only the size and the folder count. False: a new object is not what its name says. NULL is
- * fine where the digest is not wanted.
+ * faulttree_copy did not bring only the size and the folder count. False: a new object is not what its name says.
+ * temporary: whether files that a run could not take away again count.
  */
-bool faulttree_sum(const char *folder, uint8_t out[FAULTTREE_BYTES]);
+bool faulttree_sum(const char *folder, bool temporary, uint8_t out[FAULTTREE_BYTES]);
 
 #endif

@@ -9,9 +9,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <link.h>
 #include <malloc.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -285,7 +287,8 @@ SHOWN int fstatat(int f, const char *path, struct stat *st, int flags)
 
 static bool open_fails(const char *call, int folder, const char *path, int flags)
 {
-	bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+	bool makes = (flags & O_TMPFILE) == O_TMPFILE ||
+		     ((flags & O_CREAT) != 0 && syscall(SYS_faccessat, folder, path, F_OK, 0) != 0);
 
 	return path_fails(makes ? FAULT_CREATE : FAULT_OPEN, call, folder, path);
 }
@@ -385,11 +388,13 @@ void *__libc_memalign(size_t align, size_t bytes);
 
 static uintptr_t crypto_from, crypto_to; /* where libcrypto's code is */
 
+static __thread bool excused;
+
 static bool no_memory(const char *call, const void *caller)
 {
 	bool crypto = (uintptr_t)caller >= crypto_from && (uintptr_t)caller < crypto_to;
 
-	if (!fails(crypto ? FAULT_CRYPTO : FAULT_ALLOC, call, NULL))
+	if (excused || !fails(crypto ? FAULT_CRYPTO : FAULT_ALLOC, call, NULL))
 		return false;
 	errno = ENOMEM;
 	return true;
@@ -448,6 +453,30 @@ SHOWN void *mmap64(void *at, size_t len, int prot, int flags, int fd, off64_t of
 {
 	return map(__builtin_return_address(0), at, len, prot, flags, fd, offset);
 }
+
+/* glibc's name services end the program by an assertion when they have no memory to read their configuration. */
+#define NAMES(type, name, params, ...)                                                             \
+	SHOWN type name params                                                                     \
+	{                                                                                          \
+		type r;                                                                            \
+		FIND(name);                                                                        \
+		excused = true;                                                                    \
+		r = real(__VA_ARGS__);                                                             \
+		excused = false;                                                                   \
+		return r;                                                                          \
+	}
+
+NAMES(struct passwd *, getpwuid, (uid_t uid), uid)
+NAMES(int, getpwuid_r, (uid_t uid, struct passwd *p, char *to, size_t len, struct passwd **out),
+      uid, p, to, len, out)
+NAMES(int, getpwnam_r,
+      (const char *name, struct passwd *p, char *to, size_t len, struct passwd **out), name, p, to,
+      len, out)
+NAMES(int, getgrgid_r, (gid_t gid, struct group *g, char *to, size_t len, struct group **out), gid,
+      g, to, len, out)
+NAMES(int, getgrnam_r,
+      (const char *name, struct group *g, char *to, size_t len, struct group **out), name, g, to,
+      len, out)
 
 /* --- from main() to its end --- */
 
