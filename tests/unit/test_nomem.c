@@ -8,8 +8,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dlfcn.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,106 +30,7 @@
 #include "core/tagrec.h"
 #include "tests/support/manifest_kit.h"
 #include "tests/support/must.h"
-
-/* --- the k-th allocation fails: here, for what links it has its malloc replaced, as have the libraries that it calls --- */
-
-/* Sanitizers have their own. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define NOMEM_OFF
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define NOMEM_OFF
-#endif
-#endif
-
-static bool armed, failed;
-static unsigned long left;
-static long blocks;
-
-/* The next allocation but `after` gives NULL. */
-static void nomem_arm(unsigned long after)
-{
-	armed = true;
-	failed = false;
-	left = after;
-}
-
-/* Ends that; was there such an allocation? */
-static bool nomem_disarm(void)
-{
-	armed = false;
-	return failed;
-}
-
-/* Blocks that are allocated now. */
-static long nomem_blocks(void)
-{
-	return blocks;
-}
-
-#ifdef NOMEM_OFF
-static const bool nomem_works = false;
-#else
-static const bool nomem_works = true;
-
-void *__libc_malloc(size_t len);
-void *__libc_calloc(size_t count, size_t len);
-void *__libc_realloc(void *old, size_t len);
-void __libc_free(void *old);
-void *malloc(size_t len);
-void *calloc(size_t count, size_t len);
-void *realloc(void *old, size_t len);
-void free(void *old);
-void *sodium_malloc(size_t len);
-
-static bool fails(void)
-{
-	if (!armed || failed)
-		return false;
-	failed = left == 0;
-	left--;
-	return failed;
-}
-
-static void *counted(void *p)
-{
-	blocks += p != NULL;
-	return p;
-}
-
-void *malloc(size_t len)
-{
-	return fails() ? NULL : counted(__libc_malloc(len));
-}
-
-void *calloc(size_t count, size_t len)
-{
-	return fails() ? NULL : counted(__libc_calloc(count, len));
-}
-
-void *realloc(void *old, size_t len)
-{
-	if (fails())
-		return NULL;
-	return old ? __libc_realloc(old, len) : counted(__libc_realloc(NULL, len));
-}
-
-void free(void *old)
-{
-	blocks -= old != NULL;
-	__libc_free(old);
-}
-
-void *sodium_malloc(size_t len)
-{
-	static void *(*real)(size_t);
-
-	/* The two types have one size, and POSIX says that it works. */
-	if (!real)
-		*(void **)&real = dlsym(RTLD_NEXT, "sodium_malloc");
-	return fails() ? NULL : real(len);
-}
-#endif
+#include "tests/support/nomem.h"
 
 static const struct kdf_cost cheap = {.passes = 1, .memory_kib = 8192};
 static const struct keyslot_label label = {.user = "u", .host = "h"};
@@ -470,10 +369,7 @@ static int run_cells_diff(struct err *err)
 
 /* --- the loop --- */
 
-static const struct op {
-	const char *name;
-	int (*run)(struct err *err);
-} ops[] = {
+static const struct nomem_op ops[] = {
     {"keys_from_master", run_master},
     {"a full key file", run_full_file},
     {"a write key file", run_write_file},
@@ -495,48 +391,6 @@ static const struct op {
     {"cells_diff", run_cells_diff},
 };
 
-static unsigned long done_without;
-
-/* Fails allocation k; gives how many blocks are left, and whether there was such an allocation. */
-static bool fail_one(const struct op *op, unsigned long k, long *out_left)
-{
-	struct err err = {0};
-	long before = nomem_blocks();
-	bool hit;
-	int rc;
-
-	nomem_arm(k);
-	rc = op->run(&err);
-	hit = nomem_disarm();
-	/* Libraries can do without some of theirs. */
-	if (hit && rc == 0)
-		done_without++;
-	else if (hit ? rc != -ERR_NOMEM : rc != 0)
-		fail_msg("%s, allocation %lu: gave %d: %s", op->name, k, rc, err.text);
-	*out_left = nomem_blocks() - before;
-	return hit;
-}
-
-static unsigned long each_fails(const struct op *op)
-{
-	struct err err = {0};
-	unsigned long k = 0;
-	long blocks_left;
-
-	/* What libraries keep is there then. */
-	MUST(op->run(&err), &err);
-	while (fail_one(op, k, &blocks_left)) {
-		/* And what they keep of their last errors: libcrypto the texts of 16. */
-		for (int again = 0; blocks_left && again < 40; again++)
-			(void)fail_one(op, k, &blocks_left);
-		if (blocks_left)
-			fail_msg("%s, allocation %lu: %ld blocks are left", op->name, k,
-				 blocks_left);
-		k++;
-	}
-	return k;
-}
-
 static void test_each(void **state)
 {
 	unsigned long all = 0;
@@ -545,10 +399,10 @@ static void test_each(void **state)
 	if (!nomem_works)
 		skip();
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
-		all += each_fails(&ops[i]);
+		all += nomem_each(&ops[i]);
 	print_message("# %zu calls, %lu allocations failed, %lu of them were not needed\n",
-		      sizeof(ops) / sizeof(ops[0]), all, done_without);
-	assert_true(done_without * 10 < all);
+		      sizeof(ops) / sizeof(ops[0]), all, nomem_done_without);
+	assert_true(nomem_done_without * 10 < all);
 }
 
 static int setup(void **state)
