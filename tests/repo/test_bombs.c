@@ -30,8 +30,12 @@
 #include "tests/support/must.h"
 #include "tests/support/spawn.h"
 
-/* What each run needs for itself, threads and libraries included, is about half of this. */
+/* What each run needs for itself, threads and libraries included, is about half of this; under a sanitizer terabytes. */
+#ifdef __SANITIZE_ADDRESS__
+#define ADDRESS_KIB "unlimited"
+#else
 #define ADDRESS_KIB "400000"
+#endif
 #define PLANTS_MOST 3
 #define SEGMENT_BODY_AT 212 /* FORMAT.md §6 */
 #define OBJECT_BYTES 4096u  /* the bucket of all that is small */
@@ -40,7 +44,7 @@ struct box {
 	struct kit kit;
 	char src[300], log[300], repo_dir[300];
 	struct repo *repo;
-	struct manifest_item *genuine;
+	struct manifest_item *genuine; /* in list */
 	struct manifest_list list;
 	struct {
 		enum store_type type;
@@ -66,24 +70,22 @@ static int run(struct box *b, const char *words)
 	return SPAWN(b->log, "sh", "-c", command);
 }
 
-/* As an operator sees it: an exit code of ours, and no talk of memory. */
+static bool says(struct box *b, const char *text)
+{
+	return SPAWN("/dev/null", "grep", "-q", text, b->log) == 0;
+}
+
+/* As an operator sees it: an exit code of ours, a reason, and no talk of memory. */
 static void run_hostile(struct box *b, const char *what, uint32_t claim, const char *words)
 {
 	int status = run(b, words);
-	size_t len;
-	char *text = (char *)kit_slurp(b->log, &len);
-	bool whole = text && len > 0;
 
-	text = realloc(text, len + 1);
-	assert_non_null(text);
-	text[len] = '\0';
-	if ((status != 0 && status != 1 && status != 3 && status != 20) || (status && !whole) ||
-	    strstr(text, "memory")) {
+	if ((status > 1 && status != 3 && status != 20) || says(b, "memory") ||
+	    (status && !says(b, "nightjar: "))) {
 		spawn_show(b->log);
 		fail_msg("%s of %u: '%s' gave %d", what, claim, words, status);
 	}
 	b->refused += status != 0;
-	free(text);
 }
 
 static void run_all(struct box *b, const char *what, uint32_t claim)
@@ -113,14 +115,12 @@ static void plant(struct box *b, enum store_type type, struct buf *bytes)
 
 static void open_repo(struct box *b)
 {
-	struct repo_credentials by = {0};
 	struct store *store = NULL;
 	size_t len;
 	char path[400], host[256] = "";
 	uint8_t *text = kit_slurp(kit_path(&b->kit, "key", path), &len);
+	const struct repo_credentials by = {.keyfile = text, .keyfile_len = len};
 
-	by.keyfile = text;
-	by.keyfile_len = len;
 	assert_int_equal(gethostname(host, sizeof(host) - 1), 0);
 	MUST(store_local_open(b->repo_dir, &store, &b->err), &b->err);
 	MUST(repo_open(store, &by, &b->repo, &b->err), &b->err);
