@@ -165,6 +165,17 @@ cov: ## how many lines the suite reaches, file by file
 	@+$(MAKE) --no-print-directory VARIANT=cov suite
 	@tests/tools/cov.sh build/cov
 
+cov-branches: ## branches of core's key, record, pack and codec files that no test takes, against tests/unit/UNCOVERED
+	@+$(MAKE) --no-print-directory VARIANT=cov cov_branches_now
+BRANCH_TESTS := $(filter $(B)/tests/unit/%,$(TEST_BINS)) $(B)/tests/repo/test_cells_cut $(B)/tests/repo/test_cells_grid \
+	$(B)/tests/repo/test_cells_hostile
+BRANCH_REPLAYS := $(patsubst %,$(B)/replay/%,cells cellsdiff chunker comp condemn damage drillnote indexseg keyfile \
+	keyslot list listbody manifest pack parts record repoconf retire roster seal slot tagrec tree)
+cov_branches_now: $(BRANCH_TESTS) $(BRANCH_REPLAYS)
+	@find $(B) -name '*.gcda' -delete
+	@$(SUITE) $^
+	@tests/tools/cov_branches.py $(B) tests/unit/UNCOVERED
+
 tidy: ## clang-tidy over core, repo and cli
 tidy: compile_commands.json
 	$(Q)clang-tidy --quiet $(CORE_SRC) $(REPO_SRC) $(CLI_SRC) cli/main.c
@@ -243,6 +254,6 @@ $(B)/fuzz_%: $(B)/fuzz/%.o $(ARCHIVES)
 FORCE:
 .PHONY: all help demo test check suite suite_compiled check-long long threads threads_now bench bench_now \
 	bench-nights bench_nights_now bench-unchanged bench_unchanged_now bench-latency bench_latency_now gates asan \
-	tsan clang fuzz fuzz_all cov tidy format format-check install deps clean FORCE
+	tsan clang fuzz fuzz_all cov cov-branches cov_branches_now tidy format format-check install deps clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -41,18 +41,18 @@ static bool take(const char **at, char to, char *out, size_t room)
 
 static int parse_host(const char **at, struct s3_location *l, struct err *err)
 {
-	const char *own_port;
+	const char *own_port = l->tls ? ":443" : ":80";
 
 	/* A user before the host would be said in every message. */
 	if (memchr(*at, '@', strcspn(*at, "/")))
 		return err_set(err, ERR_USAGE,
 			       "an s3: location holds no user and no password; the keys come from "
 			       "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
-	if (!take(at, '/', l->host, sizeof(l->host)) || !*l->host || !only_of(l->host, ".-:[]_"))
+	if (!take(at, '/', l->host, sizeof(l->host)) || !*l->host || *l->host == ':' ||
+	    !only_of(l->host, ".-:[]_"))
 		return err_set(err, ERR_USAGE,
 			       "the host of an s3: location is no host name: "
 			       "write " FORM);
-	own_port = l->tls ? ":443" : ":80";
 	if (ends_with(l->host, own_port))
 		l->host[strlen(l->host) - strlen(own_port)] = '\0';
 	return 0;

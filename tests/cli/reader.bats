@@ -513,3 +513,13 @@ methods() {
 	assert_status 0
 	[[ $output == "whole: 2 manifests"* ]]
 }
+
+@test "the known bytes of a database taken apart (tests/vectors/cells.hex): the image" {
+	"$PYTHON" - "$BATS_TEST_DIRNAME/../vectors/cells.hex" <<-'PYTHON'
+		import sys
+		from nightjar_cells import Image
+		known = {name: bytes.fromhex(digits) for name, digits in map(str.split, open(sys.argv[1]))}
+		image = Image(iter([known["data"]]), known["layout"], len(known["image"]))
+		assert bytes(image.bytes) == known["image"]
+	PYTHON
+}

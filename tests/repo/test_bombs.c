@@ -17,13 +17,10 @@
 #include <sodium.h>
 #include <zstd.h>
 
-#include "core/condemn.h"
-#include "core/damage.h"
 #include "core/indexseg.h"
 #include "core/manifest_part.h"
 #include "core/pack.h"
 #include "core/parts.h"
-#include "core/retire.h"
 #include "core/seal.h"
 #include "core/sign.h"
 #include "core/signrec.h"
@@ -33,8 +30,12 @@
 #include "tests/support/must.h"
 #include "tests/support/spawn.h"
 
-/* What each run needs for itself, threads and libraries included, is about half of this. */
+/* What each run needs for itself, threads and libraries included, is about half of this; under a sanitizer terabytes. */
+#ifdef __SANITIZE_ADDRESS__
+#define ADDRESS_KIB "unlimited"
+#else
 #define ADDRESS_KIB "400000"
+#endif
 #define PLANTS_MOST 3
 #define SEGMENT_BODY_AT 212 /* FORMAT.md §6 */
 #define OBJECT_BYTES 4096u  /* the bucket of all that is small */
@@ -43,7 +44,7 @@ struct box {
 	struct kit kit;
 	char src[300], log[300], repo_dir[300];
 	struct repo *repo;
-	struct manifest_item *genuine;
+	struct manifest_item *genuine; /* in list */
 	struct manifest_list list;
 	struct {
 		enum store_type type;
@@ -69,34 +70,22 @@ static int run(struct box *b, const char *words)
 	return SPAWN(b->log, "sh", "-c", command);
 }
 
-static void run_well(struct box *b, const char *words)
+static bool says(struct box *b, const char *text)
 {
-	int status = run(b, words);
-
-	if (status != 0) {
-		spawn_show(b->log);
-		fail_msg("%s: %d", words, status);
-	}
+	return SPAWN("/dev/null", "grep", "-q", text, b->log) == 0;
 }
 
-/* As an operator sees it: an exit code of ours, and no talk of memory. */
+/* As an operator sees it: an exit code of ours, a reason, and no talk of memory. */
 static void run_hostile(struct box *b, const char *what, uint32_t claim, const char *words)
 {
 	int status = run(b, words);
-	size_t len;
-	char *text = (char *)kit_slurp(b->log, &len);
-	bool whole = text && len > 0;
 
-	text = realloc(text, len + 1);
-	assert_non_null(text);
-	text[len] = '\0';
-	if ((status != 0 && status != 1 && status != 3 && status != 20) || (status && !whole) ||
-	    strstr(text, "memory")) {
+	if ((status > 1 && status != 3 && status != 20) || says(b, "memory") ||
+	    (status && !says(b, "nightjar: "))) {
 		spawn_show(b->log);
 		fail_msg("%s of %u: '%s' gave %d", what, claim, words, status);
 	}
 	b->refused += status != 0;
-	free(text);
 }
 
 static void run_all(struct box *b, const char *what, uint32_t claim)
@@ -126,14 +115,12 @@ static void plant(struct box *b, enum store_type type, struct buf *bytes)
 
 static void open_repo(struct box *b)
 {
-	struct repo_credentials by = {0};
 	struct store *store = NULL;
 	size_t len;
 	char path[400], host[256] = "";
 	uint8_t *text = kit_slurp(kit_path(&b->kit, "key", path), &len);
+	const struct repo_credentials by = {.keyfile = text, .keyfile_len = len};
 
-	by.keyfile = text;
-	by.keyfile_len = len;
 	assert_int_equal(gethostname(host, sizeof(host) - 1), 0);
 	MUST(store_local_open(b->repo_dir, &store, &b->err), &b->err);
 	MUST(repo_open(store, &by, &b->repo, &b->err), &b->err);
@@ -174,9 +161,9 @@ static int setup(void **state)
 	kit_make(path, "CREATE TABLE t (a); INSERT INTO t VALUES (1), (2)");
 	spawn_environment(b->kit.dir, b->kit.dir, "repo");
 	(void)snprintf(line, sizeof(line), "init --key-file %s/key", b->kit.dir);
-	run_well(b, line);
+	assert_int_equal(run(b, line), 0);
 	(void)snprintf(line, sizeof(line), "backup %s", b->src);
-	run_well(b, line);
+	assert_int_equal(run(b, line), 0);
 	(void)snprintf(line, sizeof(line), "cp -a %s %s/sound", b->repo_dir, b->kit.dir);
 	assert_int_equal(SPAWN(b->log, "sh", "-c", line), 0);
 	open_repo(b);
@@ -188,8 +175,7 @@ static int teardown(void **state)
 {
 	struct box *b = *state;
 
-	print_message("# %u runs, %u ended with an error, none short of memory\n", b->runs,
-		      b->refused);
+	print_message("# %u runs, %u refused, none short of memory\n", b->runs, b->refused);
 	manifest_list_free(&b->list);
 	repo_close(b->repo);
 	kit_free(&b->kit);
@@ -311,7 +297,6 @@ static void test_records(void **state)
 		start_anew(b);
 		plant_bomb(b, &bombs[i]);
 		run_all(b, bombs[i].what, bombs[i].claim);
-		/* check, ls and restore at least. */
 		assert_true(b->refused >= before + 3);
 	}
 }
@@ -336,6 +321,12 @@ static void plant_signed(struct box *b, enum store_type type, const char *tag,
 	plant(b, type, object);
 }
 
+static void plant_clear(struct box *b, struct buf *object)
+{
+	buf_put_zeros(object, OBJECT_BYTES - SIGN_BYTES - object->len);
+	plant_signed(b, STORE_SNAPSHOTS, "manifest", b->repo->keys->writer_secret, object);
+}
+
 /* So many parents, other writers or bytes of a part, and nothing behind. */
 static void clear_counts(struct box *b, uint32_t claim)
 {
@@ -343,21 +334,17 @@ static void clear_counts(struct box *b, uint32_t claim)
 
 	put_clear_manifest(b, &o);
 	buf_put_u16(&o, (uint16_t)claim);
-	buf_put_zeros(&o, OBJECT_BYTES - SIGN_BYTES - o.len);
-	plant_signed(b, STORE_SNAPSHOTS, "manifest", b->repo->keys->writer_secret, &o);
+	plant_clear(b, &o);
 	put_clear_manifest(b, &o);
 	buf_put_u16(&o, 0);
 	buf_put_u16(&o, (uint16_t)claim);
-	buf_put_zeros(&o, OBJECT_BYTES - SIGN_BYTES - o.len);
-	plant_signed(b, STORE_SNAPSHOTS, "manifest", b->repo->keys->writer_secret, &o);
+	plant_clear(b, &o);
 	put_clear_manifest(b, &o);
-	buf_put_u32(&o, 0);
-	buf_put_zeros(&o, 32);
+	buf_put_zeros(&o, 4 + 32);
 	buf_put_u32(&o, SLOT_M);
 	buf_put_u64(&o, 0);
 	buf_put_u32(&o, claim);
-	buf_put_zeros(&o, OBJECT_BYTES - SIGN_BYTES - o.len);
-	plant_signed(b, STORE_SNAPSHOTS, "manifest", b->repo->keys->writer_secret, &o);
+	plant_clear(b, &o);
 }
 
 static const char *sealed_at; /* which count of a manifest is hostile */

@@ -99,6 +99,9 @@ static void test_another_region(void **state)
 static void test_refused(void **state)
 {
 	static const char *const refused[] = {
+	    "s3::443/bucket",
+	    "s3:http://:80/bucket",
+	    "s3::9/bucket",
 	    "s3:",
 	    "s3:/",
 	    "s3://bucket/x",

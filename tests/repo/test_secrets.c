@@ -257,6 +257,8 @@ static void test_keys(void **state)
 	struct box *b = *state;
 	struct keys *keys = NULL;
 
+	if (!memscan_works)
+		skip();
 	MUST(repo_new_keys(&keys, &b->err), &b->err);
 	MUST(keys_use_host(keys, HOST, &b->err), &b->err);
 	add_keys(&b->scan, keys);
@@ -298,6 +300,8 @@ static void test_key_files(void **state)
 {
 	struct box *b = *state;
 
+	if (!memscan_works)
+		skip();
 	lose_password(b);
 	for (int role = ROLE_FULL; role <= ROLE_READ; role++) {
 		struct keys *full = NULL;
@@ -320,6 +324,8 @@ static void test_secret_file(void **state)
 	bool tolerated;
 	int fd;
 
+	if (!memscan_works)
+		skip();
 	(void)snprintf(path, sizeof(path), "%s/password", b->kit.dir);
 	/* stdio would keep a copy. */
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -343,6 +349,8 @@ static void test_password(void **state)
 	struct repo_credentials wrong = {.password = "wrong", .password_len = 5};
 	struct repo *repo = NULL;
 
+	if (!memscan_works)
+		skip();
 	make_repo(b);
 	repo = open_repo(b);
 	assert_true(add_objects(b, repo, STORE_KEYS) > 0);
@@ -365,6 +373,8 @@ static void test_slot_calls(void **state)
 	struct buf slot = {0};
 	struct keyslot_label read;
 
+	if (!memscan_works)
+		skip();
 	assert_non_null(master);
 	randombytes_buf(master, 32);
 	memscan_add(&b->scan, "master", master, 32, 0);
@@ -457,6 +467,8 @@ static void test_whole_run(void **state)
 	struct box *b = *state;
 	struct repo *repo;
 
+	if (!memscan_works)
+		skip();
 	make_repo(b);
 	repo = open_repo(b);
 	lose_password(b);

@@ -17,6 +17,18 @@
 /* Shadow memory of sanitizers, which is huge and holds no bytes of ours. */
 #define MOST_BYTES ((uint64_t)1 << 32)
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+const bool memscan_works = false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+const bool memscan_works = false;
+#else
+const bool memscan_works = true;
+#endif
+#else
+const bool memscan_works = true;
+#endif
+
 static void add_piece(struct memscan *scan, const char *what, const uint8_t *from, uint8_t with)
 {
 	struct memscan_needle *n = &scan->needles[scan->count++];
