@@ -20,6 +20,7 @@ int damage_place_cmp(const struct damage_place *a, const struct damage_place *b)
 void damage_free(struct damage *d)
 {
 	free(d->places);
+	free(d->packs);
 	*d = (struct damage){0};
 }
 
@@ -42,6 +43,29 @@ void damage_put_clear(struct buf *b, const struct damage *d)
 	const struct signrec_head head = head_of(d);
 
 	signrec_put_head(b, &damage_kind, &head);
+	buf_put_u32(b, (uint32_t)d->pack_count);
+	for (size_t i = 0; i < d->pack_count; i++)
+		buf_put(b, d->packs[i].b, ID_BYTES);
+}
+
+static int get_packs(struct rd *r, struct damage *d, struct err *err)
+{
+	uint32_t count = rd_u32(r);
+
+	if (count > LIMIT_DAMAGE_PLACES)
+		return err_set(err, ERR_LIMIT, "a damage note of %u packs", count);
+	if (r->bad || count > r->left / ID_BYTES)
+		return err_set(err, ERR_DAMAGED, "a damage note is cut short");
+	d->packs = calloc((size_t)count + 1, sizeof(*d->packs));
+	if (!d->packs)
+		return err_nomem(err);
+	d->pack_count = count;
+	for (size_t i = 0; i < count; i++) {
+		rd_copy(r, d->packs[i].b, ID_BYTES);
+		if (i && id_cmp(&d->packs[i - 1], &d->packs[i]) >= 0)
+			return err_set(err, ERR_DAMAGED, "a damage note's packs are not in order");
+	}
+	return count ? 0 : err_set(err, ERR_DAMAGED, "a damage note of no pack");
 }
 
 int damage_get_clear(struct rd *r, struct damage *d, struct err *err)
@@ -55,7 +79,7 @@ int damage_get_clear(struct rd *r, struct damage *d, struct err *err)
 	memcpy(d->signer, head.signer, sizeof(d->signer));
 	d->number = head.number;
 	d->time_ns = head.time_ns;
-	return 0;
+	return get_packs(r, d, err);
 }
 
 /* --- the places --- */
@@ -114,12 +138,45 @@ static int read_maint(struct rd *r, void *arg, struct err *err)
 
 /* --- whole notes --- */
 
+/* Places are in the order of their packs. *out_packs is the caller's. */
+static int packs_of(const struct damage *d, struct id **out_packs, size_t *out_count,
+		    struct err *err)
+{
+	struct id *packs = calloc(d->count + 1, sizeof(*packs));
+	size_t count = 0;
+
+	if (!packs)
+		return err_nomem(err);
+	for (size_t i = 0; i < d->count; i++) {
+		if (!count || !id_eq(&packs[count - 1], &d->places[i].pack))
+			packs[count++] = d->places[i].pack;
+	}
+	*out_packs = packs;
+	*out_count = count;
+	return 0;
+}
+
+/* Who can open the places must not be told another story than who cannot. */
+static int check_packs(const struct damage *d, struct err *err)
+{
+	struct id *packs = NULL;
+	size_t count = 0;
+	int rc = packs_of(d, &packs, &count, err);
+
+	if (rc == 0 &&
+	    (count != d->pack_count || memcmp(packs, d->packs, count * sizeof(*packs)) != 0))
+		rc = err_set(err, ERR_DAMAGED, "a damage note's packs are not those of its places");
+	free(packs);
+	return rc;
+}
+
 int damage_enc(struct keys *keys, struct damage *d, unsigned floor_log2, struct buf *out,
 	       struct err *err)
 {
 	struct signrec_form form = {
 	    .number = d->number, .domain = d->domain, .floor_log2 = floor_log2};
 	struct buf clear = {0}, maint = {0}, read = {0};
+	struct damage told;
 	const char *fault = places_fault(d);
 	int rc = signrec_signer(keys, &damage_kind, &form.secret, d->signer, err);
 
@@ -130,7 +187,12 @@ int damage_enc(struct keys *keys, struct damage *d, unsigned floor_log2, struct 
 	if (fault || d->number == 0)
 		return err_set(err, ERR_USAGE, "a damage note has %s", fault ? fault : "no number");
 	memcpy(d->repo, keys->repo, sizeof(d->repo));
-	damage_put_clear(&clear, d);
+	told = *d;
+	rc = packs_of(d, &told.packs, &told.pack_count, err);
+	if (rc != 0)
+		return rc;
+	damage_put_clear(&clear, &told);
+	free(told.packs);
 	damage_put_places(&maint, d);
 	/* The reading part says nothing that maintenance may not know. */
 	rc = signrec_seal(keys, &damage_kind, &form, &clear, &maint, &read, out, err);
@@ -153,6 +215,8 @@ int damage_dec(struct keys *keys, const void *bytes, size_t len, struct damage *
 		rc = signrec_open(keys, &damage_kind, &head, &r, bytes, len, read_maint,
 				  signrec_read_nothing, &d, &d.domain, err);
 	}
+	if (rc == 0 && d.has_maint)
+		rc = check_packs(&d, err);
 	if (rc != 0)
 		damage_free(&d);
 	else

@@ -1,6 +1,6 @@
 /*
- * damage: a damage note: records that a check has found not to give their chunks, signed (FORMAT.md §8). Pure codec; the array of a
- * decoded note is owned by it and freed by damage_free.
+ * damage: a damage note: records that a check has found not to give their chunks, signed (FORMAT.md §8). Pure codec; the arrays of a
+ * decoded note are owned by it and freed by damage_free.
  */
 #ifndef NIGHTJAR_CORE_DAMAGE_H
 #define NIGHTJAR_CORE_DAMAGE_H
@@ -24,6 +24,8 @@ struct damage {
 	uint8_t signer[32];
 	uint64_t number; /* from 1 */
 	int64_t time_ns;
+	struct id *packs; /* those of the places, ascending: for a write key, which opens no part */
+	size_t pack_count;
 	uint32_t domain;
 	/* maintenance */
 	bool has_maint;
@@ -34,7 +36,7 @@ void damage_free(struct damage *d); /* {0} is fine */
 
 /*
  * Appends the whole object, signed by G where the keys hold it, otherwise by their writer. Takes number, time, domain and places
- * from d. ERR_LIMIT too many places, ERR_USAGE what a reader would refuse, ERR_KEY without a signer or the domain; out is unchanged then.
+ * from d; which packs those are it finds itself. ERR_LIMIT too many places, ERR_USAGE what a reader would refuse, ERR_KEY without a signer or the domain; out is unchanged then.
  */
 int damage_enc(struct keys *keys, struct damage *d, unsigned floor_log2, struct buf *out,
 	       struct err *err) ERR_UNUSED_WARN;

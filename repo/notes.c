@@ -12,6 +12,7 @@
 void notes_free(struct notes *n)
 {
 	free(n->places);
+	free(n->packs);
 	*n = (struct notes){0};
 }
 
@@ -66,6 +67,18 @@ static int signer_known(struct repo *repo, const struct damage *d, struct err *e
 		       "a damage note signed by a writer that the roster in keys/ does not name");
 }
 
+static int add_packs(struct notes *n, const struct damage *d, struct err *err)
+{
+	struct id *packs = realloc(n->packs, (n->pack_count + d->pack_count) * sizeof(*packs));
+
+	if (!packs)
+		return err_nomem(err);
+	memcpy(packs + n->pack_count, d->packs, d->pack_count * sizeof(*packs));
+	n->packs = packs;
+	n->pack_count += d->pack_count;
+	return 0;
+}
+
 int notes_take(struct repo *repo, const struct buf *bytes, struct notes *n, struct err *err)
 {
 	struct damage d = {0};
@@ -75,6 +88,8 @@ int notes_take(struct repo *repo, const struct buf *bytes, struct notes *n, stru
 		r = signer_known(repo, &d, err);
 	for (size_t i = 0; !r && i < d.count; i++)
 		r = notes_add(n, &d.places[i], err);
+	if (!r && !d.has_maint)
+		r = add_packs(n, &d, err);
 	if (!r && d.number > n->number)
 		n->number = d.number;
 	damage_free(&d);
@@ -83,6 +98,12 @@ int notes_take(struct repo *repo, const struct buf *bytes, struct notes *n, stru
 
 void notes_apply(const struct notes *n, struct index *index)
 {
+	for (size_t i = 0; i < n->pack_count; i++) {
+		uint32_t pack = index_find_pack(index, &n->packs[i]);
+
+		if (pack != INDEX_NONE)
+			index_mark_pack(index, pack);
+	}
 	for (size_t i = 0; i < n->count; i++) {
 		const struct damage_place *p = &n->places[i];
 

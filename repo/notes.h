@@ -12,6 +12,8 @@
 struct notes {
 	struct damage_place *places;
 	size_t count, cap;
+	struct id *packs; /* of notes whose places this key cannot open: all that is in them */
+	size_t pack_count;
 	uint64_t number; /* the highest */
 };
 void notes_free(struct notes *n);
@@ -25,7 +27,10 @@ int notes_add(struct notes *n, const struct damage_place *place, struct err *err
 void notes_settle(struct notes *n);
 bool notes_have(const struct notes *n, const struct damage_place *place);
 
-/* Marks every noted place that the index knows: they are not rested on, nor counted as stored. */
+/*
+ * Marks every noted place that the index knows, and every pack of a note that could not be opened: they are not rested on, nor counted as
+ * stored.
+ */
 void notes_apply(const struct notes *n, struct index *index);
 
 /* The same with what this host itself remembers (state_dir NULL: nothing), as far as that can be read. ERR_NOMEM only. */

@@ -311,6 +311,24 @@ need_python() {
 	cmp src/gone "out$PWD/src/gone"
 }
 
+@test "what a check has found damaged the next backup under a write key stores again" {
+	nightjar -q --key-file write backup src
+	big=$(find repo/data -type f -printf '%s %p\n' | sort -n | tail -1 | cut -d' ' -f2)
+	flip "$big" 200000
+	run nightjar check --read-data
+	assert_status 20
+	run --separate-stderr nightjar --json --key-file write backup src
+	assert_status 0
+	jq -e 'select(.message_type == "summary") | .data_added >= 300000' <<<"$output"
+	run nightjar check --read-data
+	assert_status 0
+	rm -rf out && nightjar -q restore latest --target out
+	cmp src/photo.jpg "out$PWD/src/photo.jpg"
+	# And not every night anew.
+	run nightjar --json --key-file write backup src
+	jq -e 'select(.message_type == "summary") | .data_added == 0' <<<"$output"
+}
+
 @test "nightly with a write key: a backup, and a line for what others do" {
 	(umask 077 && cat >conf) <<-END
 		[repository "main"]

@@ -697,9 +697,10 @@ class Repository:
     def damage_note(self, data, name):
         """It says nothing to who only reads."""
         f = self.signed_head(data, name, DAMAGE, b"damage", True)
+        packs = f.many("I", lambda: f.take(32), same)
         m, m_length, r, _ = self.signed_parts(f)
         places = m.many("I", lambda: m.unpack("32sB32s"), same)
-        need(places and len(places) <= MAX_PLACES and all(1 <= kind <= 5 for _, kind, _ in places),
+        need(packs == sorted({pack for pack, _, _ in places}) and places and len(places) <= MAX_PLACES and all(1 <= kind <= 5 for _, kind, _ in places),
              f"{f.what}: wrong places")
         self.parts_end(f, m, m_length, r)
 

@@ -16,7 +16,8 @@
 #include "tests/support/bytes.h"
 #include "tests/support/manifest_kit.h"
 
-#define CLEAR_BYTES (8 + 16 + 32 + 8 + 8)
+#define HEAD_BYTES (8 + 16 + 32 + 8 + 8)
+#define CLEAR_BYTES (HEAD_BYTES + 4 + 2 * ID_BYTES) /* of the sample, with its two packs */
 #define PLACES 3
 
 /* Ascending: by pack, then kind, then chunk. */
@@ -85,6 +86,9 @@ static void test_roles(void **state)
 		assert_memory_equal(d.repo, ring->write->repo, REPO_ID_BYTES);
 		assert_true(d.number == 7 && d.time_ns == INT64_MIN);
 		assert_int_equal(d.has_maint, i < 3);
+		assert_int_equal(d.pack_count, 2);
+		assert_true(id_eq(&d.packs[0], &want.places[0].pack));
+		assert_true(id_eq(&d.packs[1], &want.places[2].pack));
 		assert_int_equal(d.count, i < 3 ? PLACES : 0);
 		for (size_t k = 0; k < d.count; k++)
 			assert_int_equal(damage_place_cmp(&d.places[k], &want.places[k]), 0);
@@ -125,6 +129,10 @@ static void test_known_bytes(void **state)
 	struct buf got = {0}, want = {0};
 
 	(void)state;
+	d.packs = calloc(1, sizeof(*d.packs));
+	assert_non_null(d.packs);
+	d.packs[0] = d.places[0].pack;
+	d.pack_count = 1;
 	d.number = 0x0102;
 	d.time_ns = -2;
 	memset(d.repo, 0xaa, sizeof(d.repo));
@@ -136,6 +144,9 @@ static void test_known_bytes(void **state)
 	for (size_t i = 0; i < 32; i++)
 		buf_put_u8(&want, 0xbb);
 	bytes_put_hex(&want, "0201000000000000feffffffffffffff01000000");
+	for (size_t i = 0; i < ID_BYTES; i++)
+		buf_put_u8(&want, (uint8_t)(3 + i));
+	bytes_put_hex(&want, "01000000");
 	for (size_t i = 0; i < ID_BYTES; i++)
 		buf_put_u8(&want, (uint8_t)(3 + i));
 	buf_put_u8(&want, 1);
@@ -245,6 +256,14 @@ static void test_signed_but_wrong(void **state)
 	assert_int_equal(change_and_sign(ring, ring->write, 6, 2, "damage"), -ERR_DAMAGED);
 	assert_int_equal(change_and_sign(ring, ring->write, 23, other, "damage"), -ERR_DAMAGED);
 	assert_int_equal(change_and_sign(ring, ring->write, 56, 0, "damage"), -ERR_DAMAGED);
+	/* packs: none, more than there are, not ascending, too many */
+	assert_int_equal(change_and_sign(ring, ring->write, HEAD_BYTES, 0, "damage"), -ERR_DAMAGED);
+	assert_int_equal(change_and_sign(ring, ring->write, HEAD_BYTES + 1, 99, "damage"),
+			 -ERR_DAMAGED);
+	assert_int_equal(change_and_sign(ring, ring->write, HEAD_BYTES + 4, 91, "damage"),
+			 -ERR_DAMAGED);
+	assert_int_equal(change_and_sign(ring, ring->write, HEAD_BYTES + 3, 99, "damage"),
+			 -ERR_LIMIT);
 	/* the clear bytes are authenticated with the parts, too */
 	assert_int_equal(change_and_sign(ring, ring->write, 64, 9, "damage"), 0);
 	assert_int_equal(change_and_sign(ring, ring->maintain, 64, 9, "damage"), -ERR_DAMAGED);
@@ -319,6 +338,9 @@ static void test_places_refused(void **state)
 	assert_int_equal(craft(ring, &d, 255, "", ""), -ERR_DAMAGED); /* more than there are */
 	assert_int_equal(craft(ring, &twice, PLACES, "", ""), -ERR_DAMAGED);
 	assert_int_equal(craft(ring, &turned, PLACES, "", ""), -ERR_DAMAGED);
+	d.places[2].pack.b[31] ^= 1; /* not the one in the clear bytes */
+	assert_int_equal(craft(ring, &d, PLACES, "", ""), -ERR_DAMAGED);
+	d.places[2].pack.b[31] ^= 1;
 	d.places[1].kind = 6;
 	assert_int_equal(craft(ring, &d, PLACES, "", ""), -ERR_DAMAGED);
 	d.count = 0;
