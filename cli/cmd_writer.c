@@ -176,6 +176,12 @@ enum exit_code cmd_writer_revoke(struct cli *cli, const void *options, int count
 		r = writers_revoke(s.repo, &s.manifests, writer, after, &err);
 	if (!r)
 		tell_revoked(cli, writer, after);
+	if (!r && s.manifests.bad)
+		out_warning(
+		    &cli->out,
+		    "%zu manifest%s could not be read just now: of this writer they will not "
+		    "count, even when they are put back",
+		    s.manifests.bad, text_plural(s.manifests.bad));
 	free(writers);
 	session_close(&s);
 	return r ? command_fail(cli, &err) : EXIT_OK;

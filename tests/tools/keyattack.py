@@ -9,7 +9,7 @@ the ephemeral key, R's and M's, as the shared secret, as the key itself, and wit
 
 Prints one JSON object: how many keys and openings were tried, what opened, how many plaintexts
 of records that gave, and which markers were seen in anything that is readable to this key, clear bytes of
-objects included. --confirm: is the chunk that FILE would be among the ids that the key opens? The key file of a
+objects included. With --confirm only the segments are opened: is the chunk that FILE would be among their ids? The key file of a
 role that reads must find all of it, else the program has no teeth.
 """
 import argparse
@@ -264,8 +264,12 @@ class Attack:
                     self.readable("part " + "?RM"[slot[32]], plain)
                 at = ends
 
-    def run(self):
+    def run(self, segments_only):
         self.parts = 0
+        if segments_only:
+            self.config()
+            self.segments()
+            return
         for where, _, names in os.walk(self.path):
             for name in names:
                 self.look(open(os.path.join(where, name), "rb").read())
@@ -289,7 +293,7 @@ def main():
     arguments = parser.parse_args()
     loot = Loot(arguments.key)
     attack = Attack(arguments.repo, loot, arguments.marker)
-    attack.run()
+    attack.run(arguments.confirm is not None)
     result = {"role": ROLES[loot.role], "keys": len(loot.keys), "slots": len(attack.found), "parts": attack.parts,
               "tried": attack.tried, "opened": attack.opened, "records": len(attack.plain),
               "ids": sum(len(p.entries) for p in attack.packs.values()), "markers": sorted(attack.seen)}
