@@ -107,9 +107,8 @@ static void show_people(struct cli *cli, const struct repair_parity_result *res)
 		    (unsigned long long)res->damaged, (unsigned long long)res->packs,
 		    (unsigned long long)res->mended, (unsigned long long)res->blocks,
 		    (unsigned long long)(res->damaged - res->mended));
-	out_note(&cli->out,
-		 "without a key only the bytes of packs were looked at; with one 'nightjar "
-		 "check' looks at everything");
+	out_note(&cli->out, "only the bytes of packs were looked at; 'nightjar check' with a key "
+			    "looks at everything");
 }
 
 enum exit_code mending_alone(struct cli *cli, struct store *store, const char *during, int count,

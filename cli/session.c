@@ -242,11 +242,15 @@ int session_open_direct(struct cli *cli, struct session *out_session, struct err
 	return open_own(cli, true, out_session, err);
 }
 
-bool session_is_keyless(const struct cli *cli)
+/* A configuration file may name a key; what is wrong with it who opens the repository says. */
+bool session_is_keyless(struct cli *cli)
 {
 	const struct options_global *g = &cli->global;
+	const char *location;
+	struct err why = {0};
 
-	return !g->key_file && !g->password_file && !g->password_command;
+	return command_repo(cli, &location, &why) == 0 && !g->key_file && !g->password_file &&
+	       !g->password_command;
 }
 
 int session_open_store(struct cli *cli, struct store **out_store, struct err *err)

@@ -20,8 +20,8 @@ int session_open(struct cli *cli, struct session *out_session, struct err *err) 
 /* The same past the cache of this host, for whoever verifies what the repository has. */
 int session_open_direct(struct cli *cli, struct session *out_session,
 			struct err *err) ERR_UNUSED_WARN;
-/* Is no key and no password said? Then some commands do what needs none. */
-bool session_is_keyless(const struct cli *cli);
+/* Is no key and no password said, by options, variables or the configuration file? Then some commands do what needs none. */
+bool session_is_keyless(struct cli *cli);
 /* The store of the repository, for what needs no key, past the cache. store_free. ERR_NOREPO. */
 int session_open_store(struct cli *cli, struct store **out_store, struct err *err) ERR_UNUSED_WARN;
 /* And its manifests. A damaged one is said. */

@@ -16,6 +16,7 @@
 
 #include "core/chunker.h"
 #include "core/comp.h"
+#include "core/parity.h"
 #include "core/seal.h"
 #include "core/sha256.h"
 
@@ -125,6 +126,26 @@ static int do_unzstd(struct bench *b, const uint8_t *p, size_t len)
 			&b->err);
 }
 
+/* Of a pack of that length; what it is a copy of counts in. */
+static int do_parity(struct bench *b, enum parity_kind kind, const uint8_t *p, size_t len)
+{
+	if (len < PIECE_BYTES)
+		return 0;
+	buf_reset(&b->out);
+	buf_put(&b->out, p, len);
+	return parity_put(kind, 0, &b->out, &b->err);
+}
+
+static int do_parity2(struct bench *b, const uint8_t *p, size_t len)
+{
+	return do_parity(b, PARITY_TWO, p, len);
+}
+
+static int do_parity4(struct bench *b, const uint8_t *p, size_t len)
+{
+	return do_parity(b, PARITY_FOUR, p, len);
+}
+
 static int run(struct bench *b, const char *name, piece_fn *fn, size_t piece_bytes)
 {
 	double began = cpu_now(), took;
@@ -187,6 +208,8 @@ int main(int argc, char **argv)
 	      run(&b, "zstd -1, database pages", do_zstd1, PIECE_BYTES) ||
 	      run(&b, "zstd -3, database pages", do_zstd3, PIECE_BYTES) ||
 	      run(&b, "unzstd, database pages", do_unzstd, PIECE_BYTES) ||
+	      run(&b, "parity 64 + 2", do_parity2, PIECE_BYTES) ||
+	      run(&b, "parity 64 + 4", do_parity4, PIECE_BYTES) ||
 	      run(&b, "gear chunker", do_gear, INPUT_MAX_BYTES);
 out:
 	comp_free(b.comp[1]);

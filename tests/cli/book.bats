@@ -467,6 +467,16 @@ a_prune_that_is_due() {
 	run_blocks "sh test damage"
 }
 
+@test "bit rot is mended by parity" {
+	a_repository
+	damage "$REPO/$(largest_pack)"
+	run nightjar check --read-data
+	[[ $output == *"'nightjar check --repair' can mend this"* ]]
+	run_blocks "sh test parity"
+	grep -q 'mended by its parity: 1 of' all-said
+	grep -q 'no damage found$' all-said
+}
+
 @test "repair without a mirror, step by step" {
 	a_repository
 	run_blocks "sh test repair"

@@ -33,8 +33,8 @@ kind() {
 
 @test "init --parity: off, 2, 4, and nothing else; packs have what it says" {
 	[ "$(kind "$BIG")" -eq 2 ]
-	echo changed >"$SRC/sub/a.txt"
-	nightjar -q backup "$SRC" # of which the pack is small
+	echo tiny >tiny
+	nightjar -q backup tiny # a small pack
 	[ "$(for pack in repo/data/*/*; do kind "$pack"; done | sort | tr -d '\n')" = 122 ]
 	fails 2 "*--parity: '3' is not off, 2 or 4" init -r new --key-file newkey --parity 3
 	[ ! -e new ] && [ ! -e newkey ]

@@ -476,7 +476,7 @@ methods() {
 	pack=$(find repo/data -type f)
 	size=$(stat -c %s "$pack")
 	chmod u+w "$pack" && cp "$pack" sound
-	printf 'some other bytes' | dd of="$pack" bs=1 seek=$((size / 2)) conv=notrunc status=none
+	printf 'some other bytes' | dd of="$pack" bs=1 seek=$((size / 4)) conv=notrunc status=none
 	manifest=$(ls repo/snapshots)
 	run nightjar check --read-data
 	assert_status 20

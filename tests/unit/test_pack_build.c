@@ -246,6 +246,75 @@ static void a_quiet_night_is_small(void **state)
 	check_night(49, 8192, 4096 + 256);
 }
 
+/* The tail is a function of the bucket, and what is there without it is there with it. */
+static void parity_comes_on_top(void **state)
+{
+	static const size_t counts[] = {1, 50, 3000};
+
+	(void)state;
+	for (unsigned level = 0; level <= 4; level += 2) {
+		for (size_t i = 0; i < 3; i++) {
+			struct pack_builder *b = new_builder(i == 2 ? 16 : 12);
+			struct pack_head head;
+			struct built built;
+			struct pack_dir dir;
+			struct err err = {0};
+			size_t body;
+
+			pack_builder_set_parity(b, level);
+			for (size_t n = 0; n < counts[i]; n++)
+				add(b, n, (uint8_t)(1 + n % 5));
+			body = pack_builder_bytes(b);
+			built = finish(b);
+			assert_int_equal(built.bytes.len, pack_bytes_with_parity(level, body));
+			assert_int_equal(
+			    pack_head_get(built.bytes.data, PACK_HEAD_BYTES, &head, &err), 0);
+			assert_int_equal(head.parity_kind, parity_kind_of(level, body));
+			assert_int_equal(head.parity_bytes, built.bytes.len - body);
+			dir = packs_dec(keys, &built.bytes);
+			assert_int_equal(dir.entry_count, counts[i]);
+			pack_dir_free(&dir);
+			/* Cut to another length, the tail does not fit. */
+			if (level)
+				assert_int_equal(pack_front_dec(keys, built.bytes.data,
+								(size_t)pack_front_bytes(&head),
+								built.bytes.len - 4096, &dir, &err),
+						 -ERR_DAMAGED);
+			built_free(&built);
+			pack_builder_free(b);
+		}
+	}
+}
+
+static void a_tail_that_cannot_be_is_refused(void **state)
+{
+	static const struct {
+		uint8_t kind;
+		uint32_t bytes;
+	} wrong[] = {{0, 4096}, {1, 0}, {2, 0}, {3, 4144}, {5, 4144}, {1, (64u << 20) + 1}};
+	struct pack_builder *b = new_builder(12);
+	struct pack_head head;
+	struct built built;
+	struct err err = {0};
+
+	(void)state;
+	pack_builder_set_parity(b, 2);
+	add(b, 1, 1);
+	built = finish(b);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		built.bytes.data[30] = wrong[i].kind;
+		for (size_t k = 0; k < 4; k++)
+			built.bytes.data[32 + k] = (uint8_t)(wrong[i].bytes >> 8 * k);
+		assert_int_equal(pack_head_get(built.bytes.data, PACK_HEAD_BYTES, &head, &err),
+				 -ERR_DAMAGED);
+	}
+	assert_int_equal(pack_bytes_with_parity(2, 63u << 20), UINT64_MAX);
+	assert_int_equal(pack_bytes_with_parity(0, 64u << 20), 64u << 20);
+	assert_int_equal(pack_bytes_with_parity(0, (64u << 20) + 4096), UINT64_MAX);
+	built_free(&built);
+	pack_builder_free(b);
+}
+
 static void a_finished_builder_is_empty(void **state)
 {
 	struct record_info info = {.kind = CHUNK_DATA, .plain_bytes = 1u << 20};
@@ -443,6 +512,8 @@ int main(void)
 	    cmocka_unit_test(sizes_are_buckets),
 	    cmocka_unit_test(deltas_are_listed),
 	    cmocka_unit_test(a_quiet_night_is_small),
+	    cmocka_unit_test(parity_comes_on_top),
+	    cmocka_unit_test(a_tail_that_cannot_be_is_refused),
 	    cmocka_unit_test(a_finished_builder_is_empty),
 	    cmocka_unit_test(without_read_records_there_is_one_slot),
 	    cmocka_unit_test(no_two_packs_are_alike),
