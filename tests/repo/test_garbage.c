@@ -212,7 +212,7 @@ static void test_claimed_source(void **state)
 		}
 		memcpy(source.writer, box->b->c->repo->keys->writer_pub, 32);
 		pack = attacker_pack(box->a, records, count, 1);
-		claimed = attacker_claim(box->a, &pack, &source);
+		claimed = attacker_claim(box->a, &pack, &source, false);
 		if (i & 1) /* said by a segment, too */
 			(void)attacker_segment(box->a, &claimed, 1);
 		if (i &
@@ -236,33 +236,71 @@ static void test_claimed_source(void **state)
 	}
 }
 
+static struct indexseg_pack said_of(const struct index *index, uint32_t number)
+{
+	const struct index_pack *p = &index->packs[number];
+	struct indexseg_pack said = {.name = p->name, .pack_bytes = p->pack_bytes};
+
+	said.dir = (struct pack_dir){p->slots, p->slot_count, p->sources, p->source_count, NULL, 0};
+	said.dir.entries = calloc(p->place_count, sizeof(*said.dir.entries));
+	assert_non_null(said.dir.entries);
+	for (uint32_t i = 0; i < p->place_count; i++) {
+		const struct index_place *at = &index->places[p->first_place + i];
+
+		said.dir.entries[said.dir.entry_count++] =
+		    (struct pack_entry){.info = at->info,
+					.slot = at->slot,
+					.counter = at->counter,
+					.offset = at->offset,
+					.stored_bytes = at->stored_bytes};
+	}
+	return said;
+}
+
+/* Garbage that claims to be the victim's very records, moved to another pack, which the owner's repair then puts into the index. */
+static void test_claimed_records(void **state)
+{
+	struct box *box = *state;
+	const struct repair_index_options options = {0};
+	struct repair_index_result result;
+	struct pack_source source = {.sequence = 1};
+	struct index *index;
+
+	prunebox_nights(box->b, 4);
+	box->a = attacker_new(box->b->c, "evil", 0);
+	index = repo_case_index(box->b->c);
+	memcpy(source.writer, box->b->c->repo->keys->writer_pub, 32);
+	for (uint32_t n = 0; n < index->pack_count; n++) {
+		struct indexseg_pack said = said_of(index, n);
+		struct indexseg_pack claimed = attacker_claim(box->a, &said, &source, true);
+
+		pack_dir_free(&claimed.dir);
+		free(said.dir.entries);
+	}
+	index_free(index);
+	MUST(repair_index(box->b->c->repo, &options, &result, box->b->err), box->b->err);
+	prunebox_forget(box->b, 2);
+	prunebox_forget(box->b, 0);
+	prune_all(box, ROLE_MAINTAIN);
+	prunebox_assert_restores(box->b);
+	attacks++;
+}
+
 /* Its segment names the victim's packs, with other chunks in them than they have. */
 static void lie_about_packs(struct box *box, const struct index *index, bool other_length)
 {
 	for (uint32_t n = 0; n < index->pack_count; n++) {
-		struct index_pack *p = &index->packs[n];
 		struct pack_source own = {.sequence = 1};
-		struct indexseg_pack lie = {
-		    .name = p->name, .pack_bytes = p->pack_bytes + (other_length ? 4096 : 0)};
-		struct pack_entry *entries = calloc(p->place_count, sizeof(*entries));
+		struct indexseg_pack lie = said_of(index, n);
 
 		memcpy(own.writer, box->a->repo->keys->writer_pub, 32);
-		assert_non_null(entries);
-		for (uint32_t i = 0; i < p->place_count; i++) {
-			const struct index_place *at = &index->places[p->first_place + i];
-
-			entries[i] = (struct pack_entry){.info = at->info,
-							 .slot = at->slot,
-							 .counter = at->counter,
-							 .offset = at->offset,
-							 .stored_bytes = at->stored_bytes};
-			if (!other_length)
-				entries[i].info.id.b[31] ^= 1;
-		}
-		lie.dir =
-		    (struct pack_dir){p->slots, p->slot_count, &own, 1, entries, p->place_count};
+		lie.pack_bytes += other_length ? 4096 : 0;
+		lie.dir.sources = &own;
+		lie.dir.source_count = 1;
+		for (size_t i = 0; !other_length && i < lie.dir.entry_count; i++)
+			lie.dir.entries[i].info.id.b[31] ^= 1;
 		(void)attacker_segment(box->a, &lie, 1);
-		free(entries);
+		free(lie.dir.entries);
 	}
 }
 
@@ -531,6 +569,7 @@ int main(void)
 	    cmocka_unit_test(test_planted_lists),
 	    CASE(test_thousands_of_copies),
 	    cmocka_unit_test(test_claimed_source),
+	    CASE(test_claimed_records),
 	    cmocka_unit_test(test_false_segments),
 	    CASE(test_reads_despite_false_segments),
 	    cmocka_unit_test(test_noted_by_a_writer),
