@@ -200,6 +200,25 @@ static int reserve(struct pack_mover *m, struct err *err)
 	return rc;
 }
 
+/*
+ * What a directory says of slot and counter is no more than a claim: a hostile one may name those of somebody else's record. Only one that is
+ * the same in all, its bytes too, is there already.
+ */
+static bool is_same(const struct pack_mover *m, const struct pack_entry *e, const void *sealed)
+{
+	const struct record_info *a = &e->info, *b;
+	size_t i = 0;
+
+	while (seen_key(&m->entries[i]) != seen_key(e))
+		i++;
+	b = &m->entries[i].info;
+	return a->kind == b->kind && id_eq(&a->id, &b->id) && a->codec == b->codec &&
+	       a->depth == b->depth && a->base_count == b->base_count &&
+	       memcmp(a->bases, b->bases, a->base_count * sizeof(struct id)) == 0 &&
+	       a->plain_bytes == b->plain_bytes && e->stored_bytes == m->entries[i].stored_bytes &&
+	       memcmp(m->data.data + m->starts[i], sealed, e->stored_bytes) == 0;
+}
+
 int pack_mover_add(struct pack_mover *m, const struct pack_moved *record, struct err *err)
 {
 	struct pack_entry e = {
@@ -221,7 +240,9 @@ int pack_mover_add(struct pack_mover *m, const struct pack_moved *record, struct
 		return rc;
 	cell = seen_cell(m->seen, m->seen_size, seen_key(&e));
 	if (m->seen[cell])
-		return 0;
+		return is_same(m, &e, record->sealed)
+			   ? 0
+			   : err_set(err, ERR_LIMIT, "a pack has this counter already");
 	m->starts[m->count] = m->data.len;
 	buf_put(&m->data, record->sealed, record->sealed_bytes);
 	rc = buf_check(&m->data, err);

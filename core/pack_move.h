@@ -28,7 +28,7 @@ struct pack_moved {
 
 /*
  * Takes a record (bytes are copied). The same record a second time, from another copy of its pack, adds nothing. ERR_LIMIT: the pack is
- * full, finish it first; the mover is as before.
+ * full, or has another one of the same slot and counter, which only a directory that lies brings about: finish it first; the mover is as before.
  */
 int pack_mover_add(struct pack_mover *m, const struct pack_moved *record,
 		   struct err *err) ERR_UNUSED_WARN;

@@ -14,6 +14,7 @@
 
 #include "core/damage.h"
 #include "core/tagrec.h"
+#include "repo/backup.h"
 #include "repo/check.h"
 #include "core/node.h"
 #include "repo/repair.h"
@@ -213,7 +214,7 @@ static void test_claimed_source(void **state)
 		}
 		memcpy(source.writer, box->b->c->repo->keys->writer_pub, 32);
 		pack = attacker_pack(box->a, records, count, 1);
-		claimed = attacker_claim(box->a, &pack, &source);
+		claimed = attacker_claim(box->a, &pack, &source, false);
 		if (i & 1) /* said by a segment, too */
 			(void)attacker_segment(box->a, &claimed, 1);
 		if (i &
@@ -237,33 +238,71 @@ static void test_claimed_source(void **state)
 	}
 }
 
+static struct indexseg_pack said_of(const struct index *index, uint32_t number)
+{
+	const struct index_pack *p = &index->packs[number];
+	struct indexseg_pack said = {.name = p->name, .pack_bytes = p->pack_bytes};
+
+	said.dir = (struct pack_dir){p->slots, p->slot_count, p->sources, p->source_count, NULL, 0};
+	said.dir.entries = calloc(p->place_count, sizeof(*said.dir.entries));
+	assert_non_null(said.dir.entries);
+	for (uint32_t i = 0; i < p->place_count; i++) {
+		const struct index_place *at = &index->places[p->first_place + i];
+
+		said.dir.entries[said.dir.entry_count++] =
+		    (struct pack_entry){.info = at->info,
+					.slot = at->slot,
+					.counter = at->counter,
+					.offset = at->offset,
+					.stored_bytes = at->stored_bytes};
+	}
+	return said;
+}
+
+/* Garbage that claims to be the victim's very records, moved to another pack, which the owner's repair then puts into the index. */
+static void test_claimed_records(void **state)
+{
+	struct box *box = *state;
+	const struct repair_index_options options = {0};
+	struct repair_index_result result;
+	struct pack_source source = {.sequence = 1};
+	struct index *index;
+
+	prunebox_nights(box->b, 4);
+	box->a = attacker_new(box->b->c, "evil", 0);
+	index = repo_case_index(box->b->c);
+	memcpy(source.writer, box->b->c->repo->keys->writer_pub, 32);
+	for (uint32_t n = 0; n < index->pack_count; n++) {
+		struct indexseg_pack said = said_of(index, n);
+		struct indexseg_pack claimed = attacker_claim(box->a, &said, &source, true);
+
+		pack_dir_free(&claimed.dir);
+		free(said.dir.entries);
+	}
+	index_free(index);
+	MUST(repair_index(box->b->c->repo, &options, &result, box->b->err), box->b->err);
+	prunebox_forget(box->b, 2);
+	prunebox_forget(box->b, 0);
+	prune_all(box, ROLE_MAINTAIN);
+	prunebox_assert_restores(box->b);
+	attacks++;
+}
+
 /* Its segment names the victim's packs, with other chunks in them than they have. */
 static void lie_about_packs(struct box *box, const struct index *index, bool other_length)
 {
 	for (uint32_t n = 0; n < index->pack_count; n++) {
-		struct index_pack *p = &index->packs[n];
 		struct pack_source own = {.sequence = 1};
-		struct indexseg_pack lie = {
-		    .name = p->name, .pack_bytes = p->pack_bytes + (other_length ? 4096 : 0)};
-		struct pack_entry *entries = calloc(p->place_count, sizeof(*entries));
+		struct indexseg_pack lie = said_of(index, n);
 
 		memcpy(own.writer, box->a->repo->keys->writer_pub, 32);
-		assert_non_null(entries);
-		for (uint32_t i = 0; i < p->place_count; i++) {
-			const struct index_place *at = &index->places[p->first_place + i];
-
-			entries[i] = (struct pack_entry){.info = at->info,
-							 .slot = at->slot,
-							 .counter = at->counter,
-							 .offset = at->offset,
-							 .stored_bytes = at->stored_bytes};
-			if (!other_length)
-				entries[i].info.id.b[31] ^= 1;
-		}
-		lie.dir =
-		    (struct pack_dir){p->slots, p->slot_count, &own, 1, entries, p->place_count};
+		lie.pack_bytes += other_length ? 4096 : 0;
+		lie.dir.sources = &own;
+		lie.dir.source_count = 1;
+		for (size_t i = 0; !other_length && i < lie.dir.entry_count; i++)
+			lie.dir.entries[i].info.id.b[31] ^= 1;
 		(void)attacker_segment(box->a, &lie, 1);
-		free(entries);
+		free(lie.dir.entries);
 	}
 }
 
@@ -516,6 +555,65 @@ static void test_told_ids(void **state)
 	attacks++;
 }
 
+/* --- what a maintainer reads lists by --- */
+
+static void back_up_as(struct prunebox *b, const char *host, int64_t at_s)
+{
+	const char *const paths[] = {b->src};
+	const struct backup_options options = {.paths = paths,
+					       .path_count = 1,
+					       .host = host,
+					       .cache_dir = b->kit.cache,
+					       .workers = 1,
+					       .now_ns = at_s * 1000000000};
+	struct repo *repo = NULL;
+
+	MUST(repo_case_open_with(b->c, &b->c->keyfile, &repo, b->err), b->err);
+	MUST(repo_use_writer(repo, host, false, b->err), b->err);
+	MUST(backup_run(repo, &options, &b->backup, b->err), b->err);
+	repo_close(repo);
+}
+
+static const uint8_t *stored_by(const struct index *index, const struct index_place *p)
+{
+	return index->packs[p->pack].sources[p->source].writer;
+}
+
+/* Two hosts with the same data: the second one finds all stored, and what changes there rests on no list of the first. */
+static void test_lists_rest_on_own(void **state)
+{
+	struct box *box = *state;
+	struct prunebox *b = box->b;
+	struct index *index;
+	size_t deltas = 0;
+
+	prunebox_nights(b, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		back_up_as(b, "db2", b->now_s + i);
+		kit_make(b->db, "UPDATE t SET v = randomblob(100) WHERE id = 5");
+	}
+	repo_case_reopen(b->c);
+	index = repo_case_index(b->c);
+	for (uint32_t i = 0; i < index->place_count; i++) {
+		const struct index_place *p = &index->places[i];
+		uint32_t base;
+
+		if (chunk_kind_recipient(p->info.kind) != SLOT_M || !p->info.base_count)
+			continue;
+		deltas++;
+		for (base = index_find(index, p->info.kind, &p->info.bases[0]); base != INDEX_NONE;
+		     base = index->places[base].next) {
+			if (memcmp(stored_by(index, &index->places[base]), stored_by(index, p),
+				   32) == 0)
+				break;
+		}
+		if (base == INDEX_NONE)
+			fail_msg("a list rests on another writer's");
+	}
+	assert_true(deltas > 0);
+	index_free(index);
+}
+
 static void test_counts(void **state)
 {
 	(void)state;
@@ -531,6 +629,7 @@ int main(void)
 	    cmocka_unit_test(test_planted_lists),
 	    CASE(test_thousands_of_copies),
 	    cmocka_unit_test(test_claimed_source),
+	    CASE(test_claimed_records),
 	    cmocka_unit_test(test_false_segments),
 	    CASE(test_reads_despite_false_segments),
 	    cmocka_unit_test(test_noted_by_a_writer),
@@ -538,6 +637,7 @@ int main(void)
 	    CASE(test_spoiled_before),
 	    CASE(test_other_domain),
 	    CASE(test_told_ids),
+	    CASE(test_lists_rest_on_own),
 	    cmocka_unit_test(test_counts),
 	};
 

@@ -99,12 +99,14 @@ struct indexseg_pack attacker_pack(struct attacker *a, const struct attacker_rec
 }
 
 struct indexseg_pack attacker_claim(struct attacker *a, const struct indexseg_pack *pack,
-				    const struct pack_source *source)
+				    const struct pack_source *source, bool garbage)
 {
 	struct buf from = repo_case_get(a->repo->store, STORE_DATA, &pack->name), object = {0};
 	struct indexseg_pack claimed = {0};
 	struct pack_mover *mover = NULL;
 
+	if (garbage)
+		repo_case_bytes(from.len, from.data, from.len / 8 * 8);
 	/* Our code asks for G; what it makes needs no more than M's public key. */
 	a->repo->keys->has_gc_secret = true;
 	MUST(pack_mover_new(a->repo->keys, a->repo->keys->writer_domain, 12, &mover, a->err),

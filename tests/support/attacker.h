@@ -31,9 +31,12 @@ struct attacker_record attacker_raw(uint8_t kind, const struct id *id, const voi
 /* A pack of them, which is in the store; its directory as it is in it. indexseg_pack's dir: pack_dir_free. */
 struct indexseg_pack attacker_pack(struct attacker *a, const struct attacker_record *records,
 				   size_t count, uint64_t sequence);
-/* The same records in another pack, whose directory says that somebody else stored them; no segment names it. */
+/*
+ * The same records in another pack, whose directory says that somebody else stored them; no segment names it. garbage: their bytes are not the
+ * records', only as long.
+ */
 struct indexseg_pack attacker_claim(struct attacker *a, const struct indexseg_pack *pack,
-				    const struct pack_source *source);
+				    const struct pack_source *source, bool garbage);
 /* A segment that says this of packs, signed by the attacker. */
 struct id attacker_segment(struct attacker *a, const struct indexseg_pack *packs, size_t count);
 
