@@ -422,7 +422,7 @@ enum exit_code cmd_stats(struct cli *cli, const void *options, int count, char *
 	struct err err = {0};
 	size_t dropped = 0;
 	bool *chosen = NULL;
-	int r = session_open_reader(cli, "stats", &s, &err);
+	int r = session_open_reader(cli, NULL, &s, &err);
 
 	if (!r) {
 		chosen = calloc(s.manifests.count + 1, sizeof(*chosen));

@@ -31,7 +31,8 @@ int session_open_manifests(struct cli *cli, struct session *out_session,
 int session_open_from(struct cli *cli, const struct options_from *from, struct session *out_session,
 		      struct err *err) ERR_UNUSED_WARN;
 /*
- * And the index with a reader, for `what`, a command that reads: ERR_KEY where the key's role does not. A damaged segment is said as a warning: its chunks may be found another way.
+ * And the index with a reader, for `what`, a command that reads: ERR_KEY where the key's role does not. NULL: the caller asks what the
+ * key may. A damaged segment is said as a warning: its chunks may be found another way.
  */
 int session_open_reader(struct cli *cli, const char *what, struct session *out_session,
 			struct err *err) ERR_UNUSED_WARN;
