@@ -16,7 +16,7 @@
 #define WORKERS 2
 #define CASES_MOST 20
 #define SEEN_MOST 60000
-#define SHOWN_MOST 600 /* findings of one worker that are printed */
+#define SHOWN_MOST 60 /* findings of one worker that are printed */
 
 static const char *const class_names[FAULT_CLASSES] = {"none",
 						       "read",
