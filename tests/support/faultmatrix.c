@@ -16,7 +16,7 @@
 #define WORKERS 2
 #define CASES_MOST 20
 #define SEEN_MOST 60000
-#define SHOWN_MOST 600 /* findings of one worker that are printed */
+#define SHOWN_MOST 60 /* findings of one worker that are printed */
 
 static const char *const class_names[FAULT_CLASSES] = {"none",
 						       "read",
@@ -114,7 +114,8 @@ static bool goes_on(const struct fault *f, int status)
 static bool names_something(const struct worker *w, const char *line)
 {
 	static const char *const words[] = {"data/",         "snapshots/",        "index/",
-					    "out of memory", "the target folder", "a thread"};
+					    "out of memory", "the target folder", "a thread",
+					    "manifest "};
 	/* A restore says what it wrote from the target on. */
 	bool named = strstr(line, w->lab.dir) || strstr(line, ": tmp") || strstr(line, "tmp/");
 
