@@ -2,12 +2,12 @@
 
 #include <string.h>
 
-#define FIELD 0x1du /* x^8 + x^4 + x^3 + x^2 + 1 without its highest term */
+#define FIELD 0x1d  /* x^8 + x^4 + x^3 + x^2 + 1 without its highest term */
 #define PIECE 1024u /* bytes at a time: eight planes of it stay in the fastest cache */
 
 static uint8_t twice(uint8_t a)
 {
-	return (uint8_t)(a << 1 ^ (a >> 7) * FIELD);
+	return (uint8_t)(a << 1 ^ (a & 0x80 ? FIELD : 0));
 }
 
 uint8_t parity_code_mul(uint8_t a, uint8_t b)
