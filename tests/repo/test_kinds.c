@@ -159,6 +159,9 @@ static void present(struct repo_case *c, struct attacker *a, uint8_t kind_a, uin
 			continue;
 		e->info.kind = kind_b;
 		e->info.id = id;
+		/* No slot may have a counter twice. */
+		if (chunk_kind_recipient(kind_a) != chunk_kind_recipient(kind_b))
+			e->counter += 10;
 		e->slot = chunk_kind_recipient(kind_b) == SLOT_M ? 0 : 1;
 	}
 	if (by_segment) {
