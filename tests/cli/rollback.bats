@@ -334,6 +334,11 @@ elsewhere() { # on another machine
 	gone "$record"
 	quiet check --accept-rollback
 	quiet check
+	# Before anybody has looked again since.
+	before=$(ls repo/snapshots)
+	nightjar -q forget "${M[0]}"
+	gone "$(comm -13 <(echo "$before") <(ls repo/snapshots))"
+	alarm "*${M[0]}: backup 1 of writer * was removed on purpose, but the record *" manifests
 }
 
 @test "the newest record vanishes, of what nobody misses" {
@@ -561,10 +566,10 @@ two_repos() {
 }
 
 @test "looking asks the store for nothing more, and writes only what is new" {
-	inode=$(stat -c %i state/*/seen)
+	before=$(stat -c "%i %z" state/*/seen)
 	nightjar -q manifests >/dev/null
 	nightjar -q ls latest >/dev/null
-	[ "$(stat -c %i state/*/seen)" = "$inode" ]
+	[ "$(stat -c "%i %z" state/*/seen)" = "$before" ]
 	save >/dev/null
-	[ "$(stat -c %i state/*/seen)" != "$inode" ]
+	[ "$(stat -c "%i %z" state/*/seen)" != "$before" ]
 }

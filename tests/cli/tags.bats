@@ -127,7 +127,7 @@ records() {
 	run nightjar check
 	assert_status 24 # this host has seen it; on another it is 20
 	[[ $output == *"its manifest is lost"* ]]
-	[[ $output == *"snapshots/$id: backup 1 of *has vanished"* ]]
+	[[ $output == *"snapshots/$id: backup 1 of "*"has vanished"* ]]
 	run nightjar manifests
 	assert_status 24
 	NIGHTJAR_STATE_DIR=$WORK/elsewhere run nightjar check

@@ -200,6 +200,57 @@ static void test_older_listing(void **state)
 	free(names);
 }
 
+/* What is there now, as a listing before saw it. */
+static void list_without(struct box *b, struct manifest_list *list)
+{
+	struct witness *w = b->c->repo->witness;
+
+	b->c->repo->witness = NULL;
+	assert_int_equal(manifests_load(b->c->repo, NULL, NULL, list, &b->c->err), 0);
+	b->c->repo->witness = w;
+}
+
+/* This host is not told. */
+static void publish_elsewhere(struct box *b, struct retire_entry *entry)
+{
+	const struct retires none = {0};
+	struct witness *w = b->c->repo->witness;
+
+	b->c->repo->witness = NULL;
+	assert_int_equal(retires_put(b->c->repo, &none, entry, 1, 1, &b->c->err), 0);
+	b->c->repo->witness = w;
+}
+
+/* A forget elsewhere publishes its record behind the listing and removes the manifest before it. */
+static void test_forget_in_between(void **state)
+{
+	struct box *b = *state;
+	struct manifest_list list = {0};
+	struct retire_entry entry = {.sequence = 1};
+	struct id *names = NULL, first = backup(b);
+	size_t count = 0;
+
+	(void)backup(b);
+	(void)backup(b);
+	assert_int_equal(look(b), 0);
+	assert_int_equal(store_remove(b->c->inner, STORE_SNAPSHOTS, &first, &b->c->err), 0);
+	again(b, false);
+	assert_int_equal(witness_begin(b->c->repo, &b->c->err), 0);
+	assert_int_equal(repo_list(b->c->inner, STORE_SNAPSHOTS, &names, NULL, &count, &b->c->err),
+			 0);
+	list_without(b, &list);
+	entry.name = first;
+	memcpy(entry.writer, b->c->repo->keys->writer_pub, sizeof(entry.writer));
+	publish_elsewhere(b, &entry);
+	assert_int_equal(count, 2);
+	assert_int_equal(witness_look(b->c->repo, &list, names, count, &b->c->err), 0);
+	assert_int_equal(witness_findings(b->c->repo), 0);
+	assert_int_equal(b->told.looks, 0);
+	assert_int_equal(look(b), 0);
+	manifest_list_free(&list);
+	free(names);
+}
+
 /* --- roster --- */
 
 static struct id publish(struct box *b, uint64_t epoch, uint64_t version, uint64_t last)
@@ -423,6 +474,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_torn_listing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_older_listing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_forget_in_between, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_revocation_undone, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_owner_and_read_key, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_newer_state_stays, setup, teardown),
