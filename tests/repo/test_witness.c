@@ -16,6 +16,9 @@
 #include "tests/support/repo_case.h"
 #include "tests/support/tmpdir.h"
 
+/* Of the place "here": the first 16 digits of its SHA-256. */
+#define SEEN "seen-fcec91509759ad99"
+
 struct told {
 	size_t of[WITNESS_PLACE + 1], looks, warnings;
 	char warning[512];
@@ -122,7 +125,7 @@ static struct sightings seen(struct box *b)
 {
 	struct sightings s = {0};
 
-	assert_int_equal(witness_load(b->state, b->c->repo->conf.repo, &s, &b->c->err), 0);
+	assert_int_equal(witness_load(b->state, b->c->repo->conf.repo, "here", &s, &b->c->err), 0);
 	return s;
 }
 
@@ -131,7 +134,7 @@ static void keep(struct box *b, const struct sightings *s)
 	struct buf bytes = {0};
 
 	assert_int_equal(sightings_enc(s, &bytes, &b->c->err), 0);
-	assert_int_equal(statefile_write(b->state, b->c->repo->conf.repo, "seen", bytes.data,
+	assert_int_equal(statefile_write(b->state, b->c->repo->conf.repo, SEEN, bytes.data,
 					 bytes.len, &b->c->err),
 			 0);
 	buf_free(&bytes);
@@ -333,14 +336,14 @@ static void test_newer_state_stays(void **state)
 	struct buf bytes = {0};
 
 	(void)backup(b);
-	assert_int_equal(statefile_write(b->state, b->c->repo->conf.repo, "seen", newer,
+	assert_int_equal(statefile_write(b->state, b->c->repo->conf.repo, SEEN, newer,
 					 sizeof(newer) - 1, &b->c->err),
 			 0);
 	assert_int_equal(look(b), 0);
 	assert_int_equal(b->told.warnings, 1);
 	assert_non_null(strstr(b->told.warning, "newer nightjar"));
 	assert_int_equal(
-	    statefile_read(b->state, b->c->repo->conf.repo, "seen", 4096, &bytes, &b->c->err), 0);
+	    statefile_read(b->state, b->c->repo->conf.repo, SEEN, 4096, &bytes, &b->c->err), 0);
 	assert_int_equal(bytes.len, sizeof(newer) - 1);
 	assert_memory_equal(bytes.data, newer, bytes.len);
 	buf_free(&bytes);
