@@ -153,7 +153,7 @@ static int add_seen(struct line *line, const char *dir, const char *id, struct e
 
 	if (sodium_hex2bin(repo, sizeof(repo), id, RUNSTATE_ID_CHARS, NULL, NULL, NULL))
 		return 0;
-	r = witness_load(dir, repo, &seen, &why);
+	r = witness_load(dir, repo, line->state.location, &seen, &why);
 	if (!r)
 		r = sightings_newest(&seen, &line->newest, &line->newest_count, &why);
 	line->vanished = seen.findings;

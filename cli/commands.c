@@ -89,8 +89,14 @@ static const char check_detail[] =
     "also takes away the notes of damage that is no more.\n"
     "A maintain key checks lists, directories and the bytes of packs, and names backups by id; a\n"
     "record that never was what its id says, and references, only a full or read key checks.\n"
+    "What this host has seen in the repository, or another manifest names, and is gone without a\n"
+    "record of its removal has vanished: exit code 24, here and in every command, until it is "
+    "back.\n"
+    "--accept-rollback lists it and takes the repository as it is; each machine accepts for "
+    "itself.\n"
+    "--expect takes the lines that 'status' prints, kept where nobody can set them back.\n"
     "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named; 22 files\n"
-    "that a database names are missing.";
+    "that a database names are missing; 24 something has vanished.";
 static const char drill_detail[] =
     "A restore for practice, of MANIFEST or the latest: every database is restored into memory "
     "(what\n"
@@ -241,13 +247,17 @@ static const char status_detail[] =
     "those\n"
     "that backed up every source count. About the repository that -r names, else those of the\n"
     "configuration file, else all that this host has backed up into.\n"
+    "Below each: WRITER:SEQUENCE:HASH, a line for each host, of the newest backup that this host "
+    "has\n"
+    "seen. Written down elsewhere it proves later what was there: see --expect of 'check'.\n"
     "Exit codes: 0 every one is fresh and its last night went well; 1 one is older than --max-age "
     "or\n"
     "never was, or its last night (without nights: its last backup) ended with another code than 0 "
     "and\n"
     "3, or raised an ALARM about immutable files: the line names the code. After a 3, a source "
     "that\n"
-    "could not be read, it is 0 and the line says so; with --strict it is 1.";
+    "could not be read, it is 0 and the line says so; with --strict it is 1. 24: something has\n"
+    "vanished from the repository.";
 
 static const char key_export_detail[] =
     "Makes FILE, a key that can do part of what the full key can. Needs the full key.\n"

@@ -1,27 +1,47 @@
 #include "repo/witness.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "core/sha256.h"
 #include "repo/place.h"
 #include "repo/statefile.h"
 #include "repo/witness_run.h"
 
-#define NAME "seen"
+#define NAME_CHARS (5 + 16 + 1)
 
 /* --- what is kept --- */
 
-/* *out_raw: the bytes it was, empty when there were none. */
-static int load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], struct sightings *out,
-		struct buf *out_raw, struct err *err)
+/* A file for each location: a mirror is the same repository, and may be behind. */
+static int name_of(const char *place, char out[NAME_CHARS], struct err *err)
 {
+	char hex[ID_HEX_CHARS + 1];
+	struct id sum;
+	int r = place ? sha256_of(place, strlen(place), &sum, err) : 0;
+
+	(void)snprintf(out, NAME_CHARS, "seen");
+	if (r || !place)
+		return r;
+	id_hex(&sum, hex);
+	(void)snprintf(out, NAME_CHARS, "seen-%.16s", hex);
+	return 0;
+}
+
+/* *out_raw: the bytes it was, empty when there were none. */
+static int load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *place,
+		struct sightings *out, struct buf *out_raw, struct err *err)
+{
+	char name[NAME_CHARS];
 	struct err why = {0};
-	int r = statefile_read(state_dir, repo, NAME, LIMIT_SIGHTINGS_BYTES, out_raw, err);
+	int r = name_of(place, name, err);
 
 	*out = (struct sightings){0};
+	if (!r)
+		r = statefile_read(state_dir, repo, name, LIMIT_SIGHTINGS_BYTES, out_raw, err);
 	if (r == -ERR_LIMIT)
-		return statefile_damaged(state_dir, repo, NAME, "damaged: too large", err);
+		return statefile_damaged(state_dir, repo, name, "damaged: too large", err);
 	if (r || !out_raw->len)
 		return r;
 	r = sightings_dec(out_raw->data, out_raw->len, repo, out, &why);
@@ -29,17 +49,17 @@ static int load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], struct
 		return 0;
 	if (r == -ERR_NOMEM)
 		return err_nomem(err);
-	r = statefile_damaged(state_dir, repo, NAME, why.text, err);
+	r = statefile_damaged(state_dir, repo, name, why.text, err);
 	if (r == -ERR_DAMAGED && why.code == ERR_VERSION)
 		err->code = ERR_VERSION;
 	return -err->code;
 }
 
-int witness_load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
+int witness_load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *place,
 		 struct sightings *out_sightings, struct err *err)
 {
 	struct buf raw = {0};
-	int r = load(state_dir, repo, out_sightings, &raw, err);
+	int r = load(state_dir, repo, place, out_sightings, &raw, err);
 
 	buf_free(&raw);
 	return r;
@@ -49,12 +69,15 @@ int witness_load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
 static int keep(const struct repo *repo, const struct sightings *s, const struct buf *before,
 		struct err *err)
 {
+	const struct witness_options *o = &repo->witness->o;
+	char name[NAME_CHARS];
 	struct buf now = {0};
 	int r = sightings_enc(s, &now, err);
 
+	if (!r)
+		r = name_of(o->place, name, err);
 	if (!r && (now.len != before->len || memcmp(now.data, before->data, now.len) != 0))
-		r = statefile_write(repo->witness->o.state_dir, repo->conf.repo, NAME, now.data,
-				    now.len, err);
+		r = statefile_write(o->state_dir, repo->conf.repo, name, now.data, now.len, err);
 	buf_free(&now);
 	return r;
 }
@@ -70,7 +93,7 @@ int witness_update(const struct repo *repo,
 
 	if (r)
 		return r;
-	r = load(state_dir, repo->conf.repo, &s, &before, err);
+	r = load(state_dir, repo->conf.repo, repo->witness->o.place, &s, &before, err);
 	if (r == -ERR_DAMAGED) /* begun anew */
 		r = 0;
 	memcpy(s.repo, repo->conf.repo, sizeof(s.repo));
@@ -125,11 +148,11 @@ int witness_tell(struct witness *w, const struct witness_finding *f, size_t *tol
 /* --- the place --- */
 
 /* A repository without a backup is missed by nobody. */
-static bool had_backups(const char *state_dir, const uint8_t repo[REPO_ID_BYTES])
+static bool had_backups(const struct witness *w, const uint8_t repo[REPO_ID_BYTES])
 {
 	struct sightings s = {0};
 	struct err ignored = {0};
-	int r = witness_load(state_dir, repo, &s, &ignored);
+	int r = witness_load(w->o.state_dir, repo, w->o.place, &s, &ignored);
 	bool had = r != 0;
 
 	for (size_t i = 0; i < s.count; i++)
@@ -169,7 +192,7 @@ static int look_at_place(struct repo *repo, struct err *err)
 	if (!r && place_has(&place, repo->conf.repo))
 		return 0;
 	for (size_t i = 0; i < place.count && !missed; i++)
-		missed = had_backups(w->o.state_dir, place.repos[i]);
+		missed = had_backups(w, place.repos[i]);
 	r = missed ? misplaced(repo, &place, err) : 0;
 	if (r || w->misplaced)
 		return r;
@@ -239,7 +262,7 @@ int witness_begin(struct repo *repo, struct err *err)
 	if (!w || !w->o.state_dir)
 		return 0;
 	sightings_free(&w->base);
-	r = witness_load(w->o.state_dir, repo->conf.repo, &w->base, &why);
+	r = witness_load(w->o.state_dir, repo->conf.repo, w->o.place, &w->base, &why);
 	if (r == -ERR_NOMEM)
 		return err_nomem(err);
 	if (r == -ERR_DAMAGED)

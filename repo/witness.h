@@ -1,7 +1,7 @@
 /*
  * witness: notices when something vanishes from a repository that nobody removed on purpose: a store that was set back to an older state, a
  * manifest that was deleted, another repository in the place of the first. Two sources: the names that manifests have of each other
- * (FORMAT.md §8, "What vanished"), and what this host has seen before (core/sightings.h in <state_dir>/<repository id>/seen, repo/place.h).
+ * (FORMAT.md §8, "What vanished"), and what this host has seen before (core/sightings.h in <state_dir>/<repository id>/seen-…, one a location, since a mirror may be behind; repo/place.h).
  *
  * A witness is attached to an open repository; manifests_load then looks, and manifests_put and retires_put tell it what they did. All of it
  * works without one, and then nothing is noticed. What was found stays found until it is back or accepted. Several processes may share a
@@ -78,8 +78,8 @@ void witness_retired(struct repo *repo, const struct retire_entry *entries, size
 /* What this host knows of a manifest, before the last look; NULL when nothing. */
 const struct sighting *witness_recall(const struct repo *repo, const struct id *name);
 
-/* What this host has seen of a repository; {0} when nothing. ERR_DAMAGED names the file, whose place the next look takes. */
-int witness_load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES],
+/* What this host has seen of a repository at a place (as of the options); {0} when nothing. ERR_DAMAGED names the file, whose place the next look takes. */
+int witness_load(const char *state_dir, const uint8_t repo[REPO_ID_BYTES], const char *place,
 		 struct sightings *out_sightings, struct err *err) ERR_UNUSED_WARN;
 
 enum witness_word { WITNESS_UNKNOWN, WITNESS_THERE, WITNESS_REMOVED };

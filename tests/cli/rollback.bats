@@ -334,6 +334,11 @@ elsewhere() { # on another machine
 	gone "$record"
 	quiet check --accept-rollback
 	quiet check
+	# Before anybody has looked again since.
+	before=$(ls repo/snapshots)
+	nightjar -q forget "${M[0]}"
+	gone "$(comm -13 <(echo "$before") <(ls repo/snapshots))"
+	alarm "*${M[0]}: backup 1 of writer * was removed on purpose, but the record *" manifests
 }
 
 @test "the newest record vanishes, of what nobody misses" {
@@ -533,8 +538,18 @@ two_repos() {
 	grep -q '^nightjar_vanished{.*} 0$' m.prom
 }
 
+@test "legal: a mirror that is behind, looked at by the host that backs up" {
+	cp -a repo mirror
+	save >/dev/null
+	quiet -r mirror check
+	quiet check
+	rm -f "mirror/snapshots/${M[2]}" # but what was seen there is missed there
+	alarm "nightjar: mirror/snapshots/${M[2]}: *vanished*" -r mirror check
+	quiet check
+}
+
 @test "a state file that is damaged or gone is begun anew" {
-	seen=$(echo state/*/seen)
+	seen=$(echo state/*/seen-*)
 	flip "$seen" 60
 	run --separate-stderr nightjar manifests
 	assert_status 0
@@ -554,17 +569,17 @@ two_repos() {
 }
 
 @test "cache never removes what was seen" {
-	before=$(sha256sum state/*/seen state/*/place)
+	before=$(sha256sum state/*/seen-* state/*/place)
 	NIGHTJAR_CACHE_DIR=$WORK run nightjar cache --cleanup
 	assert_status 0
-	[ "$(sha256sum state/*/seen state/*/place)" = "$before" ]
+	[ "$(sha256sum state/*/seen-* state/*/place)" = "$before" ]
 }
 
 @test "looking asks the store for nothing more, and writes only what is new" {
-	inode=$(stat -c %i state/*/seen)
+	before=$(stat -c "%i %z" state/*/seen-*)
 	nightjar -q manifests >/dev/null
 	nightjar -q ls latest >/dev/null
-	[ "$(stat -c %i state/*/seen)" = "$inode" ]
+	[ "$(stat -c "%i %z" state/*/seen-*)" = "$before" ]
 	save >/dev/null
-	[ "$(stat -c %i state/*/seen)" != "$inode" ]
+	[ "$(stat -c "%i %z" state/*/seen-*)" != "$before" ]
 }

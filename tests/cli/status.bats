@@ -2,6 +2,9 @@
 load helpers
 load repo
 
+# The newest backup that was seen, for an outside record
+RECORD="+([0-9a-f]):+([0-9]):+([0-9a-f])"
+
 setup() {
 	common_setup
 	export XDG_CONFIG_HOME=$WORK/config
@@ -30,7 +33,7 @@ age() {
 	unset NIGHTJAR_REPOSITORY NIGHTJAR_KEY_FILE
 	run --separate-stderr nightjar status
 	assert_status 0
-	assert_output "$WORK/repo: last backup ? s ago, manifest ????????"
+	assert_output "$WORK/repo: last backup ? s ago, manifest ????????"$'\n'"$RECORD"
 	[ -z "$stderr" ]
 	age 90000 # 25 h
 	run nightjar status
@@ -84,7 +87,7 @@ age() {
 		ended $what 3
 		run --separate-stderr nightjar status
 		assert_status 0
-		assert_output "$WORK/repo: last backup ? s ago, manifest ????????; the last $name ended with exit code 3 (a source could not be read)"
+		assert_output "$WORK/repo: last backup ? s ago, manifest ????????; the last $name ended with exit code 3 (a source could not be read)"$'\n'"$RECORD"
 		[ -z "$stderr" ]
 		fails 1 "*the last $name ended with exit code 3 (a source could not be read)*" status --strict
 		ended $what 0
@@ -141,6 +144,8 @@ age() {
 	unset NIGHTJAR_REPOSITORY NIGHTJAR_KEY_FILE
 	run --separate-stderr nightjar status
 	assert_status 1
+	[ "$(grep -cE '^[0-9a-f]{64}:[0-9]+:[0-9a-f]{64}$' <<<"$output")" -eq 2 ] # of the stale one, too
+	output=$(grep -vE '^[0-9a-f]{64}:[0-9]+:[0-9a-f]{64}$' <<<"$output")
 	assert_output "$WORK/other: last backup*"
 	assert_error "nightjar: $WORK/repo: the last backup is 2 days old, more than 26 h"
 	run nightjar -r other status

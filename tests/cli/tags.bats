@@ -125,13 +125,13 @@ records() {
 	nightjar tag --add k "$id"
 	rm -f "repo/snapshots/$id"
 	run nightjar check
-	assert_status 24 # this host has seen it; on another it is 20
+	assert_status 24 # which wins over 20
 	[[ $output == *"its manifest is lost"* ]]
-	[[ $output == *"snapshots/$id: backup 1 of *has vanished"* ]]
+	[[ $output == *"snapshots/$id: backup 1 of "*"has vanished"* ]]
 	run nightjar manifests
 	assert_status 24
-	NIGHTJAR_STATE_DIR=$WORK/elsewhere run nightjar check
-	assert_status 20
+	NIGHTJAR_STATE_DIR=$WORK/elsewhere run nightjar check --accept-rollback
+	assert_status 20 # the damage of its own
 	[[ $output == *"its manifest is lost"* ]]
 	NIGHTJAR_STATE_DIR=$WORK/elsewhere run nightjar manifests
 	assert_status 0
