@@ -12,7 +12,7 @@ make_marked() {
 			sqlite3 MARKdir/MARKdata.db "CREATE TABLE MARKtable(MARKcol INTEGER PRIMARY KEY, MARKtext); INSERT INTO MARKtable(MARKtext) VALUES('MARKrow')"
 			seq 1 60000 | sed 's/^/MARKcontent /' >MARKdir/MARKsub/MARKfile.txt
 			ln -s MARKtarget MARKdir/MARKlink
-			nightjar -q -r repo init --key-file full
+			nightjar -q -r repo init --parity off --key-file full
 			for i in 1 2 3; do
 				echo "MARK night $i" >"MARKdir/MARKnight$i"
 				sqlite3 MARKdir/MARKdata.db "INSERT INTO MARKtable(MARKtext) VALUES('MARKrow $i')"

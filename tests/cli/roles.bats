@@ -108,7 +108,7 @@ need_python() {
 	local tried=0 need
 	while IFS='|' read -r need words; do
 		# shellcheck disable=SC2086
-		NIGHTJAR_KEY_FILE=write fails 12 "nightjar: *needs a full $need; this is a write key" $words
+		NIGHTJAR_KEY_FILE=write fails 12 "nightjar: *needs a full*$need; this is a write key" $words
 		tried=$((tried + 1))
 	done <<-'END'
 		or read key|restore latest --target t
@@ -116,7 +116,7 @@ need_python() {
 		or read key|ls latest
 		or read key|find x
 		or read key|diff latest latest
-		or read key|stats
+		, read or maintain key|stats
 		or read key|drill
 		or read key|drill --target t
 		or maintain key|forget --keep-last 1
