@@ -302,10 +302,10 @@ static int run_manifest_enc(struct err *err)
 
 static int run_damage(struct err *err)
 {
-	struct damage_place places[2] = {{.kind = 1}, {.kind = 2}};
+	struct damage_place places[2] = {{.record = 1}, {.record = 2}};
 	struct damage d = {.number = 1, .places = places, .count = 2}, read = {0};
 	struct buf out = {0};
-	int rc = damage_enc(box.keys, &d, 12, &out, err);
+	int rc = damage_enc(box.keys, &d, &out, err);
 
 	if (rc == 0)
 		rc = damage_dec(box.keys, out.data, out.len, &read, err);
