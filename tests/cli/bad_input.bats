@@ -70,6 +70,7 @@ need_python() {
 	done
 	rm -rf repo && cp -a sound repo
 	moved=$(newer "repo/snapshots/$SECOND")
+	export NIGHTJAR_STATE_DIR=$WORK/elsewhere # where nobody has seen what it was before
 	fails 1 "*${moved#repo/}: manifest made by a newer nightjar*" manifests
 	rm -rf repo/index repo/data && cp -a sound/data repo/
 	moved=$(newer "$BIG")
