@@ -7,7 +7,7 @@ CC ?= cc
 AR ?= ar
 PKG_CONFIG ?= pkg-config
 PREFIX ?= /usr/local
-FUZZ_S ?= 20
+FUZZ_S ?= 60
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1) $@" &&)
 

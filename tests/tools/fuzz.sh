@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fuzz.sh SECONDS TARGET...: runs each libFuzzer target that long, two at a time. It starts from the
+# fuzz.sh SECONDS TARGET...: runs each libFuzzer target that long, as many at a time as there are processors. It starts from the
 # committed fuzz/corpus/<name>/, puts new inputs into build/fuzz-corpus/<name>/ and what breaks into
 # fuzz/found/<name>-*, where replay finds it.
 set -u
@@ -25,7 +25,7 @@ export -f fuzz_one
 export SECONDS_EACH=$seconds
 
 mkdir -p build/fuzz-corpus
-printf '%s\0' "$@" | xargs -0 -r -n 1 -P 2 bash -c '[ -z "$0" ] || fuzz_one "$0"' |
+printf '%s\0' "$@" | xargs -0 -r -n 1 -P "$(nproc)" bash -c '[ -z "$0" ] || fuzz_one "$0"' |
 	tee build/fuzz-corpus/summary
 passed=$(grep -c '^ok' build/fuzz-corpus/summary)
 failed=$(grep -c '^FAILED' build/fuzz-corpus/summary)
