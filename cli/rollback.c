@@ -50,7 +50,7 @@ static void say_manifest(const struct witness_finding *f, char *out, size_t out_
 	if (f->kind == WITNESS_RETIRE)
 		(void)snprintf(out, out_size,
 			       "%s was removed on purpose, but the record in snapshots/ that said "
-			       "so has vanished",
+			       "so has vanished or cannot be read",
 			       backup);
 	else if (f->seen)
 		(void)snprintf(out, out_size,
@@ -94,13 +94,14 @@ static void say(const struct witness_finding *f, char *out, size_t out_size)
 	case WITNESS_RECORDS:
 		(void)snprintf(out, out_size,
 			       "record %" PRIu64 " of removed backups, which this host has seen, "
-			       "has vanished (the newest is %" PRIu64 ")",
+			       "has vanished or cannot be read (the newest is %" PRIu64 ")",
 			       f->was, f->is);
 		break;
 	case WITNESS_ROSTER:
 		(void)snprintf(out, out_size,
 			       "the roster that this host has seen (epoch %" PRIu64
-			       ") has vanished, an older one is there (epoch %" PRIu64 ")",
+			       ") has vanished or cannot be read, an older one is there (epoch "
+			       "%" PRIu64 ")",
 			       f->was, f->is);
 		break;
 	case WITNESS_WRITER:

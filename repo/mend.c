@@ -71,9 +71,9 @@ static int get(struct store *store, const struct id *name, struct buf *bytes, st
 	r = store_get(store, STORE_DATA, name, LIMIT_PACK_BYTES, bytes, &why);
 	if (r && is_damage(&why)) {
 		r = get_parts(store, name, bytes, err);
-		return r ? r : 1;
-	}
-	if (r) {
+		if (r)
+			return r;
+	} else if (r) {
 		*err = why;
 		return r;
 	}

@@ -327,7 +327,7 @@ elsewhere() { # on another machine
 	quiet manifests
 	record=$(comm -13 <(echo "$before") <(ls repo/snapshots))
 	gone "$record"
-	fails 24 "nightjar: repo/snapshots/${M[1]}: backup 2 of writer * was removed on purpose, but the record in snapshots/ that said so has vanished*" manifests
+	fails 24 "nightjar: repo/snapshots/${M[1]}: backup 2 of writer * was removed on purpose, but the record in snapshots/ that said so has vanished or cannot be read*" manifests
 	elsewhere alarm "*${M[1]}: *which manifest ${M[2]:0:8} names, has vanished*" manifests
 	back
 	quiet manifests
@@ -348,7 +348,7 @@ elsewhere() { # on another machine
 	nightjar -q forget "${M[0]}" # which the second alone has named
 	quiet manifests
 	gone "$(comm -13 <(echo "$before") <(ls repo/snapshots))"
-	fails 24 "nightjar: repo/snapshots: record 2 of removed backups, which this host has seen, has vanished (the newest is 1)*" manifests
+	fails 24 "nightjar: repo/snapshots: record 2 of removed backups, which this host has seen, has vanished or cannot be read (the newest is 1)*" manifests
 	back
 	quiet manifests
 }
@@ -440,13 +440,13 @@ two_repos() {
 	mv repo/keys new-keys && mv old-keys repo/keys
 	run --separate-stderr nightjar manifests
 	assert_status 24
-	says "nightjar: repo/keys: the roster that this host has seen (epoch 3) has vanished, an older one is there (epoch 2)*"
+	says "nightjar: repo/keys: the roster that this host has seen (epoch 3) has vanished or cannot be read, an older one is there (epoch 2)*"
 	says "nightjar: repo/keys: the roster no longer names writer ????????*"
 	says "nightjar: snapshots/$second: signed by a host that the roster in keys/ does not name*"
 	mv repo/keys old-keys && mkdir repo/keys
 	run --separate-stderr nightjar manifests
 	assert_status 24
-	says "nightjar: repo/keys: the roster that this host has seen (epoch 3) has vanished, an older one is there (epoch 0)*"
+	says "nightjar: repo/keys: the roster that this host has seen (epoch 3) has vanished or cannot be read, an older one is there (epoch 0)*"
 	rmdir repo/keys && mv new-keys repo/keys
 	quiet manifests
 	quiet check

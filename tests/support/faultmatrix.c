@@ -99,8 +99,8 @@ static bool may_end(const struct fault *f, int status)
 		return false;
 	if (status == 3) /* a source that cannot be read is named, and the rest is stored */
 		return f->place == PLACE_SOURCE && f->c->goal == GOAL_BACKUP;
-	/* What the disk does not give is damage; what we are short of ourselves is none. */
-	return (status == 20 || status == 23) && f->c->verdict == status &&
+	/* What the disk does not give is damage, or missed where it was seen; what we are short of ourselves is none. */
+	return (((status == 20 || status == 23) && f->c->verdict == status) || status == 24) &&
 	       (f->kind->error == EIO || f->kind->error == EACCES) &&
 	       (f->place == PLACE_REPO || f->place == PLACE_OTHER);
 }

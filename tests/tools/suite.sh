@@ -54,8 +54,8 @@ report() { # NAME OK BAD SKIP SECONDS LOG
 	elif [ "$4" -ne 0 ]; then
 		grep -iE '^(not )?ok .*# *skip' "$6" | sed 's/^/    /'
 	fi
-	# What a matrix counted.
-	[ -n "${V:-}" ] || sed -n 's/^# count: /       /p' "$6"
+	# What the matrices counted.
+	[ -z "${NIGHTJAR_LONG:-}" ] || [ "$3" -ne 0 ] || grep '^# ' "$6" | tail -n 20 | cut -c 1-200 | sed 's/^/    /'
 }
 
 number=0 running=0
