@@ -114,6 +114,8 @@ int mend_pack(struct store *store, const struct id *name, bool write, struct buf
 			return r;
 	}
 	r = parity_mend(bytes->data, bytes->len, name, &whole, &out->mended, &out->why);
+	if (r)
+		buf_free(&whole);
 	if (r == -ERR_DAMAGED) {
 		out->state = MEND_BEYOND;
 		return 0;

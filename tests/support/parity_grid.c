@@ -212,11 +212,11 @@ void parity_grid_single(struct parity_grid *g, enum parity_kind kind, size_t blo
 
 		if (at >= s.len) /* before the first, behind the last */
 			continue;
-		s.bytes[at] ^= 1u << below(&s, 8);
+		s.bytes[at] ^= (uint8_t)(1u << below(&s, 8));
 		try(g, &s, MUST_MEND);
 	}
 	for (unsigned i = 0; i < rounds; i++) {
-		s.bytes[below(&s, s.len)] ^= 1u << below(&s, 8);
+		s.bytes[below(&s, s.len)] ^= (uint8_t)(1u << below(&s, 8));
 		try(g, &s, MUST_MEND);
 		memset(s.bytes + below(&s, s.l.blocks) * PARITY_BLOCK_BYTES, 0, PARITY_BLOCK_BYTES);
 		try(g, &s, MUST_MEND);
