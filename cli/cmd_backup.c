@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/backup_show.h"
 #include "cli/incidents.h"
 #include "cli/lines.h"
 #include "cli/parity_word.h"
@@ -383,28 +384,6 @@ static void print_json(struct teller *t, const struct backup_result *res)
 	out_json(&t->cli->out, j);
 }
 
-/* "2 databases of 1.203 GiB: 3,412 of 12,000,000 cells new or changed, stored in 1.400 MiB, 1/880 of a plain copy" */
-static void print_databases(struct cli *cli, uint64_t databases, const struct backup_result *res)
-{
-	char count[TEXT_SIZE_CHARS], size[TEXT_SIZE_CHARS], changed[TEXT_SIZE_CHARS];
-	char cells[TEXT_SIZE_CHARS], packed[TEXT_SIZE_CHARS], part[TEXT_SIZE_CHARS];
-	char stored[256] = "nothing to store";
-
-	if (databases == 0)
-		return;
-	text_count(databases, count);
-	text_size(res->image_bytes, size);
-	text_count(res->cells_changed, changed);
-	text_count(res->cells, cells);
-	text_size(res->image_packed, packed);
-	text_part(res->image_packed, res->image_bytes, part);
-	if (res->image_packed)
-		(void)snprintf(stored, sizeof(stored), "%sstored in %s, %s of a plain copy",
-			       res->committed ? "" : "to be ", packed, part);
-	out_note(&cli->out, "%s database%s of %s: %s of %s cell%s new or changed, %s", count,
-		 text_plural(databases), size, changed, cells, text_plural(res->cells), stored);
-}
-
 static void print_people(struct teller *t, const struct backup_result *res)
 {
 	struct cli *cli = t->cli;
@@ -419,7 +398,7 @@ static void print_people(struct teller *t, const struct backup_result *res)
 	out_note(&cli->out, "files: %llu new, %llu changed, %llu unmodified; databases: %llu",
 		 (unsigned long long)res->files_new, (unsigned long long)res->files_changed,
 		 (unsigned long long)res->files_unmodified, (unsigned long long)res->databases);
-	print_databases(cli, t->databases, res);
+	backup_show_databases(cli, t->databases, res);
 	out_note(&cli->out, "processed %s in %s; new data %s, the repository grew by %s", processed,
 		 took, added, stored);
 	transfers_add(cli, &sums);
