@@ -47,6 +47,8 @@ struct teller {
 	struct cli *cli;
 	struct progress progress;
 	struct repair_parity_result parity; /* of --repair */
+	bool alone; /* the packs were mended, and nothing else was looked at */
+	enum exit_code alone_code;
 };
 
 static void on_damage(void *arg, const char *object, const char *text)
@@ -329,6 +331,16 @@ static int mend(struct cli *cli, struct session *s, bool read_data,
 	return r;
 }
 
+/* With a key that may not check, such as a write key, --repair does what it does without any. */
+static bool only_mends(const struct session *s, const struct check_words *w,
+		       const struct check_options *o, int count)
+{
+	struct err why = {0};
+
+	return w->repair && !o->read_data && !count && !w->accept_rollback && !w->expect.count &&
+	       keys_allow(s->repo->keys, POWER_LISTS, "check", &why) != 0;
+}
+
 static int run_check(struct teller *t, const struct check_words *w, struct check_options *o,
 		     int count, char **operands, struct check_result *res, struct err *err)
 {
@@ -351,6 +363,11 @@ static int run_check(struct teller *t, const struct check_words *w, struct check
 	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!r)
 		r = session_open_direct(cli, &s, err);
+	if (!r && only_mends(&s, w, o, count)) {
+		t->alone_code = mending_alone(cli, s.repo->store, "check", 0, NULL);
+		t->alone = true;
+		goto out;
+	}
 	if (!r)
 		r = ask(cli, &s, w, count, operands, &ids, err);
 	o->manifests = ids;
@@ -365,6 +382,7 @@ static int run_check(struct teller *t, const struct check_words *w, struct check
 	res->damaged += r ? 0 : unmended;
 	if (!r)
 		facts_repo(cli, s.repo);
+out:
 	session_close(&s);
 	free(ids);
 	free(state);
@@ -413,6 +431,8 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	cli->accept_rollback = w->accept_rollback;
 	r = run_check(&teller, w, &o, count, operands, &res, &err);
 	cli->accept_rollback = false;
+	if (teller.alone)
+		return teller.alone_code;
 	/* A repository too damaged to open is what check is asked about. */
 	if (r == -ERR_DAMAGED) {
 		out_exit_error(&cli->out, EXIT_DAMAGED, err.text);
