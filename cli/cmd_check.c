@@ -47,8 +47,8 @@ struct teller {
 	struct cli *cli;
 	struct progress progress;
 	struct repair_parity_result parity; /* of --repair */
-	bool alone; /* the packs were mended, and nothing else was looked at */
-	enum exit_code alone_code;
+	bool partial; /* the key allows no check: what it does allow was done */
+	enum exit_code partial_code;
 };
 
 static void on_damage(void *arg, const char *object, const char *text)
@@ -274,7 +274,7 @@ static int ask(struct cli *cli, struct session *s, const struct check_words *w, 
 	struct sighting wanted;
 	int r = 0;
 
-	if (count || w->expect.count)
+	if (count || w->expect.count || w->accept_rollback)
 		r = manifests_load(s->repo, NULL, NULL, &s->manifests, err);
 	for (size_t i = 0; !r && i < w->expect.count; i++) {
 		r = rollback_record_parse(w->expect.items[i], &wanted, err);
@@ -331,14 +331,48 @@ static int mend(struct cli *cli, struct session *s, bool read_data,
 	return r;
 }
 
-/* With a key that may not check, such as a write key, --repair does what it does without any. */
-static bool only_mends(const struct session *s, const struct check_words *w,
+/*
+ * With a key that may not check, such as a write key: what --repair does without any, and what vanished, as the host that holds that key
+ * misses it, too, and each machine accepts for itself.
+ */
+static bool is_partial(const struct session *s, const struct check_words *w,
 		       const struct check_options *o, int count)
 {
 	struct err why = {0};
 
-	return w->repair && !o->read_data && !count && !w->accept_rollback && !w->expect.count &&
+	return (w->repair || w->accept_rollback || w->expect.count) && !o->read_data && !count &&
 	       keys_allow(s->repo->keys, POWER_LISTS, "check", &why) != 0;
+}
+
+static void tell_partial(struct cli *cli)
+{
+	struct json j = {0};
+
+	out_note(&cli->out, "only what has vanished was looked for; 'nightjar check' with a full, "
+			    "read or maintain key looks at everything");
+	if (!cli->out.json)
+		return;
+	json_object(&j, NULL);
+	json_str(&j, "message_type", "summary");
+	json_bool(&j, "vanished_only", true);
+	json_u64(&j, "vanished", cli->facts.rollback);
+	json_u64(&j, "accepted", cli->facts.accepted);
+	json_close(&j);
+	out_json(&cli->out, &j);
+	json_free(&j);
+}
+
+static int run_partial(struct teller *t, struct session *s, const struct check_words *w,
+		       struct err *err)
+{
+	int r = ask(t->cli, s, w, 0, NULL, NULL, err);
+
+	t->partial = true;
+	if (!r && w->repair)
+		t->partial_code = mending_alone(t->cli, s->repo->store, "check", 0, NULL);
+	else if (!r)
+		tell_partial(t->cli);
+	return r;
 }
 
 static int run_check(struct teller *t, const struct check_words *w, struct check_options *o,
@@ -363,9 +397,8 @@ static int run_check(struct teller *t, const struct check_words *w, struct check
 	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!r)
 		r = session_open_direct(cli, &s, err);
-	if (!r && only_mends(&s, w, o, count)) {
-		t->alone_code = mending_alone(cli, s.repo->store, "check", 0, NULL);
-		t->alone = true;
+	if (!r && is_partial(&s, w, o, count)) {
+		r = run_partial(t, &s, w, err);
 		goto out;
 	}
 	if (!r)
@@ -431,8 +464,8 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	cli->accept_rollback = w->accept_rollback;
 	r = run_check(&teller, w, &o, count, operands, &res, &err);
 	cli->accept_rollback = false;
-	if (teller.alone)
-		return teller.alone_code;
+	if (!r && teller.partial)
+		return teller.partial_code;
 	/* A repository too damaged to open is what check is asked about. */
 	if (r == -ERR_DAMAGED) {
 		out_exit_error(&cli->out, EXIT_DAMAGED, err.text);

@@ -176,8 +176,6 @@ kind() {
 	as_before
 	NIGHTJAR_KEY_FILE=writekey run --separate-stderr nightjar check --repair --read-data
 	assert_status 12
-	NIGHTJAR_KEY_FILE=writekey run --separate-stderr nightjar check --repair --accept-rollback
-	assert_status 12
 }
 
 @test "a restore or dump that meets damage says what mends it" {
