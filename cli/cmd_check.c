@@ -423,11 +423,12 @@ out:
 	return r;
 }
 
-static enum exit_code check_without_key(struct cli *cli, const struct check_options *o, int count)
+static enum exit_code check_without_key(struct cli *cli, const struct check_words *w,
+					const struct check_options *o, int count)
 {
 	struct err err = {0};
 
-	if (!o->read_data && !count)
+	if (!o->read_data && !count && !w->accept_rollback && !w->expect.count)
 		return mending_alone(cli, NULL, "check", 0, NULL);
 	(void)err_set(
 	    &err, ERR_KEY,
@@ -460,7 +461,7 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	if (r)
 		return command_fail(cli, &err);
 	if (w->repair && session_is_keyless(cli))
-		return check_without_key(cli, &o, count);
+		return check_without_key(cli, w, &o, count);
 	cli->accept_rollback = w->accept_rollback;
 	r = run_check(&teller, w, &o, count, operands, &res, &err);
 	cli->accept_rollback = false;

@@ -163,6 +163,13 @@ kind() {
 	assert_status 12
 	run --separate-stderr keyless check --repair latest
 	assert_status 12
+	run --separate-stderr keyless check --repair --read-data-subset 1/2
+	assert_status 12
+	# What nobody looks for must not look as if it were there.
+	run --separate-stderr keyless check --repair --accept-rollback
+	assert_status 12
+	run --separate-stderr keyless check --repair --expect "$(printf "%064d:1:%064d" 1 2)"
+	assert_status 12
 	run --separate-stderr keyless -r nowhere check --repair
 	assert_status 10
 }
