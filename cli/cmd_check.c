@@ -47,6 +47,8 @@ struct teller {
 	struct cli *cli;
 	struct progress progress;
 	struct repair_parity_result parity; /* of --repair */
+	bool partial; /* the key allows no check: what it does allow was done */
+	enum exit_code partial_code;
 };
 
 static void on_damage(void *arg, const char *object, const char *text)
@@ -272,7 +274,7 @@ static int ask(struct cli *cli, struct session *s, const struct check_words *w, 
 	struct sighting wanted;
 	int r = 0;
 
-	if (count || w->expect.count)
+	if (count || w->expect.count || w->accept_rollback)
 		r = manifests_load(s->repo, NULL, NULL, &s->manifests, err);
 	for (size_t i = 0; !r && i < w->expect.count; i++) {
 		r = rollback_record_parse(w->expect.items[i], &wanted, err);
@@ -329,6 +331,50 @@ static int mend(struct cli *cli, struct session *s, bool read_data,
 	return r;
 }
 
+/*
+ * With a key that may not check, such as a write key: what --repair does without any, and what vanished, as the host that holds that key
+ * misses it, too, and each machine accepts for itself.
+ */
+static bool is_partial(const struct session *s, const struct check_words *w,
+		       const struct check_options *o, int count)
+{
+	struct err why = {0};
+
+	return (w->repair || w->accept_rollback || w->expect.count) && !o->read_data && !count &&
+	       keys_allow(s->repo->keys, POWER_LISTS, "check", &why) != 0;
+}
+
+static void tell_partial(struct cli *cli)
+{
+	struct json j = {0};
+
+	out_note(&cli->out, "only what has vanished was looked for; 'nightjar check' with a full, "
+			    "read or maintain key looks at everything");
+	if (!cli->out.json)
+		return;
+	json_object(&j, NULL);
+	json_str(&j, "message_type", "summary");
+	json_bool(&j, "vanished_only", true);
+	json_u64(&j, "vanished", cli->facts.rollback);
+	json_u64(&j, "accepted", cli->facts.accepted);
+	json_close(&j);
+	out_json(&cli->out, &j);
+	json_free(&j);
+}
+
+static int run_partial(struct teller *t, struct session *s, const struct check_words *w,
+		       struct err *err)
+{
+	int r = ask(t->cli, s, w, 0, NULL, NULL, err);
+
+	t->partial = true;
+	if (!r && w->repair)
+		t->partial_code = mending_alone(t->cli, s->repo->store, "check", 0, NULL);
+	else if (!r)
+		tell_partial(t->cli);
+	return r;
+}
+
 static int run_check(struct teller *t, const struct check_words *w, struct check_options *o,
 		     int count, char **operands, struct check_result *res, struct err *err)
 {
@@ -351,6 +397,10 @@ static int run_check(struct teller *t, const struct check_words *w, struct check
 	o->now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!r)
 		r = session_open_direct(cli, &s, err);
+	if (!r && is_partial(&s, w, o, count)) {
+		r = run_partial(t, &s, w, err);
+		goto out;
+	}
 	if (!r)
 		r = ask(cli, &s, w, count, operands, &ids, err);
 	o->manifests = ids;
@@ -365,6 +415,7 @@ static int run_check(struct teller *t, const struct check_words *w, struct check
 	res->damaged += r ? 0 : unmended;
 	if (!r)
 		facts_repo(cli, s.repo);
+out:
 	session_close(&s);
 	free(ids);
 	free(state);
@@ -372,11 +423,12 @@ static int run_check(struct teller *t, const struct check_words *w, struct check
 	return r;
 }
 
-static enum exit_code check_without_key(struct cli *cli, const struct check_options *o, int count)
+static enum exit_code check_without_key(struct cli *cli, const struct check_words *w,
+					const struct check_options *o, int count)
 {
 	struct err err = {0};
 
-	if (!o->read_data && !count)
+	if (!o->read_data && !count && !w->accept_rollback && !w->expect.count)
 		return mending_alone(cli, NULL, "check", 0, NULL);
 	(void)err_set(
 	    &err, ERR_KEY,
@@ -409,10 +461,12 @@ enum exit_code cmd_check(struct cli *cli, const void *options, int count, char *
 	if (r)
 		return command_fail(cli, &err);
 	if (w->repair && session_is_keyless(cli))
-		return check_without_key(cli, &o, count);
+		return check_without_key(cli, w, &o, count);
 	cli->accept_rollback = w->accept_rollback;
 	r = run_check(&teller, w, &o, count, operands, &res, &err);
 	cli->accept_rollback = false;
+	if (!r && teller.partial)
+		return teller.partial_code;
 	/* A repository too damaged to open is what check is asked about. */
 	if (r == -ERR_DAMAGED) {
 		out_exit_error(&cli->out, EXIT_DAMAGED, err.text);

@@ -95,7 +95,8 @@ static void on_touched(void *arg, const struct id *manifest, const char *path, c
 	char hex[ID_HEX_CHARS + 1], item[4200];
 
 	id_hex(manifest, hex);
-	(void)snprintf(item, sizeof(item), "manifest %.*s: %s", ID_SHORT_CHARS, hex, path);
+	(void)snprintf(item, sizeof(item), "manifest %.*s%s%s", ID_SHORT_CHARS, hex,
+		       *path ? ": " : "", path);
 	out_error(&t->cli->out, "repair", item, text);
 }
 

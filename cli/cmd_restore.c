@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "cli/mending.h"
 #include "cli/process.h"
 #include "cli/progress.h"
 #include "cli/session.h"
@@ -269,6 +270,8 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 	sum_up_warnings(&teller);
 	if (!r)
 		print_result(cli, &res, w);
+	if (res.damaged)
+		mending_advise(cli);
 	if (!r && res.files + res.skipped + res.dirs + res.others + res.failed + res.deleted == 0) {
 		out_error(&cli->out, "restore", operands[0],
 			  "nothing in it matches what was asked for");

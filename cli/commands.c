@@ -94,7 +94,9 @@ static const char check_detail[] =
     "back.\n"
     "--accept-rollback lists it and takes the repository as it is; each machine accepts for "
     "itself.\n"
-    "--expect takes the lines that 'status' prints, kept where nobody can set them back.\n"
+    "--expect takes the lines that 'status' prints, kept where nobody can set them back. With a "
+    "write key\n"
+    "these two and --repair work, and nothing else is looked at.\n"
     "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named; 22 files\n"
     "that a database names are missing; 24 something has vanished.";
 static const char drill_detail[] =

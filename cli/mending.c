@@ -111,6 +111,12 @@ static void show_people(struct cli *cli, const struct repair_parity_result *res)
 			    "looks at everything");
 }
 
+void mending_advise(struct cli *cli)
+{
+	out_warning(&cli->out, "next: 'nightjar check --repair', which needs no key, mends damaged "
+			       "packs as far as their parity reaches; then do this again");
+}
+
 enum exit_code mending_alone(struct cli *cli, struct store *store, const char *during, int count,
 			     char **operands)
 {

@@ -20,6 +20,9 @@ void mending_json(struct json *j, const struct repair_parity_result *res);
 enum exit_code mending_alone(struct cli *cli, struct store *store, const char *during, int count,
 			     char **operands);
 
+/* A warning, where damage kept something from being read: what may give it back. */
+void mending_advise(struct cli *cli);
+
 /* The packs that operands name by their first digits; *out_ids is the caller's, also after a failure. */
 int mending_find_packs(struct store *store, int count, char **operands, struct id **out_ids,
 		       struct err *err) ERR_UNUSED_WARN;

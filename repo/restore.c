@@ -201,6 +201,7 @@ static int restore_entry(void *arg, const struct entry *e, const struct chunk_re
 		r = restore_any(at, path, e, children, err);
 	if (r && !restore_fatal(r)) {
 		restore_tell_failed(at->run, path ? path : at->path, err->text);
+		at->run->result->damaged += r == -ERR_DAMAGED;
 		r = 0;
 	}
 	free(path);

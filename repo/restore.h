@@ -76,6 +76,7 @@ struct restore_result {
 	uint64_t bytes_written;                  /* of contents */
 	uint64_t deleted;                        /* a folder with all that is in it counts once */
 	uint64_t failed;                         /* entries */
+	uint64_t damaged;                        /* of these: what the repository has of them is */
 	uint64_t verified;                       /* files read back */
 };
 

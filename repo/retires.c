@@ -76,12 +76,22 @@ bool retires_have(const struct retires *r, const struct id *manifest)
 	       bsearch(manifest, r->names, r->name_count, sizeof(*r->names), compare_names);
 }
 
-/* --- new ones --- */
-
 static int compare_entries(const void *a, const void *b)
 {
 	return retire_entry_cmp(a, b);
 }
+
+bool retires_say(const struct retires *r, const struct retire_entry *entry)
+{
+	bool said = false;
+
+	for (size_t i = 0; !said && i < r->count; i++)
+		said = bsearch(entry, r->records[i].r.entries, r->records[i].r.count,
+			       sizeof(*entry), compare_entries) != NULL;
+	return said;
+}
+
+/* --- new ones --- */
 
 /* Sorts entries and publishes them; what is there twice goes in once. */
 static int put_one(struct repo *repo, struct retire *record, struct id *out_name, struct err *err)

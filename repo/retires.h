@@ -31,6 +31,8 @@ int retires_take(struct repo *repo, const struct id *name, const struct buf *byt
 int retires_settle(struct retires *r, struct err *err) ERR_UNUSED_WARN;
 /* Was this manifest removed on purpose, or is to be? */
 bool retires_have(const struct retires *r, const struct id *manifest);
+/* The same of one whose writer and sequence a record must say, too; needs no retires_settle. */
+bool retires_say(const struct retires *r, const struct retire_entry *entry);
 
 /*
  * Publishes that these are to go: sorts entries, of which each is there once. From RETIRES_FOLD records on the new one says what they

@@ -390,6 +390,8 @@ const struct sighting *witness_recall(const struct repo *repo, const struct id *
 
 enum witness_word witness_ask(const struct manifest_list *list, const struct sighting *wanted)
 {
+	struct retire_entry entry = {.sequence = wanted->sequence, .name = wanted->name};
+
 	for (size_t i = 0; i < list->count; i++) {
 		const struct manifest_item *item = &list->items[i];
 
@@ -399,5 +401,6 @@ enum witness_word witness_ask(const struct manifest_list *list, const struct sig
 				   ? WITNESS_THERE
 				   : WITNESS_UNKNOWN;
 	}
-	return retires_have(&list->retires, &wanted->name) ? WITNESS_REMOVED : WITNESS_UNKNOWN;
+	memcpy(entry.writer, wanted->writer, sizeof(entry.writer));
+	return retires_say(&list->retires, &entry) ? WITNESS_REMOVED : WITNESS_UNKNOWN;
 }

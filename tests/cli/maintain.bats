@@ -143,6 +143,7 @@ id() {
 	run --separate-stderr nightjar repair packs
 	assert_status 20
 	[[ $output == *"'nightjar repair packs' with the full key saves"* ]]
+	says "nightjar: manifest ????????: chunks of it that are damaged or missing: *"
 	NIGHTJAR_KEY_FILE=full run --separate-stderr nightjar --json repair packs
 	[ "$(jq -r 'select(.message_type == "summary") | .records_not_judged' <<<"$output")" -eq 0 ]
 	[ "$(jq -r 'select(.message_type == "summary") | .records_saved' <<<"$output")" -gt 0 ]

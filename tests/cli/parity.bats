@@ -163,8 +163,41 @@ kind() {
 	assert_status 12
 	run --separate-stderr keyless check --repair latest
 	assert_status 12
+	run --separate-stderr keyless check --repair --read-data-subset 1/2
+	assert_status 12
+	# What nobody looks for must not look as if it were there.
+	run --separate-stderr keyless check --repair --accept-rollback
+	assert_status 12
+	run --separate-stderr keyless check --repair --expect "$(printf "%064d:1:%064d" 1 2)"
+	assert_status 12
 	run --separate-stderr keyless -r nowhere check --repair
 	assert_status 10
+}
+
+@test "with a write key check --repair mends, and looks at nothing else" {
+	nightjar -q key export --role write writekey >/dev/null
+	rot "$BIG" 20 3
+	NIGHTJAR_KEY_FILE=writekey run --separate-stderr nightjar check --repair
+	assert_status 0
+	[[ $output == "damaged packs: 1 of "*"only the bytes of packs were looked at"* ]]
+	as_before
+	NIGHTJAR_KEY_FILE=writekey run --separate-stderr nightjar check --repair --read-data
+	assert_status 12
+}
+
+@test "a restore or dump that meets damage says what mends it" {
+	rot "$BIG" 5 3
+	run --separate-stderr nightjar restore latest --target out
+	assert_status 1
+	says "*'nightjar check --repair'*mends*"
+	damaged=$(sed -n "s/^nightjar: \(.*\): [^:]*data\/.*/\1/p" <<<"$stderr" | head -1)
+	run --separate-stderr nightjar dump "latest:$damaged"
+	assert_status 1
+	says "*'nightjar check --repair'*mends*"
+	keyless -q check --repair
+	run --separate-stderr nightjar restore latest --target out
+	assert_status 0
+	[[ $stderr != *"check --repair"* ]]
 }
 
 @test "stats tells what parity takes" {

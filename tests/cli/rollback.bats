@@ -193,6 +193,29 @@ elsewhere() { # on another machine
 	alarm "*${M[1]}*vanished*" manifests
 }
 
+@test "a host that holds a write key alone misses, asks and accepts for itself" {
+	local id
+	nightjar -q key export --role write writekey >/dev/null
+	export NIGHTJAR_KEY_FILE=writekey NIGHTJAR_STATE_DIR=$WORK/writer NIGHTJAR_CACHE_DIR=$WORK/writercache
+	id=$(nightjar -q backup --json src | jq -r 'select(.message_type == "summary").manifest_id')
+	record=$(nightjar status | grep ":$id\$")
+	quiet check --expect "$record"
+	[[ $output == *"expected, and there: $record"* ]]
+	gone "$id"
+	alarm "*$id*has vanished*" backup src
+	alarm "*knows nothing of this backup*" check --expect "$record"
+	run --separate-stderr nightjar --json check --accept-rollback
+	assert_status 0
+	[ "$(jq -c 'select(.message_type == "summary") | [.vanished_only, .vanished, .accepted]' <<<"$output")" = "[true,0,1]" ]
+	quiet backup src
+	quiet check --accept-rollback
+	[[ $output == *"only what has vanished was looked for"* ]]
+	run --separate-stderr nightjar check
+	assert_status 12
+	run --separate-stderr nightjar check --accept-rollback latest
+	assert_status 12
+}
+
 @test "check --accept-rollback: other damage keeps its code, --json lists it, and it needs a state folder" {
 	gone "${M[1]}"
 	run --separate-stderr env -u HOME -u NIGHTJAR_STATE_DIR NIGHTJAR_CACHE_DIR=/dev/null/x "$NIGHTJAR" check --accept-rollback
@@ -480,10 +503,12 @@ two_repos() {
 	nightjar -q forget "$fourth"
 	NIGHTJAR_STATE_DIR=$WORK/auditor3 quiet check --expect "${records[0]}" --expect "${records[1]}"
 	[[ $output == *"expected, and removed on purpose, as a record says: *:4:$fourth"* || $output == *"removed on purpose, as a record says: "*":4:$fourth"* ]]
+	# Of a removed one, too, all three must be what the record says.
+	[[ ${records[0]} == *":$fourth" ]] || records=("${records[1]}" "${records[0]}")
 	other=${records[0]%:*:*}:99:${records[0]##*:}
-	local there=${records[0]}
-	[[ $there == *":$fifth" ]] || there=${records[1]}
-	alarm "*knows nothing of this backup*" check --expect "${there%:*:*}:99:${there##*:}"
+	alarm "*knows nothing of this backup*" check --expect "$other"
+	alarm "*knows nothing of this backup*" check --expect "${records[1]%:*:*}:4:$fourth"
+	alarm "*knows nothing of this backup*" check --expect "${records[1]%:*:*}:99:$fifth"
 	for wrong in "${records[0]}0" "${records[0]:1}" x "${records[0]/:/ }" "$other "; do
 		fails 2 "nightjar: --expect takes a line that 'nightjar status' printed*" check --expect "$wrong"
 	done
