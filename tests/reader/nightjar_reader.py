@@ -43,6 +43,10 @@ class NoKey(Exception):
     """The key cannot do what was asked for."""
 
 
+class Revoked(Exception):
+    """Does not count, and is no damage."""
+
+
 # ---- §1 primitives -------------------------------------------------------------------------------
 
 def load(name, soname):
@@ -461,8 +465,8 @@ class Manifest:
         repository, self.writer, self.sequence, self.time = f.unpack("16s32sQq")
         need(repository == keys.repository, f"{what}: of another repository")
         _, first, last, _, kept = writers.get(self.writer, (0, 1, 0, 0, None))
-        need(kept is None or self.sequence <= last and bytes.fromhex(name) in kept,
-             f"{what}: made with a revoked key")
+        if kept is not None and not (self.sequence <= last and bytes.fromhex(name) in kept):
+            raise Revoked(f"{what}: made with a revoked key")
         need(first <= self.sequence <= last, f"{what}: no roster names its writer")
         check_signature(data, b"manifest", self.writer, what)
         self.parents = f.many("H", lambda: f.take(32), same)
@@ -654,7 +658,11 @@ class Repository:
         return sorted(found, key=lambda m: (m.time, m.name))
 
     def manifest(self, data, name):
-        return [Manifest(data, name, self.keys, self.writers, self.floor)]
+        try:
+            return [Manifest(data, name, self.keys, self.writers, self.floor)]
+        except Revoked as error:
+            print(f"nightjar_reader: not counted: {error}", file=sys.stderr)
+            return []
 
     def signed_head(self, data, name, kind, tag, writers_too):
         """§8: what the small signed records begin with."""

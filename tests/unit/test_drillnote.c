@@ -91,7 +91,12 @@ static void test_roles(void **state)
 			continue;
 		assert_int_equal(d.verdict, DRILLNOTE_FAILED);
 		assert_int_equal(d.place, DRILLNOTE_FILES);
-		assert_memory_equal(&d.counts, &want.counts, sizeof(d.counts));
+		/* In two, as there are bytes of nothing between. */
+		assert_memory_equal(&d.counts, &want.counts,
+				    offsetof(struct drillnote_counts, ref_queries_failed) + 4);
+		assert_memory_equal(&d.counts.references, &want.counts.references,
+				    sizeof(d.counts) -
+					offsetof(struct drillnote_counts, references));
 	}
 	buf_free(&object);
 }
