@@ -170,7 +170,7 @@ cov-branches: ## branches of core's key, record, pack and codec files that no te
 BRANCH_TESTS := $(filter $(B)/tests/unit/%,$(TEST_BINS)) $(B)/tests/repo/test_cells_cut $(B)/tests/repo/test_cells_grid \
 	$(B)/tests/repo/test_cells_hostile
 BRANCH_REPLAYS := $(patsubst %,$(B)/replay/%,cells cellsdiff chunker comp condemn damage drillnote indexseg keyfile \
-	keyslot list listbody manifest pack parts record repoconf retire roster seal slot tagrec tree)
+	keyslot list listbody manifest pack parity parts record repoconf retire roster seal sightings slot tagrec tree)
 cov_branches_now: $(BRANCH_TESTS) $(BRANCH_REPLAYS)
 	@find $(B) -name '*.gcda' -delete
 	@$(SUITE) $^

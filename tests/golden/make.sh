@@ -77,7 +77,7 @@ nj backup --host beta src/sub
 pack=$(comm -13 <(cd before && find data -type f | sort) <(cd repo && find data -type f | sort))
 cp "repo/$pack" good
 chmod u+w "repo/$pack"
-for at in $(seq 700 20 1500); do printf '\x55\xaa' | dd of="repo/$pack" bs=1 seek=$at conv=notrunc status=none; done
+for at in $(seq 700 20 1500); do printf '\x55\xaa' | dd of="repo/$pack" bs=1 seek="$at" conv=notrunc status=none; done
 nj check --read-data >/dev/null 2>&1 || true
 cp good "repo/$pack"
 rm -rf before

@@ -11,7 +11,8 @@ import tempfile
 
 FILES = """btree buf cells_cut cells_dec cells_dec_page cells_diff cells_enc cells_enc_page cells_layout cells_page cells_read
 comp condemn damage drillnote err header id indexseg keyfile keys keyslot lineage manifest manifest_part node_list node_tree
-pack pack_build pack_dir pack_move parts record repoconf retire roster seal sha256 sign signrec slot sqlrec tagrec""".split()
+pack pack_build pack_dir pack_move parity parity_code parity_mend parts record repoconf retire roster seal sha256 sightings sign
+signrec slot sqlrec tagrec""".split()
 
 
 def missed(build, name):

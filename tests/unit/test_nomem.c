@@ -26,7 +26,10 @@
 #include "core/pack_move.h"
 #include "core/repoconf.h"
 #include "core/retire.h"
+#include "core/parity.h"
 #include "core/roster.h"
+#include "core/sha256.h"
+#include "core/sightings.h"
 #include "core/tagrec.h"
 #include "tests/support/manifest_kit.h"
 #include "tests/support/must.h"
@@ -369,6 +372,64 @@ static int run_cells_diff(struct err *err)
 
 /* --- the loop --- */
 
+static int run_sightings(struct err *err)
+{
+	struct sighting *newest = NULL;
+	struct sightings s = {.retire_number = 1}, read = {0};
+	struct buf bytes = {0};
+	size_t count;
+	int rc = 0;
+
+	add_to_roster(&s.roster, err, &rc);
+	s.items = calloc(1, sizeof(*s.items));
+	if (rc == 0 && !s.items)
+		rc = err_nomem(err);
+	if (rc == 0) {
+		s.items[0] = (struct sighting){.sequence = 1, .fate = SIGHTING_SEEN};
+		s.count = 1;
+		rc = sightings_enc(&s, &bytes, err);
+	}
+	if (rc == 0)
+		rc = sightings_dec(bytes.data, bytes.len, s.repo, &read, err);
+	if (rc == 0)
+		rc = sightings_newest(&read, &newest, &count, err);
+	free(newest);
+	sightings_free(&s);
+	sightings_free(&read);
+	buf_free(&bytes);
+	return rc;
+}
+
+/* Blocks of two packs: one that is its own copy, one of two stripes. */
+static int run_parity(struct err *err)
+{
+	static const size_t sizes[] = {3, 70};
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < 2; i++) {
+		struct buf object = {0}, back = {0};
+		struct parity_mended mended;
+		size_t bytes = sizes[i] * PARITY_BLOCK_BYTES;
+		uint8_t *body = buf_extend(&object, bytes);
+		struct id name;
+
+		rc = body ? 0 : err_nomem(err);
+		if (rc == 0) {
+			memset(body, 7, bytes);
+			rc = parity_put(parity_kind_of(2, bytes), 0, &object, err);
+		}
+		if (rc == 0)
+			rc = sha256_of(object.data, object.len, &name, err);
+		if (rc == 0) {
+			object.data[5000] ^= 1;
+			rc = parity_mend(object.data, object.len, &name, &back, &mended, err);
+		}
+		buf_free(&object);
+		buf_free(&back);
+	}
+	return rc;
+}
+
 static const struct nomem_op ops[] = {
     {"keys_from_master", run_master},
     {"a full key file", run_full_file},
@@ -389,6 +450,8 @@ static const struct nomem_op ops[] = {
     {"a condemn record", run_condemn},
     {"a tag record", run_tags},
     {"cells_diff", run_cells_diff},
+    {"sightings", run_sightings},
+    {"parity", run_parity},
 };
 
 static void test_each(void **state)

@@ -88,10 +88,11 @@ static struct pack_mover *new_mover(void)
 	return m;
 }
 
-static int move(struct pack_mover *m, const struct pack *from, size_t e)
+static struct pack_moved record_of(const struct pack *from, size_t e)
 {
 	const struct pack_entry *entry = &from->dir.entries[e];
-	const struct pack_moved record = {
+
+	return (struct pack_moved){
 	    .info = entry->info,
 	    .slot = &from->dir.slots[entry->slot],
 	    .source = &from->dir.sources[entry->source],
@@ -99,6 +100,11 @@ static int move(struct pack_mover *m, const struct pack *from, size_t e)
 	    .sealed = from->bytes.data + entry->offset,
 	    .sealed_bytes = entry->stored_bytes,
 	};
+}
+
+static int move(struct pack_mover *m, const struct pack *from, size_t e)
+{
+	const struct pack_moved record = record_of(from, e);
 	struct err err = {0};
 
 	return pack_mover_add(m, &record, &err);
@@ -206,6 +212,32 @@ static void the_same_record_is_moved_once(void **state)
 	pack_free(&a);
 	pack_free(&copy);
 	pack_free(&both);
+	pack_mover_free(m);
+}
+
+/* Nor is another the same that only claims its key and counter. */
+static void another_of_its_counter_is_refused(void **state)
+{
+	struct pack a = build(0, 2, 7);
+	struct pack_mover *m = new_mover();
+	struct pack_moved lies[7];
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(move(m, &a, 0), 0);
+	for (size_t i = 0; i < 7; i++)
+		lies[i] = record_of(&a, 0);
+	lies[0].info.kind = CHUNK_TREE_LIST;
+	lies[1].info.id.b[0] ^= 1;
+	lies[2].info.codec ^= 1;
+	lies[3].info.depth++;
+	lies[4].info.plain_bytes++;
+	lies[5].sealed_bytes--;
+	lies[6].sealed++;
+	for (size_t i = 0; i < 7; i++)
+		assert_int_equal(pack_mover_add(m, &lies[i], &err), -ERR_LIMIT);
+	assert_int_equal(pack_mover_records(m), 1);
+	pack_free(&a);
 	pack_mover_free(m);
 }
 
@@ -338,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_moved_opens),
 	    cmocka_unit_test(the_same_record_is_moved_once),
+	    cmocka_unit_test(another_of_its_counter_is_refused),
 	    cmocka_unit_test(what_does_not_belong_is_refused),
 	    cmocka_unit_test(a_full_pack_says_so),
 	    cmocka_unit_test(a_segment_of_g_is_read_by_all),

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "core/header.h"
 #include "core/parity.h"
@@ -311,6 +312,43 @@ static void test_grid(void **state)
 	parity_grid_print(&g, "quick grid");
 }
 
+static bool segment(uint32_t blocks, uint8_t kind, uint8_t zero, uint16_t number, size_t len)
+{
+	uint8_t bytes[PARITY_SEGMENT_BYTES] = {0},
+		*end = bytes + sizeof(bytes) - PARITY_SEGMENT_END;
+	struct parity_layout l;
+	uint64_t sum;
+	size_t k;
+
+	memcpy(end, &blocks, 4);
+	end[4] = kind;
+	end[5] = zero;
+	memcpy(end + 6, &number, 2);
+	sum = XXH3_64bits(bytes, sizeof(bytes) - 8);
+	memcpy(end + 8, &sum, 8);
+	memmove(bytes + len - PARITY_SEGMENT_END, end, PARITY_SEGMENT_END);
+	return parity_segment_get(bytes, len, &l, &k);
+}
+
+/* What its sum vouches for and cannot be. */
+static void test_segments(void **state)
+{
+	(void)state;
+	assert_true(segment(64, PARITY_TWO, 0, 0, PARITY_SEGMENT_BYTES));
+	assert_true(segment(3, PARITY_COPY, 0, 0, 3 * 8 + PARITY_SEGMENT_END));
+	assert_false(segment(64, PARITY_TWO, 1, 0, PARITY_SEGMENT_BYTES));
+	assert_false(segment(64, PARITY_TWO, 0, 1, PARITY_SEGMENT_BYTES));
+	assert_false(segment(64, PARITY_NONE, 0, 0, PARITY_SEGMENT_BYTES));
+	assert_false(segment(64, 3, 0, 0, PARITY_SEGMENT_BYTES));
+	assert_false(segment(0, PARITY_COPY, 0, 0, PARITY_SEGMENT_BYTES));
+	assert_false(segment(UINT32_MAX, PARITY_TWO, 0, 0, PARITY_SEGMENT_BYTES));
+	assert_false(segment(63, PARITY_TWO, 0, 0, PARITY_SEGMENT_BYTES));
+	assert_false(segment(64, PARITY_COPY, 0, 0, PARITY_SEGMENT_BYTES));
+	assert_false(segment(3, PARITY_COPY, 0, 0, PARITY_SEGMENT_BYTES));
+	assert_false(parity_segment_get(NULL, PARITY_SEGMENT_END - 1, NULL, NULL));
+	assert_false(parity_segment_get(NULL, PARITY_SEGMENT_BYTES + 1, NULL, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +358,7 @@ int main(void)
 	    cmocka_unit_test(test_no_singular_part),
 	    cmocka_unit_test(test_kinds),
 	    cmocka_unit_test(test_what_has_no_tail),
+	    cmocka_unit_test(test_segments),
 	    cmocka_unit_test(test_behind_others),
 	    cmocka_unit_test(test_grid),
 	};

@@ -234,6 +234,12 @@ static void revoked_ones_keep_what_is_named(void **state)
 	assert_int_equal(roster_add_writer(&r, &a, &err), 0);
 	assert_int_equal(r.writers[0].kept_count, 1);
 	assert_true(r.writers[0].kept != one);
+	assert_false(roster_counts(&r.writers[0], 0, &one[0]));
+	/* One that keeps none takes all from the other. */
+	a.kept_count = 0;
+	assert_int_equal(roster_add_writer(&r, &a, &err), 0);
+	assert_int_equal(r.writers[0].kept_count, 0);
+	assert_false(roster_counts(&r.writers[0], 1, &one[0]));
 	roster_free(&r);
 }
 

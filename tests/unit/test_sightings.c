@@ -216,6 +216,42 @@ static void test_gigantic_counts(void **state)
 	buf_free(&b);
 }
 
+/* The roster in it is under no signature. */
+static void test_roster_refused(void **state)
+{
+	const size_t kept_at = 182;
+	struct sightings s = sample();
+	struct buf b = {0};
+	struct err err = {0};
+
+	(void)state;
+	enc(&s, &b);
+	memset(b.data + kept_at, 0xff, 4);
+	sum_again(&b);
+	assert_int_equal(dec(b.data, b.len), -ERR_LIMIT);
+	memset(b.data + kept_at, 0, 4);
+	b.data[kept_at + 1] = 4; /* 1,024 names */
+	sum_again(&b);
+	assert_int_equal(dec(b.data, b.len), -ERR_DAMAGED);
+	b.len = kept_at + 2 + 8; /* the count itself is cut */
+	sum_again(&b);
+	assert_int_equal(dec(b.data, b.len), -ERR_DAMAGED);
+	buf_reset(&b);
+	s.roster.epoch_count = LIMIT_EPOCHS + 1;
+	assert_int_equal(sightings_enc(&s, &b, &err), -ERR_LIMIT);
+	s.roster.epoch_count = 1;
+	s.roster.writer_count = LIMIT_WRITERS + 1;
+	assert_int_equal(sightings_enc(&s, &b, &err), -ERR_LIMIT);
+	s.roster.writer_count = 1;
+	enc(&s, &b);
+	b.data[6] = 0; /* a version that never was */
+	sum_again(&b);
+	assert_int_equal(dec(b.data, b.len), -ERR_DAMAGED);
+	assert_int_equal(dec(b.data, LIMIT_SIGHTINGS_BYTES + 1), -ERR_LIMIT);
+	buf_free(&b);
+	sightings_free(&s);
+}
+
 static void test_newest(void **state)
 {
 	struct sightings s = sample(), none = {0};
@@ -246,6 +282,7 @@ int main(void)
 	    cmocka_unit_test(test_every_byte_and_length),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_gigantic_counts),
+	    cmocka_unit_test(test_roster_refused),
 	    cmocka_unit_test(test_newest),
 	};
 
