@@ -227,7 +227,13 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 (unsigned long long)res->damaged,
 			 read_data ? "; what is not named above can be restored"
 				   : "; --read-data reads what this did not");
-	else
+	if (res->damaged && !res->mendable)
+		out_note(
+		    &cli->out,
+		    "next: what is named, from a copy of the repository; without one 'nightjar "
+		    "repair index', 'repair packs', 'backup' and 'repair manifests', in this "
+		    "order (BACKUP.md, 'Check and repair')");
+	if (!res->damaged)
 		out_line(&cli->out, "no damage found%s",
 			 !read_data ? " (structure only; --read-data reads every byte)"
 			 : whole    ? res->structure_only ? " (as far as a maintain key sees)" : ""

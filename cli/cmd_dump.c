@@ -65,8 +65,7 @@ enum exit_code cmd_dump(struct cli *cli, const void *options, int count, char **
 			r = browse_dump(s.reader, &item->m, path, print_bytes, cli, &err);
 	}
 	session_close(&s);
-	if (r == -ERR_DAMAGED)
-		mending_advise(cli);
+	mending_hint(&err);
 	/* What stdout refused is said once, at the end, and a reader that went away not at all. */
 	if (r && cli->out.write_errno)
 		return EXIT_FAILED;

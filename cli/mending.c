@@ -111,10 +111,21 @@ static void show_people(struct cli *cli, const struct repair_parity_result *res)
 			    "looks at everything");
 }
 
+#define ADVICE                                                                                     \
+	"'nightjar check --repair', which needs no key, mends damaged packs as far as their "      \
+	"parity reaches"
+
 void mending_advise(struct cli *cli)
 {
-	out_warning(&cli->out, "next: 'nightjar check --repair', which needs no key, mends damaged "
-			       "packs as far as their parity reaches; then do this again");
+	out_warning(&cli->out, "next: " ADVICE "; then do this again");
+}
+
+void mending_hint(struct err *err)
+{
+	const struct err was = *err;
+
+	if (was.code == ERR_DAMAGED)
+		(void)err_set(err, ERR_DAMAGED, "%s; " ADVICE, was.text);
 }
 
 enum exit_code mending_alone(struct cli *cli, struct store *store, const char *during, int count,

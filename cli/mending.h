@@ -22,6 +22,8 @@ enum exit_code mending_alone(struct cli *cli, struct store *store, const char *d
 
 /* A warning, where damage kept something from being read: what may give it back. */
 void mending_advise(struct cli *cli);
+/* The same behind the text of an error that is ERR_DAMAGED; another stays as it is. */
+void mending_hint(struct err *err);
 
 /* The packs that operands name by their first digits; *out_ids is the caller's, also after a failure. */
 int mending_find_packs(struct store *store, int count, char **operands, struct id **out_ids,

@@ -70,6 +70,8 @@ kind() {
 }
 
 @test "check writes to no pack and says what would mend it; check --repair without a key does" {
+	run --separate-stderr nightjar check --read-data
+	[[ $output != *"next:"* ]]
 	rot "$BIG" 10 4
 	flip "$SMALL" 3
 	cp -a repo rotten
@@ -141,6 +143,9 @@ kind() {
 	assert_status 20
 	says "*${BIG#repo/}: damaged, and beyond what its parity can mend*'repair packs' with the full key*"
 	diff -r rotten/data repo/data
+	run --separate-stderr nightjar check --read-data
+	assert_status 20
+	[[ $output == *"next: what is named, from a copy of the repository; without one "*"'repair packs'"* ]]
 	run --separate-stderr nightjar --json check --repair
 	assert_status 20
 	[ "$(jq -r 'select(.message_type == "summary") | .num_errors' <<<"$output")" -ge 1 ]
