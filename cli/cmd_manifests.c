@@ -135,7 +135,10 @@ static void print_row(struct out *out, const struct manifest_item *item)
 
 	id_hex(&item->name, hex);
 	text_time_local(m->time_ns / NS_PER_S, time);
-	text_size(m->bytes, size);
+	if (m->has_maint)
+		text_size(m->bytes, size);
+	else
+		(void)snprintf(size, sizeof(size), "?");
 	(void)text_printable(m->host ? m->host : "?", host, sizeof(host));
 	(void)text_printable(m->source_count ? m->sources[0] : "?", path, sizeof(path));
 	join_tags(m, tags, sizeof(tags));

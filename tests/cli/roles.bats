@@ -87,6 +87,7 @@ need_python() {
 	jq -e 'select(.message_type == "summary") | .data_added < 5000 and .data_stored <= 40000' <<<"$output"
 	fails 12 "*write key is of host app and cannot make backups of other*" backup src --host other
 	run --separate-stderr nightjar manifests
+	[[ $output == *"  ?  -  "* && $output != *"0 B"* ]]
 	assert_status 0
 	[ "$(nightjar manifests --json | jq -r 'map(.hostname) | join(",")')" = ,app ]
 	echo more >src/new
