@@ -122,12 +122,25 @@ static int must_be_there(struct s3 *s3, const char *key, size_t len, struct err 
 		       s3->base.location, key);
 }
 
+static int put_as(struct store *s, enum store_type type, const char *key, bool if_none_match,
+		  const void *bytes, size_t len, struct s3_answer *out_answer, struct err *err)
+{
+	struct s3_request put = {.method = "PUT",
+				 .key = key,
+				 .body = bytes,
+				 .body_len = len,
+				 .max_bytes = 4096,
+				 .storage_class = class_of((struct s3 *)s, type),
+				 .if_none_match = if_none_match};
+
+	return ask(s, &put, out_answer, NULL, err);
+}
+
 static int s3_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
 		  size_t len, struct err *err)
 {
 	struct s3 *s3 = (struct s3 *)s;
-	struct s3_request put = {
-	    .method = "PUT", .body = bytes, .body_len = len, .max_bytes = 4096};
+	bool once = type == STORE_CONFIG && !s3->plain_put;
 	char key[STORE_PATH_CHARS];
 	struct s3_answer answer;
 	uint64_t there;
@@ -139,14 +152,10 @@ static int s3_put(struct store *s, enum store_type type, const struct id *name, 
 		return err_set(err, ERR_EXISTS, "%s/%s: it is there already", s->location, key);
 	if (rc != -ERR_MISSING)
 		return rc;
-	put.key = key;
-	put.storage_class = class_of(s3, type);
-	put.if_none_match = type == STORE_CONFIG && !s3->plain_put;
-	rc = ask(s, &put, &answer, NULL, err);
-	if (rc != 0 && put.if_none_match && answer.http.status == 501) {
+	rc = put_as(s, type, key, once, bytes, len, &answer, err);
+	if (rc != 0 && once && answer.http.status == 501) {
 		s3->plain_put = true;
-		put.if_none_match = false;
-		rc = ask(s, &put, &answer, NULL, err);
+		rc = put_as(s, type, key, false, bytes, len, &answer, err);
 	}
 	if (rc != 0)
 		return rc;
@@ -158,9 +167,6 @@ static int s3_put(struct store *s, enum store_type type, const struct id *name, 
 static int s3_replace(struct store *s, enum store_type type, const struct id *name,
 		      const void *bytes, size_t len, struct err *err)
 {
-	struct s3 *s3 = (struct s3 *)s;
-	struct s3_request put = {
-	    .method = "PUT", .body = bytes, .body_len = len, .max_bytes = 4096};
 	char key[STORE_PATH_CHARS];
 	struct s3_answer answer;
 	uint64_t there;
@@ -168,11 +174,9 @@ static int s3_replace(struct store *s, enum store_type type, const struct id *na
 
 	store_path(type, name, key);
 	rc = size_of_key(s, key, &there, err);
-	put.key = key;
-	put.storage_class = class_of(s3, type);
 	if (rc == 0)
-		rc = ask(s, &put, &answer, NULL, err);
-	return rc != 0 ? rc : must_be_there(s3, key, len, err);
+		rc = put_as(s, type, key, false, bytes, len, &answer, err);
+	return rc != 0 ? rc : must_be_there((struct s3 *)s, key, len, err);
 }
 
 static int cut_short(const struct store *s, const char *key, struct err *err)

@@ -118,8 +118,7 @@ notes() {
 
 @test "forget, prune and check on the side of the storage, with a maintain key" {
 	a_repository
-	"$BATS_TEST_DIRNAME/../tools/keycut.py" "$KEY" "$REPO" >"$WORK/etc/nightjar/maintain.key"
-	chmod 600 "$WORK/etc/nightjar/maintain.key"
+	nightjar -q key export --role maintain "$WORK/etc/nightjar/maintain.key"
 	run_blocks "sh test storage"
 	grep -q 'nightly: all is well' all-said
 	grep -q '1 manifest$' all-said

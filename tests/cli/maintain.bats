@@ -20,8 +20,8 @@ make_marked() {
 					--refs "MARKdata.db: SELECT 'MARKnight1' FROM MARKtable" MARKdir
 			done
 		) >/dev/null || return 1
-		"$BATS_TEST_DIRNAME/../tools/keycut.py" "$base/full" "$base/repo" >"$base/maintain"
-		chmod 600 "$base/maintain" && touch "$base/done"
+		nightjar -q -r "$base/repo" --key-file "$base/full" key export --role maintain "$base/maintain"
+		touch "$base/done"
 	fi
 	cp -a "$base/." .
 	export NIGHTJAR_REPOSITORY=repo NIGHTJAR_KEY_FILE=maintain
