@@ -227,7 +227,7 @@ static void another_of_its_counter_is_refused(void **state)
 	assert_int_equal(move(m, &a, 0), 0);
 	for (size_t i = 0; i < 7; i++)
 		lies[i] = record_of(&a, 0);
-	lies[0].info.kind = CHUNK_TREE_LIST;
+	lies[0].info.kind = lies[0].info.kind == CHUNK_TREE_LIST ? CHUNK_DATA : CHUNK_TREE_LIST;
 	lies[1].info.id.b[0] ^= 1;
 	lies[2].info.codec ^= 1;
 	lies[3].info.depth++;
