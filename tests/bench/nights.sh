@@ -5,6 +5,7 @@
 #
 #   DATA           data sets, any of: dbs medium airports, and those of data.sh   (dbs)
 #   NIGHTS         nights after the first backup                                  (14)
+#   PARITY         off, 2 or 4: what init is told                                  (2)
 #   RUNS           runs of each restore and of the encoder; 0: sizes alone        (3)
 #   BENCH_SHARED   where gen.c of the shared data is, if anywhere                 (../shared/bench)
 #   HISTORIES      where replay.py of the real daily history is, if anywhere      (../shared/histories)
@@ -143,7 +144,7 @@ one_set() { # SET
 	rm -rf "$repo" "$work/key" "$work/cache" "$work/state" "$work"/*.db
 	first_day "$1"
 	printf '\n%s: %s; %s\n' "$1" "$shape" "$("$nightjar" version -q)"
-	"$nightjar" -q -r "$repo" init --key-file "$work/key"
+	"$nightjar" -q -r "$repo" init --parity "${PARITY:-2}" --key-file "$work/key"
 	sqlite3 -readonly "$data/app.db" "VACUUM INTO '$work/first.db'"
 	all_nights "$1"
 	printf '%s' "$averages"
