@@ -391,16 +391,21 @@ static const char *judge_next(const struct lab *lab, bool thorough, bool new_hos
 	return why;
 }
 
-/* Objects never change in place, so hard links do for a copy; that base/ is as it was is asserted at the end. */
+/*
+ * Objects never change in place, so hard links do for a copy; that base/ is as it was is asserted at the end. The host has not seen what
+ * vanishes with the old one.
+ */
 static void fresh_repository(const struct lab *lab)
 {
 	char *base = in(lab->dir, "base"), *repo = in(lab->work, "repo");
+	char *state = in(lab->work, "state");
 
-	if (SPAWN("/dev/null", "rm", "-rf", repo) != 0 ||
-	    SPAWN("/dev/null", "cp", "-al", base, repo) != 0)
+	if (SPAWN("/dev/null", "rm", "-rf", repo, state) != 0 ||
+	    SPAWN("/dev/null", "cp", "-al", base, repo) != 0 || mkdir(state, 0700) != 0)
 		abort();
 	free(base);
 	free(repo);
+	free(state);
 }
 
 static void try_moment(const struct lab *lab, size_t at, struct tally *tally)

@@ -113,9 +113,9 @@ static bool goes_on(const struct fault *f, int status)
 
 static bool names_something(const struct worker *w, const char *line)
 {
-	static const char *const words[] = {"data/",         "snapshots/",        "index/",
-					    "out of memory", "the target folder", "a thread",
-					    "manifest "};
+	static const char *const words[] = {
+	    "data/",    "snapshots/", "index/", "out of memory", "the target folder",
+	    "a thread", "manifest ",  "(chunk "};
 	/* A restore says what it wrote from the target on. */
 	bool named = strstr(line, w->lab.dir) || strstr(line, ": tmp") || strstr(line, "tmp/");
 
