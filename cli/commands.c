@@ -140,7 +140,7 @@ static const char init_detail[] =
     "but for what the system mounted: on a read-only mount, or below /run/secrets.\n"
     "--parity 2, the default: a pack can lose 2 of 64 blocks of 4 KiB, or any run of them that "
     "long (for\n"
-    "16 MiB: 512 KiB), and be mended; takes 4 %, of a pack under 256 KiB a second copy. 4: twice "
+    "16 MiB: 512 KiB), and be mended; takes 4 %, of a small pack up to as much again. 4: twice "
     "that.";
 static const char copy_detail[] =
     "Makes a consistent copy of a live database (VACUUM INTO), checks it with PRAGMA "

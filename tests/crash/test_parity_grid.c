@@ -29,22 +29,22 @@ static void grid_of(struct parity_grid *g, enum parity_kind kind, size_t blocks,
 	parity_grid_tables(g, kind, blocks);
 }
 
-/* Lengths that buckets give below 256 KiB, and the last before it. */
+/* Below 32 KiB. */
 static void copies(void **state)
 {
-	static const size_t sizes[] = {1, 2, 4, 8, 16, 32, 63};
+	static const size_t sizes[] = {1, 2, 3, 4, 5, 6, 7};
 	struct parity_grid g = {0};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		grid_of(&g, PARITY_COPY, sizes[i], sizes[i] < 16 ? sizes[i] : 16, 10);
-	parity_grid_print(&g, "packs under 256 KiB");
+	parity_grid_print(&g, "packs under 32 KiB");
 }
 
-/* From 256 KiB on: one stripe, two, and a last one that is short by all numbers of blocks. */
+/* From 32 KiB on: part of a stripe, one, two, and a last one that is short by all numbers of blocks. */
 static void stripes_of(enum parity_kind kind, const char *what)
 {
-	static const size_t sizes[] = {64, 65, 127, 129, 256, 384};
+	static const size_t sizes[] = {8, 9, 16, 32, 63, 64, 65, 127, 129, 256, 384};
 	struct parity_grid g = {0};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
@@ -55,13 +55,13 @@ static void stripes_of(enum parity_kind kind, const char *what)
 static void two_of_64(void **state)
 {
 	(void)state;
-	stripes_of(PARITY_TWO, "256 KiB to 1.5 MiB, 64 + 2");
+	stripes_of(PARITY_TWO, "32 KiB to 1.5 MiB, 64 + 2");
 }
 
 static void four_of_64(void **state)
 {
 	(void)state;
-	stripes_of(PARITY_FOUR, "256 KiB to 1.5 MiB, 64 + 4");
+	stripes_of(PARITY_FOUR, "32 KiB to 1.5 MiB, 64 + 4");
 }
 
 /* Tables of several segments; the length that packs aim at. */

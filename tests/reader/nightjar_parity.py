@@ -73,7 +73,7 @@ def factor(row, column):
 
 
 def kind_fits(kind, blocks):
-    return blocks >= 1 and (kind == 1 if blocks < 64 else kind in (2, 4))
+    return blocks >= 1 and (kind == 1 if blocks < 8 else kind in (2, 4))
 
 
 def tail_bytes(kind, blocks):

@@ -25,8 +25,8 @@ static void test_known_tails(void **state)
 	static const struct {
 		int kind;
 		size_t blocks;
-	} tails[] = {{1, 1},   {1, 2},   {1, 32}, {1, 63}, {2, 64}, {2, 65},
-		     {2, 130}, {2, 600}, {4, 64}, {4, 65}, {4, 520}};
+	} tails[] = {{1, 1},  {1, 2},   {1, 5},   {1, 7}, {2, 8},  {2, 33}, {2, 64},
+		     {2, 65}, {2, 130}, {2, 600}, {4, 8}, {4, 64}, {4, 65}, {4, 520}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
@@ -219,15 +219,16 @@ static void test_kinds(void **state)
 		assert_int_equal(parity_is_level(level), level == 0 || level == 2 || level == 4);
 	assert_int_equal(parity_kind_of(0, 4096), PARITY_NONE);
 	assert_int_equal(parity_kind_of(2, 4096), PARITY_COPY);
-	assert_int_equal(parity_kind_of(4, 255 << 10), PARITY_COPY);
-	assert_int_equal(parity_kind_of(2, 256 << 10), PARITY_TWO);
+	assert_int_equal(parity_kind_of(4, 28 << 10), PARITY_COPY);
+	assert_int_equal(parity_kind_of(2, 32 << 10), PARITY_TWO);
 	assert_int_equal(parity_kind_of(4, 64 << 20), PARITY_FOUR);
 	assert_int_equal(parity_tail_bytes(PARITY_NONE, 4096), 0);
 	assert_int_equal(parity_tail_bytes(PARITY_COPY, 4096), 4096 + 2 * 24);
-	assert_int_equal(parity_tail_bytes(PARITY_COPY, 256 << 10), 0);
+	assert_int_equal(parity_tail_bytes(PARITY_COPY, 32 << 10), 0);
 	assert_int_equal(parity_tail_bytes(PARITY_COPY, 4095), 0);
 	assert_int_equal(parity_tail_bytes(PARITY_COPY, 0), 0);
-	assert_int_equal(parity_tail_bytes(PARITY_TWO, 128 << 10), 0);
+	assert_int_equal(parity_tail_bytes(PARITY_TWO, 28 << 10), 0);
+	assert_int_equal(parity_tail_bytes(PARITY_TWO, 32 << 10), 4 * 4096);
 	assert_int_equal(parity_tail_bytes(PARITY_TWO, 256 << 10), 4 * 4096);
 	assert_int_equal(parity_tail_bytes(PARITY_FOUR, 16 << 20), (256 + 2 * 9) * 4096);
 	assert_int_equal(parity_tail_bytes((enum parity_kind)3, 256 << 10), 0);
@@ -302,8 +303,11 @@ static void test_grid(void **state)
 	(void)state;
 	grid_of(&g, PARITY_COPY, 1, 8);
 	grid_of(&g, PARITY_COPY, 2, 8);
-	grid_of(&g, PARITY_COPY, 32, 4);
-	grid_of(&g, PARITY_COPY, 63, 2);
+	grid_of(&g, PARITY_COPY, 5, 4);
+	grid_of(&g, PARITY_COPY, 7, 4);
+	grid_of(&g, PARITY_TWO, 8, 4);
+	grid_of(&g, PARITY_FOUR, 8, 4);
+	grid_of(&g, PARITY_TWO, 33, 3);
 	grid_of(&g, PARITY_TWO, 64, 3);
 	grid_of(&g, PARITY_TWO, 65, 3);
 	grid_of(&g, PARITY_FOUR, 64, 2);
@@ -342,8 +346,9 @@ static void test_segments(void **state)
 	assert_false(segment(64, 3, 0, 0, PARITY_SEGMENT_BYTES));
 	assert_false(segment(0, PARITY_COPY, 0, 0, PARITY_SEGMENT_BYTES));
 	assert_false(segment(UINT32_MAX, PARITY_TWO, 0, 0, PARITY_SEGMENT_BYTES));
-	assert_false(segment(63, PARITY_TWO, 0, 0, PARITY_SEGMENT_BYTES));
-	assert_false(segment(64, PARITY_COPY, 0, 0, PARITY_SEGMENT_BYTES));
+	assert_false(segment(7, PARITY_TWO, 0, 0, PARITY_SEGMENT_BYTES));
+	assert_false(segment(8, PARITY_COPY, 0, 0, 8 * 8 + PARITY_SEGMENT_END));
+	assert_true(segment(8, PARITY_TWO, 0, 0, PARITY_SEGMENT_BYTES));
 	assert_false(segment(3, PARITY_COPY, 0, 0, PARITY_SEGMENT_BYTES));
 	assert_false(parity_segment_get(NULL, PARITY_SEGMENT_END - 1, NULL, NULL));
 	assert_false(parity_segment_get(NULL, PARITY_SEGMENT_BYTES + 1, NULL, NULL));

@@ -12,7 +12,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "reader"))
 import nightjar_parity as parity  # noqa: E402
 
-TAILS = [(1, 1), (1, 2), (1, 32), (1, 63), (2, 64), (2, 65), (2, 130), (2, 600), (4, 64), (4, 65), (4, 520)]
+TAILS = [(1, 1), (1, 2), (1, 5), (1, 7), (2, 8), (2, 33), (2, 64), (2, 65), (2, 130), (2, 600), (4, 8), (4, 64), (4, 65), (4, 520)]
 
 
 def body(blocks):
