@@ -25,6 +25,11 @@ sum() { # FIELD
 	jq ".$1" sum
 }
 
+# block_written [MORE]: one block, or its first or last part where a chunk ends in it, which is chance, and so many bytes
+block_written() {
+	[ "$(sum bytes_written)" -gt "${1:-0}" ] && [ "$(sum bytes_written)" -le $((4096 + ${1:-0})) ]
+}
+
 # poke FILE OFFSET: other bytes there, the same times
 poke() {
 	local before
@@ -46,7 +51,8 @@ aside() { # the one name that the database was moved to
 	[ "$(sum files_restored) $(sum files_skipped) $(sum bytes_written) $(sum bytes_skipped)" = "0 3 0 20600006" ]
 	poke "$B/big" 10000000
 	restore --verify
-	[ "$(sum files_restored) $(sum bytes_written) $(sum files_verified)" = "1 4096 3" ]
+	[ "$(sum files_restored) $(sum files_verified)" = "1 3" ]
+	block_written
 	cmp app/big "$B/big"
 	[ "$(stat -c %i "$B/big")" = "$inode" ]
 	[ "$(stat -c '%Y %y %a' "$B/big")" = "$(stat -c '%Y %y %a' app/big)" ]
@@ -80,10 +86,12 @@ aside() { # the one name that the database was moved to
 	restore --overwrite if-newer
 	[ "$(sum files_skipped)" = 3 ]
 	restore --overwrite always
-	[ "$(sum files_restored) $(sum bytes_written)" = "2 $((4096 + 6))" ]
+	[ "$(sum files_restored)" -eq 2 ]
+	block_written 6
 	poke "$B/big" 77 new
 	restore --overwrite if-changed
-	[ "$(sum files_restored) $(sum bytes_written)" = "1 4096" ]
+	[ "$(sum files_restored)" -eq 1 ]
+	block_written
 	# the backup's is newer, then older
 	poke "$B/big" 77
 	touch -d 2019-01-01 "$B/big"
@@ -419,7 +427,7 @@ os._exit(0)' "$B/$1" "$2"
 	[ "$(stat -c %b "$B/sparse")" -lt 1000 ]
 	poke "$B/sparse" 30000001
 	restore
-	[ "$(sum bytes_written)" -eq 4096 ]
+	block_written
 	cmp app/sparse "$B/sparse"
 }
 
