@@ -189,8 +189,11 @@ TABLE
 	assert_status 0
 	echo more >more/b.txt
 	run bounded -q backup more
-	assert_status 0
+	assert_status 24 # made, and the one before is not to be seen
+	[[ $output == *"has vanished"* ]]
 	spoil
+	run bounded -q manifests
+	assert_status 0
 	whole 4
 	run bounded -q backup more
 	assert_status 0
