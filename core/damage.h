@@ -36,7 +36,7 @@ void damage_free(struct damage *d); /* {0} is fine */
 int damage_enc(const struct keys *keys, struct damage *d, struct buf *out,
 	       struct err *err) ERR_UNUSED_WARN;
 
-/* Checks the signature by the signer it names; the caller finds that in the roster, or G. Any key can. */
+/* Checks the signature by the signer it names; the caller compares that with G. Any key can. */
 int damage_dec(const struct keys *keys, const void *bytes, size_t len, struct damage *out_damage,
 	       struct err *err) ERR_UNUSED_WARN;
 

@@ -50,7 +50,7 @@ struct drillnote {
 int drillnote_enc(struct keys *keys, struct drillnote *d, unsigned floor_log2, struct buf *out,
 		  struct err *err) ERR_UNUSED_WARN;
 
-/* Checks the signature by the signer it names (the caller finds that in the roster, or G), then opens what the keys can open. */
+/* Checks the signature by the signer it names (the caller compares that with G), then opens what the keys can open. */
 int drillnote_dec(struct keys *keys, const void *bytes, size_t len, struct drillnote *out_note,
 		  struct err *err) ERR_UNUSED_WARN;
 

@@ -43,7 +43,7 @@ int tagrec_enc(struct keys *keys, struct tagrec *t, unsigned floor_log2, struct 
 	       struct err *err) ERR_UNUSED_WARN;
 
 /*
- * Checks the signature by the signer it names (the caller finds that in the roster, or G), then opens the parts that the
+ * Checks the signature by the signer it names (the caller compares that with G), then opens the parts that the
  * keys can open, as manifest_dec does. Where both open they must agree.
  */
 int tagrec_dec(struct keys *keys, const void *bytes, size_t len, struct tagrec *out_tagrec,

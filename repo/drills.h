@@ -21,7 +21,7 @@ struct drills {
 };
 void drills_free(struct drills *d);
 
-/* Verifies a note and adds it. ERR_DAMAGED also for a signer that is neither in the roster nor G. */
+/* Verifies a note and adds it. ERR_DAMAGED also for one that G did not sign. */
 int drills_take(struct repo *repo, const struct id *name, const struct buf *bytes, struct drills *d,
 		struct err *err) ERR_UNUSED_WARN;
 

@@ -160,7 +160,7 @@ int manifests_load(struct repo *repo, manifest_bad_fn *bad, void *bad_arg,
 	if (!r)
 		r = retires_settle(&list.retires, err);
 	if (!r)
-		r = tags_apply(repo, &tags, &list, names, count, err);
+		r = tags_apply(&tags, &list, names, count, err);
 	if (!r)
 		r = witness_look(repo, &list, names, count, err);
 	tags_free(&tags);

@@ -16,7 +16,7 @@ struct notes {
 };
 void notes_free(struct notes *n);
 
-/* Verifies a note and adds what it says. ERR_DAMAGED also for a signer that is neither in the roster nor G. */
+/* Verifies a note and adds what it says. ERR_DAMAGED also for one that G did not sign. */
 int notes_take(struct repo *repo, const struct buf *bytes, struct notes *n,
 	       struct err *err) ERR_UNUSED_WARN;
 /* Adds one place; twice is once after notes_settle. */

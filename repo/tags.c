@@ -11,14 +11,14 @@ void tags_free(struct tags *tags)
 	*tags = (struct tags){0};
 }
 
-/* A writer whose range of sequences has ended may still have signed tags before. */
+/* Tags decide what a policy keeps. Who has stolen a writer's key, revoked or not, would have its backups of before removed by them. */
 static int signer_known(const struct repo *repo, const struct tagrec *t, struct err *err)
 {
-	if (roster_find(&repo->roster, t->signer) ||
-	    memcmp(t->signer, repo->conf.gc_pub, sizeof(t->signer)) == 0)
+	if (memcmp(t->signer, repo->conf.gc_pub, sizeof(t->signer)) == 0)
 		return 0;
 	return err_set(err, ERR_DAMAGED,
-		       "tags signed by a writer that the roster in keys/ does not name");
+		       "tags that the maintenance key did not sign: a writer's key cannot change "
+		       "them");
 }
 
 int tags_take(struct repo *repo, const struct id *name, const struct buf *bytes, struct tags *tags,
@@ -84,13 +84,6 @@ static void swap_tags(struct manifest *m, struct tagrec *t)
 	t->mac_count = mac_count;
 }
 
-/* Tags decide what a policy keeps: what one writer says of the backups of another counts for nothing. */
-static bool may_tag(const struct repo *repo, const struct tagrec *t, const struct manifest *m)
-{
-	return memcmp(t->signer, repo->conf.gc_pub, sizeof(t->signer)) == 0 ||
-	       memcmp(t->signer, m->writer, sizeof(t->signer)) == 0;
-}
-
 static void apply_one(struct tagrec *t, struct manifest_item *item)
 {
 	item->tag_number = t->number;
@@ -98,8 +91,8 @@ static void apply_one(struct tagrec *t, struct manifest_item *item)
 		swap_tags(&item->m, t);
 }
 
-int tags_apply(const struct repo *repo, struct tags *tags, struct manifest_list *list,
-	       const struct id *objects, size_t object_count, struct err *err)
+int tags_apply(struct tags *tags, struct manifest_list *list, const struct id *objects,
+	       size_t object_count, struct err *err)
 {
 	if (tags->count == 0)
 		return 0;
@@ -115,7 +108,7 @@ int tags_apply(const struct repo *repo, struct tags *tags, struct manifest_list 
 						 : NULL;
 
 		/* The last of a manifest's holds. */
-		if (item && may_tag(repo, t, &item->m))
+		if (item)
 			apply_one(t, item);
 		list->tagrecs[list->tagrec_count++] = (struct manifest_tagrec){
 		    .name = tags->items[i].name,

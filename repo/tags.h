@@ -20,16 +20,16 @@ struct tags {
 };
 void tags_free(struct tags *tags);
 
-/* Verifies a record and adds it. ERR_DAMAGED also for a signer that is neither in the roster nor G. */
+/* Verifies a record and adds it. ERR_DAMAGED also for one that G did not sign. */
 int tags_take(struct repo *repo, const struct id *name, const struct buf *bytes, struct tags *tags,
 	      struct err *err) ERR_UNUSED_WARN;
 
 /*
- * Gives each manifest of list, ascending by name here, the tags of its last record by G or its own writer, and lists the records, those of
- * manifests that are not among the objects (ascending too) as absent.
+ * Gives each manifest of list, ascending by name here, the tags of its last record, and lists the records, those of manifests that are not
+ * among the objects (ascending too) as absent.
  */
-int tags_apply(const struct repo *repo, struct tags *tags, struct manifest_list *list,
-	       const struct id *objects, size_t object_count, struct err *err) ERR_UNUSED_WARN;
+int tags_apply(struct tags *tags, struct manifest_list *list, const struct id *objects,
+	       size_t object_count, struct err *err) ERR_UNUSED_WARN;
 
 /*
  * Publishes a record that gives a manifest this complete set, signed by G where the key holds it. Needs the manifest's R part

@@ -664,14 +664,14 @@ class Repository:
             print(f"nightjar_reader: not counted: {error}", file=sys.stderr)
             return []
 
-    def signed_head(self, data, name, kind, tag, writers_too):
+    def signed_head(self, data, name, kind, tag):
         """§8: what the small signed records begin with."""
         f = Fields(data, f"snapshots/{name}")
         f.header(RECORD, (kind,))
         repository, signer, number, _ = f.unpack("16s32sQq")
         need(repository == self.keys.repository and number > 0 and
-             (signer == self.keys.g_public or writers_too and signer in self.writers),
-             f"{f.what}: of another repository, without a number, or of an unknown signer")
+             signer == self.keys.g_public,
+             f"{f.what}: of another repository, without a number, or not signed for maintenance")
         check_signature(data, tag, signer, f.what)
         return f
 
@@ -688,14 +688,14 @@ class Repository:
         m.end(padding=True), r.end(padding=True)
 
     def retire_record(self, data, name):
-        f = self.signed_head(data, name, RETIRE, b"retire", False)
+        f = self.signed_head(data, name, RETIRE, b"retire")
         gone = f.many("I", lambda: f.unpack("32sQ32s"), same)
         need(gone and len(gone) <= MAX_RETIRED and all(sequence for _, sequence, _ in gone) and
              f.at + 64 == len(data), f"{f.what}: not a retire record")
 
     def tag_record(self, data, name):
         """What `list` shows are the tags of the backup; but a record must be what it claims to be."""
-        f = self.signed_head(data, name, TAGS, b"tag", True)
+        f = self.signed_head(data, name, TAGS, b"tag")
         f.take(32)
         m, m_length, r, domain = self.signed_parts(f)
         hmacs, tags = m.many("H", lambda: m.take(32), same), r.many("H", r.text, same)
@@ -704,7 +704,7 @@ class Repository:
         self.parts_end(f, m, m_length, r)
 
     def drill_note(self, data, name):
-        f = self.signed_head(data, name, DRILL, b"drill", False)
+        f = self.signed_head(data, name, DRILL, b"drill")
         f.take(32)
         m, m_length, r, _ = self.signed_parts(f)
         verdict, place, *n = m.unpack("BB7I5Q")
@@ -716,7 +716,7 @@ class Repository:
 
     def damage_note(self, data, name):
         """It says nothing to who only reads."""
-        f = self.signed_head(data, name, DAMAGE, b"damage", False)
+        f = self.signed_head(data, name, DAMAGE, b"damage")
         places = f.many("I", lambda: f.unpack("32sI"), same)
         need(places and len(places) <= MAX_PLACES and f.at + 64 == len(data) and
              all(record < MAX_RECORDS for _, record in places), f"{f.what}: wrong places")

@@ -411,7 +411,7 @@ static void test_noted_by_a_writer(void **state)
 	}
 }
 
-/* Takes the victim's tags away, by a record of the highest number. */
+/* Takes the victim's tags away, by a record of the highest number: by its own key, and by the victim's, stolen and perhaps revoked. */
 static void test_tagged_by_a_writer(void **state)
 {
 	struct box *box = *state;
@@ -427,13 +427,23 @@ static void test_tagged_by_a_writer(void **state)
 	MUST(tags_put(box->b->c->repo, &list.items[0], tags, 1, 5, &name, box->b->err),
 	     box->b->err);
 	t.manifest = list.items[0].name;
-	MUST(tagrec_enc(box->a->repo->keys, &t, 12, &bytes, box->b->err), box->b->err);
-	MUST(repo_put(box->a->repo, STORE_SNAPSHOTS, &bytes, &name, box->b->err), box->b->err);
-	manifest_list_free(&list);
-	MUST(manifests_load(box->b->c->repo, NULL, NULL, &list, box->b->err), box->b->err);
-	assert_int_equal(list.items[0].m.tag_count, 1);
-	assert_string_equal(list.items[0].m.tags[0], "keep");
-	assert_int_equal(list.items[0].tag_number, 1);
+	for (int own = 0; own < 2; own++) {
+		struct keys *keys = own ? box->b->c->repo->keys : box->a->repo->keys;
+
+		keys->has_gc_secret = false; /* then the writer signs */
+		buf_reset(&bytes);
+		MUST(tagrec_enc(keys, &t, 12, &bytes, box->b->err), box->b->err);
+		keys->has_gc_secret = own;
+		assert_memory_equal(t.signer, keys->writer_pub, 32);
+		assert_int_equal(memcmp(t.signer, list.items[0].m.writer, 32) == 0, own);
+		MUST(repo_put(box->a->repo, STORE_SNAPSHOTS, &bytes, &name, box->b->err),
+		     box->b->err);
+		manifest_list_free(&list);
+		MUST(manifests_load(box->b->c->repo, NULL, NULL, &list, box->b->err), box->b->err);
+		assert_int_equal(list.items[0].m.tag_count, 1);
+		assert_string_equal(list.items[0].m.tags[0], "keep");
+		assert_int_equal(list.items[0].tag_number, 1);
+	}
 	attacks++;
 	manifest_list_free(&list);
 	tagrec_free(&t);
