@@ -6,7 +6,8 @@
 
 #include "core/parity.h"
 
-#define PARITY_COPY_BELOW 8u /* blocks: 32 KiB, where parity blocks and tables take as much as a copy or less */
+#define PARITY_COPY_BELOW                                                                          \
+	8u /* blocks: 32 KiB, where parity blocks and tables take as much as a copy or less */
 #define PARITY_SEGMENT_BYTES 4096u
 #define PARITY_SEGMENT_SUMS 510u
 #define PARITY_SEGMENT_END 16u /* behind the sums */

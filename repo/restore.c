@@ -226,7 +226,13 @@ static int restore_tree(struct restore_run *run, struct err *err)
 
 	if (strcmp(run->sub, "/") != 0)
 		r = tree_lookup(run->reader, &run->m->root, run->sub, found, NULL, err);
-	return r ? r : tree_each(run->reader, &run->m->root, restore_entry, &top, err);
+	if (r)
+		return r;
+	r = tree_each(run->reader, &run->m->root, restore_entry, &top, err);
+	/* What is wrong below it has been told; this is the root itself. */
+	if (r && !restore_fatal(r))
+		(void)err_prefix(err, "/");
+	return r;
 }
 
 static int open_run(struct restore_run *run, struct err *err)

@@ -109,34 +109,34 @@ need_python() {
 	local tried=0 need
 	while IFS='|' read -r need words; do
 		# shellcheck disable=SC2086
-		NIGHTJAR_KEY_FILE=write fails 12 "nightjar: *needs a full*$need; this is a write key" $words
+		NIGHTJAR_KEY_FILE=write fails 12 "nightjar: *needs a $need; this is a write key" $words
 		tried=$((tried + 1))
 	done <<-'END'
-		or read key|restore latest --target t
-		or read key|dump latest:/x
-		or read key|ls latest
-		or read key|find x
-		or read key|diff latest latest
-		, read or maintain key|stats
-		or read key|drill
-		or read key|drill --target t
-		or maintain key|forget --keep-last 1
-		or maintain key|forget latest
-		or maintain key|prune
-		or maintain key|repair index
-		key|repair manifests
-		key|tag latest --add x
-		key|key list
-		key|key add --new-password-file full
-		key|key remove 00000000
-		key|key export --role read k
-		key|key rotate
-		key|writer revoke 00000000
-		key|copy --from-repo other --from-key-file other.key
+		full or read key|restore latest --target t
+		full or read key|dump latest:/x
+		full or read key|ls latest
+		full or read key|find x
+		full or read key|diff latest latest
+		full, read or maintain key|stats
+		full or read key|drill
+		full or read key|drill --target t
+		full or maintain key|forget --keep-last 1
+		full or maintain key|forget latest
+		full or maintain key|prune
+		full or maintain key|repair index
+		full key|repair manifests
+		full key|tag latest --add x
+		full key|key list
+		full key|key add --new-password-file full
+		full key|key remove 00000000
+		full key|key export --role read k
+		full key|key rotate
+		full key|writer revoke 00000000
+		full key|copy --from-repo other --from-key-file other.key
 	END
 	for words in check "check --read-data" "check latest"; do
 		# shellcheck disable=SC2086
-		NIGHTJAR_KEY_FILE=write fails 12 "nightjar: *needs a full*key; this is a write key" $words
+		NIGHTJAR_KEY_FILE=write fails 12 "nightjar: *needs a full, read or maintain key; this is a write key" $words
 		tried=$((tried + 1))
 	done
 	# What parity gives back needs no key.
