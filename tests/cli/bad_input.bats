@@ -79,6 +79,13 @@ need_python() {
 	says "*$moved: pack made by a newer nightjar*"
 }
 
+@test "a restore of which not even the root folder is there says so, and writes nothing" {
+	make_repo
+	rm -rf repo/index/* repo/data/*
+	fails 1 "nightjar: /: a part of it (chunk *) is missing from the repository; 'nightjar check' names the damage" restore latest --target t
+	[ -z "$(find t -type f)" ]
+}
+
 @test "a full disk: init, backup, restore, db copy say what is full; the next run works" {
 	make_repo
 	# No file may grow at all, not even the one that bats keeps stderr in: hence the pipe.
