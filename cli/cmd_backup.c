@@ -477,6 +477,23 @@ static int use_own_host(const struct repo *repo, const char *said, char out_host
 	return 0;
 }
 
+static struct backup_callbacks callbacks_of(struct teller *t)
+{
+	return (struct backup_callbacks){
+	    .unreadable = on_unreadable,
+	    .corrupt = on_corrupt,
+	    .database = on_database,
+	    .missing = on_missing,
+	    .reference = on_reference,
+	    .alarm = on_alarm,
+	    .warning = on_warning,
+	    .detail = on_detail,
+	    .kept = t->cli->out.verbose ? on_kept : NULL,
+	    .progress = on_progress,
+	    .arg = t,
+	};
+}
+
 static int run_backup(struct teller *t, const struct backup_words *w, int count, char **operands,
 		      struct backup_result *res, struct err *err)
 {
@@ -510,20 +527,7 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	    .ref_count = w->refs.count,
 	    .immutable = w->immutable.items,
 	    .immutable_count = w->immutable.count,
-	    .cb =
-		{
-		    .unreadable = on_unreadable,
-		    .corrupt = on_corrupt,
-		    .database = on_database,
-		    .missing = on_missing,
-		    .reference = on_reference,
-		    .alarm = on_alarm,
-		    .warning = on_warning,
-		    .detail = on_detail,
-		    .kept = cli->out.verbose ? on_kept : NULL,
-		    .progress = on_progress,
-		    .arg = t,
-		},
+	    .cb = callbacks_of(t),
 	};
 	int r = prepare(cli, w, count, operands, &lists, &o, err);
 

@@ -13,7 +13,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -21,7 +20,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/killplan.h"
@@ -216,24 +214,8 @@ static bool is_any(void *arg, const char *path, bool is_folder)
 
 static bool is_plain(void *arg, const char *path, bool is_folder)
 {
-	static const char marker[] = MARKER;
-	struct stat st;
-	bool found = false;
-	int fd = is_folder ? -1 : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	void *bytes;
-
 	(void)arg;
-	if (fd < 0)
-		return false;
-	if (fstat(fd, &st) == 0 && st.st_size > 0) {
-		bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (bytes == MAP_FAILED)
-			abort();
-		found = memmem(bytes, (size_t)st.st_size, marker, sizeof(marker) - 1) != NULL;
-		(void)munmap(bytes, (size_t)st.st_size);
-	}
-	(void)close(fd);
-	return found;
+	return !is_folder && treesum_file_holds(path, MARKER);
 }
 
 static bool any_in(const char *work, const char *folder, treesum_fn *fn)
@@ -437,8 +419,15 @@ static void try_moment(const struct lab *lab, size_t at, struct tally *tally)
 		      m->ordinal, m->before ? "before" : "after", tracer_name(m->call, name), why);
 }
 
-static void work(struct lab *lab, unsigned worker, struct tally *tally)
+struct job {
+	struct lab *lab;
+	struct tally *tally;
+};
+
+static void work(void *arg, unsigned worker)
 {
+	const struct job *job = arg;
+	struct lab *lab = job->lab;
 	char name[32];
 
 	(void)snprintf(name, sizeof(name), "work%u", worker);
@@ -447,7 +436,7 @@ static void work(struct lab *lab, unsigned worker, struct tally *tally)
 		abort();
 	spawn_environment(lab->dir, lab->work, "repo");
 	for (size_t i = worker; i < lab->moment_count; i += WORKERS)
-		try_moment(lab, i, tally);
+		try_moment(lab, i, job->tally);
 	free(lab->work);
 }
 
@@ -511,26 +500,6 @@ static bool plan(struct lab *lab)
 	return fine;
 }
 
-static void run_workers(struct lab *lab, struct tally *tally)
-{
-	pid_t pids[WORKERS];
-
-	for (unsigned i = 0; i < WORKERS; i++) {
-		pids[i] = fork();
-		assert_true(pids[i] >= 0);
-		if (pids[i] == 0) {
-			work(lab, i, tally);
-			_exit(0);
-		}
-	}
-	for (unsigned i = 0; i < WORKERS; i++) {
-		int status;
-
-		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
-		assert_int_equal(status, 0);
-	}
-}
-
 static void judge_tally(const struct tally *tally)
 {
 	unsigned total = 0;
@@ -565,7 +534,7 @@ static void killed_at_any_moment(void **state)
 	db = make_lab(&lab);
 	fine = plan(&lab);
 	if (fine) {
-		run_workers(&lab, tally);
+		spawn_workers(WORKERS, work, &(struct job){&lab, tally});
 		assert_true(sums_to(lab.dir, "base", NULL, lab.base_sum));
 		judge_tally(tally);
 		/* And the application goes on where it was. */

@@ -22,7 +22,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/crashlab.h"
@@ -265,41 +264,29 @@ static void stay_on_one(unsigned worker)
 	(void)sched_setaffinity(0, sizeof(one), &one);
 }
 
-static void work(struct crashlab *lab, const struct crash_case *c, const struct plan *p,
-		 unsigned worker, struct tally *tally)
+struct job {
+	struct crashlab *lab;
+	const struct crash_case *c;
+	const struct plan *p;
+	struct tally *tally;
+};
+
+static void work(void *arg, unsigned worker)
 {
+	const struct job *j = arg;
+	struct crashlab *lab = j->lab;
 	bool stale = true;
 	char name[20];
 
 	stay_on_one(worker);
 	(void)snprintf(name, sizeof(name), "work%u", worker);
 	crashlab_enter(lab, name);
-	for (unsigned call = worker; call < p->calls + SLACK; call += WORKERS) {
+	for (unsigned call = worker; call < j->p->calls + SLACK; call += WORKERS) {
 		if (stale)
-			crashlab_reset(lab, c);
-		stale = try_call(lab, c, call, tally);
+			crashlab_reset(lab, j->c);
+		stale = try_call(lab, j->c, call, j->tally);
 	}
 	crashlab_leave(lab);
-}
-
-static void run_workers(struct crashlab *lab, const struct crash_case *c, const struct plan *p,
-			struct tally *tally)
-{
-	pid_t pids[WORKERS];
-	int status;
-
-	for (unsigned i = 0; i < WORKERS; i++) {
-		pids[i] = fork();
-		assert_true(pids[i] >= 0);
-		if (pids[i] == 0) {
-			work(lab, c, p, i, tally);
-			_exit(0);
-		}
-	}
-	for (unsigned i = 0; i < WORKERS; i++) {
-		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
-		assert_int_equal(status, 0);
-	}
 }
 
 /* --- the test --- */
@@ -317,7 +304,7 @@ static bool kill_case(struct crashlab *lab, const struct crash_case *c, struct p
 		return false;
 	}
 	crashlab_leave(lab);
-	run_workers(lab, c, p, t);
+	spawn_workers(WORKERS, work, &(struct job){lab, c, p, t});
 	(void)fprintf(stderr,
 		      "# %s: %u calls, %u kills, %u different states judged, %u of them after the "
 		      "success was told; %u threads, one that touches files\n",

@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/crashlab.h"
@@ -139,37 +138,25 @@ static void try_image(const struct crashlab *lab, const struct crash_case *c,
 	free(said);
 }
 
-static void work(struct crashlab *lab, const struct crash_case *c, const struct record *r,
-		 unsigned worker, struct tally *tally)
+struct job {
+	struct crashlab *lab;
+	const struct crash_case *c;
+	const struct record *r;
+	struct tally *tally;
+};
+
+static void work(void *arg, unsigned worker)
 {
+	const struct job *j = arg;
+	struct crashlab *lab = j->lab;
 	unsigned ways = WEAKFS_FIXED + CHANCES * (getenv("NIGHTJAR_LONG_FULL") ? 4 : 1);
 	char name[20];
 
 	(void)snprintf(name, sizeof(name), "work%u", worker);
 	crashlab_enter(lab, name);
-	for (size_t i = worker; i < (r->ops.count + 1) * ways; i += WORKERS)
-		try_image(lab, c, r, i / ways, (unsigned)(i % ways), tally);
+	for (size_t i = worker; i < (j->r->ops.count + 1) * ways; i += WORKERS)
+		try_image(lab, j->c, j->r, i / ways, (unsigned)(i % ways), j->tally);
 	crashlab_leave(lab);
-}
-
-static void run_workers(struct crashlab *lab, const struct crash_case *c, const struct record *r,
-			struct tally *tally)
-{
-	pid_t pids[WORKERS];
-	int status;
-
-	for (unsigned i = 0; i < WORKERS; i++) {
-		pids[i] = fork();
-		assert_true(pids[i] >= 0);
-		if (pids[i] == 0) {
-			work(lab, c, r, i, tally);
-			_exit(0);
-		}
-	}
-	for (unsigned i = 0; i < WORKERS; i++) {
-		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
-		assert_int_equal(status, 0);
-	}
 }
 
 static bool fail_case(struct crashlab *lab, const struct crash_case *c, struct tally *sum)
@@ -182,7 +169,7 @@ static bool fail_case(struct crashlab *lab, const struct crash_case *c, struct t
 	assert_true(t != MAP_FAILED);
 	fine = make_record(lab, c, &r);
 	if (fine) {
-		run_workers(lab, c, &r, t);
+		spawn_workers(WORKERS, work, &(struct job){lab, c, &r, t});
 		(void)fprintf(stderr,
 			      "# %s: %zu points of failure, %u disks, %u different ones judged, %u "
 			      "of them after the success was told\n",

@@ -1,11 +1,8 @@
 #include "tests/support/crashlab_judge.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/support/spawn.h"
@@ -129,24 +126,8 @@ static bool is_temporary(void *arg, const char *path, bool is_folder)
 
 static bool is_plain(void *arg, const char *path, bool is_folder)
 {
-	static const char marker[] = CRASH_MARKER;
-	int fd = is_folder ? -1 : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	bool found = false;
-	struct stat st;
-	void *bytes;
-
 	(void)arg;
-	if (fd < 0)
-		return false;
-	if (fstat(fd, &st) == 0 && st.st_size > 0) {
-		bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (bytes == MAP_FAILED)
-			abort();
-		found = memmem(bytes, (size_t)st.st_size, marker, sizeof(marker) - 1) != NULL;
-		(void)munmap(bytes, (size_t)st.st_size);
-	}
-	(void)close(fd);
-	return found;
+	return !is_folder && treesum_file_holds(path, CRASH_MARKER);
 }
 
 static bool any_in(const struct crashlab *lab, const char *folder, treesum_fn *fn)

@@ -242,32 +242,7 @@ void prunebox_assert_restores(struct prunebox *b)
 	index_free(index);
 }
 
-struct copying {
-	struct store *from, *to;
-	enum store_type type;
-};
-
-static int copy_object(void *arg, const struct id *name, uint64_t size, struct err *err)
-{
-	const struct copying *c = arg;
-	struct buf bytes = {0};
-	int r = store_get(c->from, c->type, name, (size_t)size, &bytes, err);
-
-	if (!r)
-		r = store_put(c->to, c->type, name, bytes.data, bytes.len, err);
-	buf_free(&bytes);
-	return r;
-}
-
 struct store *prunebox_clone(struct prunebox *b)
 {
-	struct copying c = {.from = b->c->inner};
-
-	MUST(store_mem_new(&c.to, b->err), b->err);
-	store_mem_set_now(c.to, b->now_s);
-	for (int t = 0; t < STORE_TYPES; t++) {
-		c.type = (enum store_type)t;
-		MUST(store_list(c.from, c.type, copy_object, &c, b->err), b->err);
-	}
-	return c.to;
+	return repo_case_clone(b->c->inner, b->now_s, b->err);
 }

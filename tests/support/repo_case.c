@@ -399,3 +399,33 @@ int repo_case_try_read(struct repo *repo, const struct id *manifest,
 	manifest_list_free(&list);
 	return r;
 }
+
+struct copying {
+	struct store *from, *to;
+	enum store_type type;
+};
+
+static int copy_object(void *arg, const struct id *name, uint64_t size, struct err *err)
+{
+	const struct copying *c = arg;
+	struct buf bytes = {0};
+	int r = store_get(c->from, c->type, name, (size_t)size, &bytes, err);
+
+	if (!r)
+		r = store_put(c->to, c->type, name, bytes.data, bytes.len, err);
+	buf_free(&bytes);
+	return r;
+}
+
+struct store *repo_case_clone(struct store *from, int64_t now_s, struct err *err)
+{
+	struct copying c = {.from = from};
+
+	MUST(store_mem_new(&c.to, err), err);
+	store_mem_set_now(c.to, now_s);
+	for (int t = 0; t < STORE_TYPES; t++) {
+		c.type = (enum store_type)t;
+		MUST(store_list(from, c.type, copy_object, &c, err), err);
+	}
+	return c.to;
+}

@@ -56,6 +56,8 @@ void repo_case_replace(struct store *s, enum store_type type, const struct id *n
 		       const void *bytes, size_t len);
 void repo_case_flip(struct store *s, enum store_type type, const struct id *name, size_t at,
 		    unsigned bit);
+/* A store of its own with the same objects, whose clock says now_s. */
+struct store *repo_case_clone(struct store *from, int64_t now_s, struct err *err);
 /* Every name is the SHA-256 of its bytes; packs, segments and manifests are bucket-sized (FORMAT.md §2). */
 void repo_case_assert_format(struct store *s);
 

@@ -1,9 +1,15 @@
 #include "tests/support/spawn.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdint.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,4 +96,26 @@ void spawn_environment(const char *dir, const char *work, const char *repo)
 	set("NIGHTJAR_STATE_DIR", tmpdir_path(work, "state"));
 	set("TMPDIR", tmpdir_path(work, "tmp"));
 	set("SQLITE_TMPDIR", tmpdir_path(work, "tmp"));
+}
+
+#define WORKERS_MOST 8
+
+void spawn_workers(unsigned count, void (*work)(void *arg, unsigned worker), void *arg)
+{
+	pid_t pids[WORKERS_MOST];
+	int status;
+
+	assert_true(count <= WORKERS_MOST);
+	for (unsigned i = 0; i < count; i++) {
+		pids[i] = fork();
+		assert_true(pids[i] >= 0);
+		if (pids[i] == 0) {
+			work(arg, i);
+			_exit(0);
+		}
+	}
+	for (unsigned i = 0; i < count; i++) {
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+		assert_int_equal(status, 0);
+	}
 }

@@ -18,4 +18,7 @@ void spawn_show(const char *log);
  */
 void spawn_environment(const char *dir, const char *work, const char *repo);
 
+/* So many processes that each work, side by side; back when all have ended. One that does not end with 0 fails the running cmocka test. */
+void spawn_workers(unsigned count, void (*work)(void *arg, unsigned worker), void *arg);
+
 #endif

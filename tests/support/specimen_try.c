@@ -123,41 +123,11 @@ static void restore_all(struct trial *t)
 
 /* --- what the next backup heals --- */
 
-struct copying {
-	struct store *from, *to;
-	enum store_type type;
-};
-
-static int copy_object(void *arg, const struct id *name, uint64_t size, struct err *err)
-{
-	const struct copying *c = arg;
-	struct buf bytes = {0};
-	int r = store_get(c->from, c->type, name, (size_t)size, &bytes, err);
-
-	if (!r)
-		r = store_put(c->to, c->type, name, bytes.data, bytes.len, err);
-	buf_free(&bytes);
-	return r;
-}
-
-static struct store *copy_store(struct store *from, struct err *err)
-{
-	struct copying c = {.from = from};
-
-	MUST(store_mem_new(&c.to, err), err);
-	store_mem_set_now(c.to, INT64_C(1700300000));
-	for (int i = 0; i < STORE_TYPES; i++) {
-		c.type = (enum store_type)i;
-		MUST(store_list(from, c.type, copy_object, &c, err), err);
-	}
-	return c.to;
-}
-
 static bool open_clone(struct trial *t)
 {
 	const struct repo_credentials by = {.keyfile = t->s->c->keyfile.data,
 					    .keyfile_len = t->s->c->keyfile.len};
-	struct store *store = copy_store(t->s->c->inner, &t->why);
+	struct store *store = repo_case_clone(t->s->c->inner, INT64_C(1700300000), &t->why);
 
 	if (repo_open(store, &by, &t->repo, &t->why) == 0)
 		return true;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -115,4 +116,24 @@ bool treesum_any(const char *folder, treesum_fn *fn, void *arg)
 	}
 	free(entries);
 	return any;
+}
+
+bool treesum_file_holds(const char *path, const char *text)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	bool found = false;
+	struct stat st;
+	void *bytes;
+
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
+		bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (bytes == MAP_FAILED)
+			abort();
+		found = memmem(bytes, (size_t)st.st_size, text, strlen(text)) != NULL;
+		(void)munmap(bytes, (size_t)st.st_size);
+	}
+	(void)close(fd);
+	return found;
 }

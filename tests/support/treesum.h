@@ -19,4 +19,7 @@ void treesum(const char *folder, treesum_skip_fn *skip, uint8_t out_sum[TREESUM_
 typedef bool treesum_fn(void *arg, const char *path, bool is_folder);
 bool treesum_any(const char *folder, treesum_fn *fn, void *arg);
 
+/* Is this text somewhere in the file? False for what is none. */
+bool treesum_file_holds(const char *path, const char *text);
+
 #endif
