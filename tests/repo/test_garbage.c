@@ -19,7 +19,6 @@
 #include "repo/repair.h"
 #include "repo/tags.h"
 #include "repo/notes.h"
-#include "repo/writers.h"
 #include "tests/support/attacker.h"
 #include "tests/support/must.h"
 #include "tests/support/prunebox.h"
@@ -524,54 +523,6 @@ static void test_spoiled_before(void **state)
 	attacks++;
 }
 
-static void revoke(struct prunebox *b, const struct attacker *a)
-{
-	struct manifest_list list = {0};
-	struct writer *writers = NULL;
-	size_t count = 0;
-
-	MUST(manifests_load(b->c->repo, NULL, NULL, &list, b->err), b->err);
-	MUST(writers_list(b->c->repo, &list, &writers, &count, b->err), b->err);
-	for (size_t i = 0; i < count; i++) {
-		if (memcmp(writers[i].pub, a->repo->keys->writer_pub, 32) == 0)
-			MUST(writers_revoke(b->c->repo, &list, &writers[i],
-					    writers[i].last_sequence, b->err),
-			     b->err);
-	}
-	free(writers);
-	manifest_list_free(&list);
-}
-
-/* Once its key is revoked no backup rests on what it has planted, before or after. */
-static void test_spoiled_by_revoked(void **state)
-{
-	for (int after = 0; after < 2; after++) {
-		struct seen seen = {0};
-		struct prunebox *b;
-		struct box *box;
-
-		assert_int_equal(setup(state), 0);
-		box = *state;
-		b = box->b;
-		prunebox_night(b);
-		box->a = attacker_new(b->c, "evil", 0);
-		if (after)
-			revoke(b, box->a);
-		plant_before(box->a, &seen);
-		if (!after)
-			revoke(b, box->a);
-		write_later(b);
-		prunebox_night(b);
-		prunebox_assert_restores(b);
-		prune_all(box, ROLE_MAINTAIN);
-		prune_all(box, ROLE_FULL);
-		prunebox_nights(b, 2);
-		prunebox_assert_restores(b);
-		attacks++;
-		assert_int_equal(teardown(state), 0);
-	}
-}
-
 /* In a domain of its own it can neither know an id of another domain nor be asked for one. */
 static void test_other_domain(void **state)
 {
@@ -634,7 +585,6 @@ int main(void)
 	    cmocka_unit_test(test_noted_by_a_writer),
 	    CASE(test_tagged_by_a_writer),
 	    CASE(test_spoiled_before),
-	    cmocka_unit_test(test_spoiled_by_revoked),
 	    CASE(test_other_domain),
 	    CASE(test_told_ids),
 	    cmocka_unit_test(test_counts),
