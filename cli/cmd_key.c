@@ -147,13 +147,25 @@ enum exit_code cmd_key_remove(struct cli *cli, const void *options, int count, c
 	return r ? command_fail(cli, &err) : EXIT_OK;
 }
 
-/* The new slot is there before the old one goes: no moment without a password. */
-static int replace_slot(struct cli *cli, struct repo *repo, const struct key_words *w,
-			struct id *out_name, struct err *err)
+/* All that the old password opens: one that was added twice must not go on opening the repository. */
+static int find_old(struct cli *cli, struct repo *repo, struct id **out_names, size_t *out_count,
+		    struct err *err)
 {
 	struct secret old = {0};
-	char hex[ID_HEX_CHARS + 1];
-	struct id old_name;
+	int r = session_password(cli, false, &old, err);
+
+	if (!r)
+		r = keyadmin_find(repo, old.bytes, old.len, out_names, out_count, err);
+	secret_free(&old);
+	return r;
+}
+
+/* The new slot is there before the old ones go: no moment without a password. */
+static int replace_slots(struct cli *cli, struct repo *repo, const struct key_words *w,
+			 struct id *out_name, struct err *err)
+{
+	struct id *old = NULL;
+	size_t count = 0;
 	int r;
 
 	if (cli->global.key_file)
@@ -161,16 +173,17 @@ static int replace_slot(struct cli *cli, struct repo *repo, const struct key_wor
 		    err, ERR_USAGE,
 		    "'key passwd' changes the password that opens the repository; with a "
 		    "key file use 'key add' and 'key remove'");
-	r = session_password(cli, false, &old, err);
-	if (!r)
-		r = keyadmin_find(repo, old.bytes, old.len, &old_name, err);
-	secret_free(&old);
+	r = find_old(cli, repo, &old, &count, err);
 	if (!r)
 		r = add_slot(repo, w, out_name, err);
-	if (r)
-		return r;
-	id_hex(&old_name, hex);
-	return keyadmin_remove(repo, hex, false, &old_name, err);
+	for (size_t i = 0; !r && i < count; i++) {
+		char hex[ID_HEX_CHARS + 1];
+
+		id_hex(&old[i], hex);
+		r = keyadmin_remove(repo, hex, false, &old[i], err);
+	}
+	free(old);
+	return r;
 }
 
 enum exit_code cmd_key_passwd(struct cli *cli, const void *options, int count, char **operands)
@@ -183,7 +196,7 @@ enum exit_code cmd_key_passwd(struct cli *cli, const void *options, int count, c
 	(void)count;
 	(void)operands;
 	if (!r)
-		r = replace_slot(cli, s.repo, options, &name, &err);
+		r = replace_slots(cli, s.repo, options, &name, &err);
 	if (!r)
 		say(cli, "key_changed", "changed the password; its key is now", &name);
 	session_close(&s);

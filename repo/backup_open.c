@@ -249,6 +249,8 @@ int backup_open(struct backup_run *run, struct manifest *m, struct err *err)
 	if (!r)
 		r = index_load(repo, on_bad_segment, run, &run->index, err);
 	if (!r)
+		index_mark_revoked(repo, run->index);
+	if (!r)
 		r = apply_notes(run, err);
 	if (!r)
 		r = footing_open(&run->footing, repo, run->index, run->options->boot_s,

@@ -111,6 +111,11 @@ int index_mark_lost(struct repo *repo, struct index *index, uint64_t *out_bad,
 /* What is marked bad here stays so; whatever rests on it alone is no longer whole. */
 void index_mark_pack(struct index *index, uint32_t pack);
 void index_mark_place(struct index *index, uint32_t place);
+/*
+ * Marks as bad what writers have stored that are revoked by now, so that no new backup rests on it: who holds such a key may have put
+ * anything under the ids of chunks to come, and may still do so. Packs that prune has made of theirs are meant, too: they name who stored first.
+ */
+void index_mark_revoked(const struct repo *repo, struct index *index);
 /* As index_mark_pack, but it can be taken back. */
 void index_condemn_pack(struct index *index, uint32_t pack);
 void index_pardon_pack(struct index *index, uint32_t pack);

@@ -186,6 +186,33 @@ int index_refresh(struct repo *repo, struct index *index, index_bad_fn *bad, voi
 	return r;
 }
 
+static bool is_revoked(const struct repo *repo, const struct pack_source *source)
+{
+	const struct roster_writer *w = roster_find(&repo->roster, source->writer);
+
+	return w && roster_revoked(w);
+}
+
+static void mark_source(struct index *index, const struct index_pack *pack, size_t source)
+{
+	for (uint32_t i = 0; i < pack->place_count; i++) {
+		if (index->places[pack->first_place + i].source == source)
+			index_mark_place(index, pack->first_place + i);
+	}
+}
+
+void index_mark_revoked(const struct repo *repo, struct index *index)
+{
+	for (size_t n = 0; n < index->pack_count; n++) {
+		const struct index_pack *pack = &index->packs[n];
+
+		for (size_t s = 0; s < pack->source_count; s++) {
+			if (is_revoked(repo, &pack->sources[s]))
+				mark_source(index, pack, s);
+		}
+	}
+}
+
 int index_load(struct repo *repo, index_bad_fn *bad, void *bad_arg, struct index **out_index,
 	       struct err *err)
 {

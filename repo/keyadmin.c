@@ -126,35 +126,46 @@ int keyadmin_remove(struct repo *repo, const char *prefix, bool last_too, struct
 	return store_remove(repo->store, STORE_KEYS, out_name, err);
 }
 
-int keyadmin_find(struct repo *repo, const void *password, size_t password_len, struct id *out_name,
-		  struct err *err)
+/* 1 when it does not, be it because it is damaged or asks for too much. */
+static int try_slot(struct repo *repo, const struct id *name, const void *password,
+		    size_t password_len, struct buf *bytes, struct err *err)
+{
+	struct err why = {0};
+	uint8_t master[32];
+	int r = get_slot(repo, name, bytes, err);
+
+	if (r)
+		return r;
+	r = keyslot_open(bytes->data, bytes->len, repo->conf.repo, password, password_len, master,
+			 &why);
+	sodium_memzero(master, sizeof(master));
+	if (r != -ERR_NOMEM && r != -ERR_IO)
+		return r ? 1 : 0;
+	*err = why;
+	return r;
+}
+
+int keyadmin_find(struct repo *repo, const void *password, size_t password_len,
+		  struct id **out_names, size_t *out_count, struct err *err)
 {
 	struct id *names = NULL;
 	struct buf bytes = {0};
-	size_t count = 0;
-	bool found = false;
+	size_t count = 0, found = 0;
 	int r = repo_list(repo->store, STORE_KEYS, &names, NULL, &count, err);
 
-	for (size_t i = 0; !r && !found && i < count; i++) {
-		struct err why = {0};
-		uint8_t master[32];
-
-		r = get_slot(repo, &names[i], &bytes, &why);
+	for (size_t i = 0; r >= 0 && i < count; i++) {
+		r = try_slot(repo, &names[i], password, password_len, &bytes, err);
 		if (!r)
-			r = keyslot_open(bytes.data, bytes.len, repo->conf.repo, password,
-					 password_len, master, &why);
-		sodium_memzero(master, sizeof(master));
-		if (r == -ERR_NOMEM || r == -ERR_IO)
-			*err = why;
-		if (!r) {
-			found = true;
-			*out_name = names[i];
-		}
-		r = r == -ERR_NOMEM || r == -ERR_IO ? r : 0;
+			names[found++] = names[i];
 	}
 	buf_free(&bytes);
-	free(names);
-	if (!r && !found)
+	if (r >= 0 && !found)
 		r = err_set(err, ERR_KEY, "no key slot is opened by this password");
-	return r;
+	if (r < 0) {
+		free(names);
+		return r;
+	}
+	*out_names = names;
+	*out_count = found;
+	return 0;
 }

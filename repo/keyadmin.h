@@ -26,9 +26,10 @@ int keyadmin_add(struct repo *repo, const void *password, size_t password_len,
 int keyadmin_remove(struct repo *repo, const char *prefix, bool last_too, struct id *out_name,
 		    struct err *err) ERR_UNUSED_WARN;
 /*
- * The slot that a password opens: what `key passwd` replaces. ERR_KEY when none does.
+ * The slots that a password opens, which are several when it was added more than once: what `key passwd` replaces. *out_names: one
+ * allocation, free(). ERR_KEY when there is none.
  */
-int keyadmin_find(struct repo *repo, const void *password, size_t password_len, struct id *out_name,
-		  struct err *err) ERR_UNUSED_WARN;
+int keyadmin_find(struct repo *repo, const void *password, size_t password_len,
+		  struct id **out_names, size_t *out_count, struct err *err) ERR_UNUSED_WARN;
 
 #endif

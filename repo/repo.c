@@ -511,6 +511,7 @@ int repo_publish_roster(struct repo *repo, struct roster *next, struct err *err)
 	roster_free(&repo->roster);
 	repo->roster = *next;
 	*next = (struct roster){0};
+	witness_enrolled(repo);
 	return 0;
 }
 

@@ -75,6 +75,9 @@ void witness_made(struct repo *repo, const struct manifest *m, const struct id *
 void witness_retired(struct repo *repo, const struct retire_entry *entries, size_t count,
 		     uint64_t number);
 
+/* This host has published the roster that repo has now: taken away, it is missed also by who has looked at nothing since. */
+void witness_enrolled(struct repo *repo);
+
 /* What this host knows of a manifest, before the last look; NULL when nothing. */
 const struct sighting *witness_recall(const struct repo *repo, const struct id *name);
 

@@ -231,3 +231,13 @@ void witness_retired(struct repo *repo, const struct retire_entry *entries, size
 
 	update(repo, note_retired, &retired);
 }
+
+static int note_roster(void *arg, struct sightings *s, struct err *err)
+{
+	return merge_roster(&s->roster, arg, err);
+}
+
+void witness_enrolled(struct repo *repo)
+{
+	update(repo, note_roster, &repo->roster);
+}

@@ -71,6 +71,18 @@ password_repo() {
 	fails 2 "*'zz'*at least 4 digits*" key remove zz --password-file pw3
 }
 
+@test "passwd: a password that was added twice opens nothing any more" {
+	password_repo
+	run nightjar key add --password-file pw --new-password-file pw
+	assert_status 0
+	run nightjar key passwd --password-file pw --new-password-file pw2
+	assert_status 0
+	fails 12 "*wrong password*" manifests --password-file pw
+	run nightjar key list --password-file pw2
+	assert_status 0
+	[ "${#lines[@]}" -eq 1 ]
+}
+
 @test "password file: missing, empty, only a newline, a folder, open to everybody" {
 	password_repo
 	fails 1 "*password file nope: No such file*" manifests --password-file nope

@@ -72,12 +72,25 @@ static int remove_id(struct repo_case *c, const struct id *id, size_t digits, bo
 	return r;
 }
 
+/* found: the first of those that it opens. */
+static int find(struct repo_case *c, const char *password, struct id *found, size_t *out_count)
+{
+	struct id *names = NULL;
+	int r = keyadmin_find(c->repo, password, strlen(password), &names, out_count, &c->err);
+
+	if (!r)
+		*found = names[0];
+	free(names);
+	return r;
+}
+
 static void test_add_list_find_remove(void **state)
 {
 	struct repo_case *c = *state;
-	struct id second = add_password(c, "second"), found;
+	struct id second = add_password(c, "second"), found, again;
 	struct keyadmin_slot *slots = NULL;
 	unsigned seen = 0;
+	size_t n;
 
 	assert_int_equal(slots_of(c, &slots), 2);
 	for (size_t i = 0; i < 2; i++) {
@@ -94,13 +107,17 @@ static void test_add_list_find_remove(void **state)
 	MUST(opens(c, "second"), &c->err);
 	MUST(opens(c, REPO_CASE_PASSWORD), &c->err);
 	c->err = (struct err){0};
-	MUST(keyadmin_find(c->repo, "second", 6, &found, &c->err), &c->err);
+	MUST(find(c, "second", &found, &n), &c->err);
 	assert_int_equal(c->err.code, 0);
-	assert_true(id_eq(&found, &second));
-	MUST_FAIL(keyadmin_find(c->repo, "third", 5, &found, &c->err), ERR_KEY, &c->err);
+	assert_true(id_eq(&found, &second) && n == 1);
+	again = add_password(c, "second");
+	MUST(find(c, "second", &found, &n), &c->err);
+	assert_int_equal(n, 2);
+	MUST(remove_id(c, &again, 64, false), &c->err);
+	MUST_FAIL(find(c, "third", &found, &n), ERR_KEY, &c->err);
 	MUST(remove_id(c, &second, 8, false), &c->err);
 	MUST_FAIL(opens(c, "second"), ERR_KEY, &c->err);
-	MUST_FAIL(keyadmin_find(c->repo, "second", 6, &found, &c->err), ERR_KEY, &c->err);
+	MUST_FAIL(find(c, "second", &found, &n), ERR_KEY, &c->err);
 	MUST(opens(c, REPO_CASE_PASSWORD), &c->err);
 	repo_case_assert_format(c->inner);
 }
@@ -109,10 +126,9 @@ static void test_remove_refuses(void **state)
 {
 	struct repo_case *c = *state;
 	struct id first, gone;
+	size_t n;
 
-	MUST(keyadmin_find(c->repo, REPO_CASE_PASSWORD, sizeof(REPO_CASE_PASSWORD) - 1, &first,
-			   &c->err),
-	     &c->err);
+	MUST(find(c, REPO_CASE_PASSWORD, &first, &n), &c->err);
 	MUST_FAIL(remove_id(c, &first, 3, true), ERR_USAGE, &c->err);
 	MUST_FAIL(remove_id(c, &first, 0, true), ERR_USAGE, &c->err);
 	MUST_FAIL(remove_id(c, &first, 64, false), ERR_USAGE, &c->err); /* the last */
@@ -200,14 +216,13 @@ static void test_damaged_objects(void **state)
 {
 	struct repo_case *c = *state;
 	struct id second = add_password(c, "second"), junk = {{9}}, found;
+	size_t n;
 
 	repo_case_flip(c->inner, STORE_KEYS, &second, 100, 1);
 	MUST(store_put(c->inner, STORE_KEYS, &junk, "junk", 4, &c->err), &c->err);
 	assert_int_equal(count_slots(c), 1);
-	MUST_FAIL(keyadmin_find(c->repo, "second", 6, &found, &c->err), ERR_KEY, &c->err);
-	MUST(keyadmin_find(c->repo, REPO_CASE_PASSWORD, sizeof(REPO_CASE_PASSWORD) - 1, &found,
-			   &c->err),
-	     &c->err);
+	MUST_FAIL(find(c, "second", &found, &n), ERR_KEY, &c->err);
+	MUST(find(c, REPO_CASE_PASSWORD, &found, &n), &c->err);
 	MUST_FAIL(remove_id(c, &found, 64, false), ERR_USAGE, &c->err);
 }
 
@@ -240,11 +255,11 @@ static void test_store_fails(void **state)
 	struct repo_case *c = *state;
 	struct keyadmin_slot *slots = NULL;
 	struct id name;
-	size_t count;
+	size_t count, n;
 
 	store_fault_arm(c->fault, &(struct store_fault_plan){.kind = FAULT_STOP, .at = 1});
 	MUST_FAIL(keyadmin_list(c->repo, &slots, &count, &c->err), ERR_IO, &c->err);
-	MUST_FAIL(keyadmin_find(c->repo, "x", 1, &name, &c->err), ERR_IO, &c->err);
+	MUST_FAIL(find(c, "x", &name, &n), ERR_IO, &c->err);
 	MUST_FAIL(keyadmin_add(c->repo, "p", 1, &repo_case_cost, &label_b, &name, &c->err), ERR_IO,
 		  &c->err);
 	store_fault_arm(c->fault, &(struct store_fault_plan){

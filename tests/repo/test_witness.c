@@ -10,8 +10,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "repo/keyexport.h"
 #include "repo/statefile.h"
 #include "repo/witness.h"
+#include "repo/writers.h"
 #include "tests/support/bytes.h"
 #include "tests/support/repo_case.h"
 #include "tests/support/tmpdir.h"
@@ -306,6 +308,61 @@ static void test_revocation_undone(void **state)
 	assert_int_equal(b->told.looks, 0);
 }
 
+/* Until `left` objects are there: those of the highest epoch, which the repository has at the end of its last merge. */
+static void remove_newest_rosters(struct box *b, size_t left)
+{
+	struct id *names = NULL;
+	size_t count = 0;
+
+	assert_int_equal(repo_list(b->c->inner, STORE_KEYS, &names, NULL, &count, &b->c->err), 0);
+	for (size_t i = 0; i < count; i++) {
+		struct buf bytes = repo_case_get(b->c->inner, STORE_KEYS, &names[i]);
+		struct roster r = {0};
+		struct err why = {0};
+
+		if (roster_dec(bytes.data, bytes.len, b->c->repo->conf.repo,
+			       b->c->repo->conf.owner_pub, &r, &why) == 0 &&
+		    r.epoch == b->c->repo->roster.epoch)
+			assert_int_equal(
+			    store_remove(b->c->inner, STORE_KEYS, &names[i], &b->c->err), 0);
+		roster_free(&r);
+		buf_free(&bytes);
+	}
+	free(names);
+	assert_int_equal(repo_case_count(b->c->inner, STORE_KEYS), left);
+}
+
+/* Who has just revoked knows it, also when that was the last thing this host did. */
+static void test_own_rosters_are_seen(void **state)
+{
+	struct box *b = *state;
+	struct manifest_list list = {0};
+	struct writer *writers = NULL;
+	size_t before;
+	uint32_t epoch;
+	size_t count;
+
+	(void)backup(b);
+	assert_int_equal(manifests_load(b->c->repo, NULL, NULL, &list, &b->c->err), 0);
+	assert_int_equal(writers_list(b->c->repo, &list, &writers, &count, &b->c->err), 0);
+	before = repo_case_count(b->c->inner, STORE_KEYS);
+	assert_int_equal(writers_revoke(b->c->repo, &list, &writers[0], 1, &b->c->err), 0);
+	remove_newest_rosters(b, before);
+	again(b, false);
+	assert_int_equal(look(b), 2);
+	assert_int_equal(b->told.of[WITNESS_ROSTER], 1);
+	assert_int_equal(b->told.of[WITNESS_UNDONE], 1);
+	again(b, true);
+	assert_int_equal(look(b), 0);
+	assert_int_equal(keyexport_rotate(b->c->repo, &epoch, &b->c->err), 0);
+	remove_newest_rosters(b, before);
+	again(b, false);
+	assert_true(look(b) > 0);
+	assert_int_equal(b->told.of[WITNESS_READ_KEY], 1);
+	manifest_list_free(&list);
+	free(writers);
+}
+
 static void test_owner_and_read_key(void **state)
 {
 	struct box *b = *state;
@@ -479,6 +536,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_older_listing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_forget_in_between, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_revocation_undone, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_own_rosters_are_seen, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_owner_and_read_key, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_newer_state_stays, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_nothing_piles_up, setup, teardown),
