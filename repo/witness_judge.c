@@ -153,10 +153,12 @@ static int judge_records(struct witness_run *run, struct err *err)
 
 /* --- roster --- */
 
+/* Of the backups that count a merge leaves those that both name: as many are the same. */
 static bool same_rights(const struct roster_writer *a, const struct roster_writer *b)
 {
 	return a->version == b->version && a->domain == b->domain &&
-	       a->first_sequence == b->first_sequence && a->last_sequence == b->last_sequence;
+	       a->first_sequence == b->first_sequence && a->last_sequence == b->last_sequence &&
+	       a->kept_count == b->kept_count;
 }
 
 /* all: what is in the store and what was seen, merged. Nothing in it may be news to the store. */

@@ -416,6 +416,24 @@ static void test_dated_in_the_future(void **state)
 	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
 }
 
+/* A record that only cannot be read just now may bind: who meets one neither rests on packs nor prunes. */
+static void test_record_unreadable(void **state)
+{
+	const struct store_fault_plan plan = {.kind = FAULT_BEFORE,
+					      .at = 1,
+					      .ops = FAULT_OP(FAULT_GET),
+					      .types = FAULT_TYPE(STORE_LOCKS)};
+	struct prunebox *b = *state;
+	struct condemned c = {0};
+
+	prunebox_dead_pack(b);
+	prunebox_prune(b);
+	store_fault_arm(b->c->fault, &plan);
+	MUST_FAIL(condemned_load(b->c->repo, NULL, NULL, &c, b->err), ERR_IO, b->err);
+	assert_non_null(strstr(b->err->text, "locks/"));
+	assert_null(c.records);
+}
+
 /* --- packs of backups that did not end (R9) --- */
 
 static int interrupt(struct prunebox *b)
@@ -567,6 +585,7 @@ int main(void)
 	    T(test_pack_lost),
 	    T(test_options),
 	    T(test_no_writers),
+	    T(test_record_unreadable),
 	    T(test_orphans),
 	    T(test_orphans_are_used),
 	    T(test_check_tells),

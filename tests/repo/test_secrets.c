@@ -363,6 +363,20 @@ static void test_password(void **state)
 	no_trace(b, "repo_open with a password");
 }
 
+/* So far down the stack that computing the same here does not write over what the call has left there. */
+static int enc_deeper(struct box *b, const uint8_t repo[REPO_ID_BYTES], const uint8_t *master,
+		      const struct keyslot_label *label, struct buf *out)
+{
+	volatile uint8_t above[1 << 16];
+	int r;
+
+	above[0] = above[sizeof(above) - 1] = 0;
+	r = keyslot_enc(repo, master, b->password, PASSWORD_BYTES, &repo_case_cost, label, out,
+			&b->err);
+	above[0] = 1;
+	return r;
+}
+
 /* Argon2's output, and what it opens. */
 static void test_slot_calls(void **state)
 {
@@ -378,11 +392,10 @@ static void test_slot_calls(void **state)
 	assert_non_null(master);
 	randombytes_buf(master, 32);
 	memscan_add(&b->scan, "master", master, 32, 0);
-	MUST(keyslot_enc(repo, master, b->password, PASSWORD_BYTES, &repo_case_cost, &label, &slot,
-			 &b->err),
-	     &b->err);
+	MUST(enc_deeper(b, repo, master, &label, &slot), &b->err);
 	no_copies(b, "keyslot_enc");
 	add_password_slot(b, &slot);
+	assert_int_equal(memscan_run(&b->scan, 1), 3 + 2);
 	MUST(keyslot_open(slot.data, slot.len, repo, b->password, PASSWORD_BYTES, master, &b->err),
 	     &b->err);
 	no_copies(b, "keyslot_open");
@@ -397,6 +410,47 @@ static void test_slot_calls(void **state)
 	lose_password(b);
 	no_trace(b, "what opens a key slot");
 	buf_free(&slot);
+}
+
+/* What a record holds is gone with whom it was opened for. */
+static void test_records(void **state)
+{
+	struct box *b = *state;
+	struct record_info info = {.kind = CHUNK_DATA, .plain_bytes = 200};
+	uint8_t key[32] = {5}, *plain = sodium_malloc(info.plain_bytes);
+	const struct domain_keys *domain;
+	struct keys *keys = NULL;
+	struct comp *comp = NULL;
+	struct buf sealed = {0}, out = {0};
+
+	if (!memscan_works)
+		skip();
+	lose_password(b);
+	b->scan.count = 0;
+	assert_non_null(plain);
+	randombytes_buf(plain, info.plain_bytes);
+	memscan_add(&b->scan, "plaintext", plain, info.plain_bytes, 0);
+	MUST(repo_new_keys(&keys, &b->err), &b->err);
+	domain = keys_domain(keys, 0, &b->err);
+	assert_non_null(domain);
+	MUST(comp_new(0, &comp, &b->err), &b->err);
+	MUST(record_id(domain, info.kind, plain, info.plain_bytes, &info.id, &b->err), &b->err);
+	MUST(record_seal(key, 1, keys->repo, &info, plain, info.plain_bytes, &sealed, &b->err),
+	     &b->err);
+	assert_true(memscan_run(&b->scan, 0) > 0);
+	sodium_free(plain);
+	no_trace(b, "record_seal");
+	MUST(record_check(key, 1, keys->repo, &info, sealed.data, sealed.len, &b->err), &b->err);
+	no_trace(b, "record_check");
+	MUST(record_open(comp, key, 1, keys->repo, domain, &info, sealed.data, sealed.len, &out,
+			 &b->err),
+	     &b->err);
+	no_copies(b, "record_open");
+	buf_wipe(&out);
+	no_trace(b, "record_open");
+	buf_free(&sealed);
+	comp_free(comp);
+	keys_free(keys);
 }
 
 /* --- whole runs --- */
@@ -496,6 +550,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_key_files, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_secret_file, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_slot_calls, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_records, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_password, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_whole_run, setup, teardown),
 	};

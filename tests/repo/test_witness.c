@@ -256,18 +256,69 @@ static void test_forget_in_between(void **state)
 	free(names);
 }
 
+/* Who takes what vanished as it is does not thereby take what another process makes at the same time. */
+static void test_made_while_accepting(void **state)
+{
+	struct box *b = *state;
+	struct manifest_list list = {0};
+	struct id first = backup(b);
+
+	assert_int_equal(look(b), 0);
+	again(b, true);
+	assert_int_equal(witness_begin(b->c->repo, &b->c->err), 0);
+	list_without(b, &list);
+	witness_made(b->c->repo, &list.items[0].m, &(struct id){{7}});
+	assert_int_equal(witness_look(b->c->repo, &list, &first, 1, &b->c->err), 0);
+	assert_int_equal(kept(b, SIGHTING_SEEN), 2);
+	again(b, false);
+	assert_int_equal(look(b), 1);
+	manifest_list_free(&list);
+}
+
+/* That the last retire records are gone is said again until it is accepted. */
+static void test_records_gone(void **state)
+{
+	struct box *b = *state;
+	struct sightings s;
+
+	(void)backup(b);
+	s = seen(b);
+	s.retire_number = 5;
+	keep(b, &s);
+	sightings_free(&s);
+	for (int i = 0; i < 2; i++) {
+		again(b, false);
+		assert_int_equal(look(b), 1);
+		assert_int_equal(b->told.of[WITNESS_RECORDS], 1);
+	}
+	again(b, true);
+	assert_int_equal(look(b), 0);
+	again(b, false);
+	assert_int_equal(look(b), 0);
+}
+
 /* --- roster --- */
 
-static struct id publish(struct box *b, uint64_t epoch, uint64_t version, uint64_t last)
+/* What the roster says of the first writer, but for its key. */
+static struct id publish_writer(struct box *b, uint64_t epoch, const struct roster_writer *w)
 {
+	struct roster_writer *first;
 	struct roster r = {0};
 	struct buf bytes = {0};
 	struct id name;
 
 	assert_int_equal(roster_merge(&r, &b->c->repo->roster, &b->c->err), 0);
 	r.epoch = epoch;
-	r.writers[0].version = version;
-	r.writers[0].last_sequence = last;
+	first = &r.writers[0];
+	first->domain = w->domain;
+	first->first_sequence = w->first_sequence;
+	first->last_sequence = w->last_sequence;
+	first->version = w->version;
+	first->kept = realloc(first->kept, (w->kept_count + 1) * sizeof(*first->kept));
+	assert_non_null(first->kept);
+	first->kept_count = w->kept_count;
+	if (w->kept_count)
+		memcpy(first->kept, w->kept, w->kept_count * sizeof(*first->kept));
 	assert_int_equal(roster_enc(&r, b->c->repo->conf.repo, b->c->repo->keys->owner_secret,
 				    &bytes, &b->c->err),
 			 0);
@@ -275,6 +326,14 @@ static struct id publish(struct box *b, uint64_t epoch, uint64_t version, uint64
 	buf_free(&bytes);
 	roster_free(&r);
 	return name;
+}
+
+static struct id publish(struct box *b, uint64_t epoch, uint64_t version, uint64_t last)
+{
+	const struct roster_writer w = {
+	    .first_sequence = 1, .last_sequence = last, .version = version};
+
+	return publish_writer(b, epoch, &w);
 }
 
 /* A revoked writer is not let in again by taking the newer roster away, whatever its epoch. */
@@ -363,6 +422,43 @@ static void test_own_rosters_are_seen(void **state)
 	free(writers);
 }
 
+/* Of two changes at the same moment each holds; that only one of them is gone is noticed as well. */
+static void test_half_of_a_change_undone(void **state)
+{
+	struct id kept_ids[2] = {{{1}}, {{2}}};
+	const struct roster_writer looser = {.domain = 1,
+					     .first_sequence = 1,
+					     .last_sequence = 9,
+					     .version = 2,
+					     .kept = kept_ids,
+					     .kept_count = 2};
+	struct roster_writer stricter[4] = {looser, looser, looser, looser};
+
+	(void)state;
+	stricter[0].domain = 0;
+	stricter[1].first_sequence = 2;
+	stricter[2].last_sequence = 8;
+	stricter[3].kept_count = 1;
+	for (size_t i = 0; i < 4; i++) {
+		void *fresh = NULL;
+		struct box *b;
+		struct id name;
+
+		assert_int_equal(setup(&fresh), 0);
+		b = fresh;
+		(void)backup(b);
+		(void)publish_writer(b, b->c->repo->roster.epoch + 1, &looser);
+		name = publish_writer(b, b->c->repo->roster.epoch + 1, &stricter[i]);
+		again(b, false);
+		assert_int_equal(look(b), 0);
+		assert_int_equal(store_remove(b->c->inner, STORE_KEYS, &name, &b->c->err), 0);
+		again(b, false);
+		assert_int_equal(look(b), 1);
+		assert_int_equal(b->told.of[WITNESS_UNDONE], 1);
+		assert_int_equal(teardown(&fresh), 0);
+	}
+}
+
 static void test_owner_and_read_key(void **state)
 {
 	struct box *b = *state;
@@ -382,6 +478,13 @@ static void test_owner_and_read_key(void **state)
 	assert_int_equal(look(b), 0);
 	again(b, false);
 	assert_int_equal(look(b), 0);
+	/* Nor may one of a known epoch be another: it would be the thief's. */
+	s = seen(b);
+	s.roster.epochs[0].pub[31] ^= 1;
+	keep(b, &s);
+	sightings_free(&s);
+	assert_int_equal(look(b), 1);
+	assert_int_equal(b->told.of[WITNESS_READ_KEY], 1);
 }
 
 /* --- state --- */
@@ -535,8 +638,11 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_torn_listing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_older_listing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_forget_in_between, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_made_while_accepting, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_records_gone, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_revocation_undone, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_own_rosters_are_seen, setup, teardown),
+	    cmocka_unit_test(test_half_of_a_change_undone),
 	    cmocka_unit_test_setup_teardown(test_owner_and_read_key, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_newer_state_stays, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_nothing_piles_up, setup, teardown),

@@ -50,3 +50,18 @@ struct buf packs_open(struct keys *keys, struct comp *comp, const struct pack_di
 			 0);
 	return out;
 }
+
+void packs_expect_random_fill(const struct buf *pack, const struct pack_dir *dir)
+{
+	const struct pack_entry *last = &dir->entries[dir->entry_count - 1];
+	size_t from = (size_t)last->offset + last->stored_bytes, different = 0;
+	bool seen[256] = {false};
+
+	assert_true(pack->len - from >= 256);
+	for (size_t i = from; i < pack->len; i++) {
+		different += !seen[pack->data[i]];
+		seen[pack->data[i]] = true;
+	}
+	/* Of 256 random bytes some 162 differ; below 120 are not once in 10^20. */
+	assert_true(different >= 120);
+}

@@ -13,5 +13,7 @@ int packs_try(struct keys *keys, const void *bytes, size_t len, uint64_t pack_by
 /* The plaintext of entry e; free with buf_free. */
 struct buf packs_open(struct keys *keys, struct comp *comp, const struct pack_dir *dir, size_t e,
 		      const struct buf *pack);
+/* Between the last record and the end, where a pack has no parity tail, lies what cannot be told from records. */
+void packs_expect_random_fill(const struct buf *pack, const struct pack_dir *dir);
 
 #endif

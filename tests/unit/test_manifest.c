@@ -250,7 +250,7 @@ struct craft {
 	uint8_t pad_byte;
 	uint8_t read_slot; /* SLOT_R, or what should not be there */
 	uint32_t read_domain;
-	bool other_verdict, other_tag, other_standing, other_gaps;
+	bool other_verdict, other_group, other_tag, other_standing, other_gaps;
 	bool by_writer; /* read by who opens no part */
 	bool large;     /* the next bucket above what every floor allows */
 };
@@ -283,6 +283,8 @@ static int try_craft(struct manifest_kit_ring *ring, const struct craft *c)
 	buf_put(&object, sound.data, front);
 	if (c->other_verdict)
 		m.verdicts[0] = 3;
+	if (c->other_group)
+		m.group.b[0] ^= 1;
 	if (c->other_tag)
 		m.tag_macs[0].b[31] ^= 1;
 	if (c->other_standing)
@@ -335,6 +337,7 @@ static void test_crafted(void **state)
 	WRONG(.read_slot = SLOT_M);
 	WRONG(.read_slot = SLOT_R, .read_domain = 1);
 	WRONG(.read_slot = SLOT_R, .other_verdict = true);
+	WRONG(.read_slot = SLOT_R, .other_group = true);
 	WRONG(.read_slot = SLOT_R, .other_tag = true);
 	WRONG(.read_slot = SLOT_R, .other_standing = true);
 	WRONG(.read_slot = SLOT_R, .other_gaps = true);

@@ -161,6 +161,7 @@ static void what_is_moved_opens(void **state)
 {
 	struct pack a = build(0, 20, 7), b = build(20, 20, 8), moved, again;
 	struct pack_mover *m = new_mover();
+	bool in_order = true;
 
 	(void)state;
 	for (size_t i = 0; i < 20; i += 2) {
@@ -170,12 +171,17 @@ static void what_is_moved_opens(void **state)
 	assert_int_equal(pack_mover_records(m), 20);
 	assert_true(pack_mover_bytes(m) >= 4096);
 	moved = finish(m);
+	packs_expect_random_fill(&moved.bytes, &moved.dir);
 	assert_int_equal(moved.dir.source_count, 2);
 	for (size_t i = 0; i < 20; i += 2) {
+		in_order &=
+		    find(&moved.dir, &a.dir.entries[i].info.id) == &moved.dir.entries[i] &&
+		    find(&moved.dir, &b.dir.entries[i].info.id) == &moved.dir.entries[i + 1];
 		assert_moved(&moved, &a, i);
 		assert_moved(&moved, &b, i);
 		assert_null(find(&moved.dir, &a.dir.entries[i + 1].info.id));
 	}
+	assert_false(in_order);
 	/* And moved once more, beside one that was not. */
 	for (size_t i = 0; i < 20; i += 3)
 		assert_int_equal(move(m, &moved, i), 0);

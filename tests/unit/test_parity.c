@@ -285,6 +285,61 @@ static void test_behind_others(void **state)
 	buf_free(&alone);
 }
 
+static void must_mend(const struct buf *damaged, const struct buf *whole)
+{
+	struct parity_mended mended;
+	struct buf out = {0};
+	struct err err = {0};
+	struct id name;
+
+	MUST(sha256_of(whole->data, whole->len, &name, &err), &err);
+	MUST(parity_mend(damaged->data, damaged->len, &name, &out, &mended, &err), &err);
+	assert_int_equal(out.len, whole->len);
+	assert_memory_equal(out.data, whole->data, out.len);
+	buf_free(&out);
+}
+
+/* No sum tells any more which copy is good: each is tried, and the name judges. */
+static void test_either_copy_without_sums(void **state)
+{
+	struct buf whole = parity_grid_object(PARITY_COPY, 2);
+	const size_t half = whole.len / 2;
+
+	(void)state;
+	for (size_t copy = 0; copy < 2; copy++) {
+		struct buf damaged = {0};
+
+		buf_put(&damaged, whole.data, whole.len);
+		damaged.data[half - 1] ^= 4;
+		damaged.data[whole.len - 1] ^= 4;
+		damaged.data[copy * half + 100] ^= 4;
+		must_mend(&damaged, &whole);
+		buf_free(&damaged);
+	}
+	buf_free(&whole);
+}
+
+/* A segment that is whole, but another's, gives no sums of blocks that it does not speak of. */
+static void test_swapped_segments(void **state)
+{
+	struct buf whole = parity_grid_object(PARITY_TWO, 600), damaged = {0};
+	uint8_t *first, *second, swap[PARITY_SEGMENT_BYTES];
+	struct parity_layout l;
+
+	(void)state;
+	assert_true(parity_layout_of(PARITY_TWO, 600, &l));
+	assert_true(l.segments >= 2);
+	buf_put(&damaged, whole.data, whole.len);
+	first = damaged.data + parity_layout_segment(&l, 0, 0);
+	second = damaged.data + parity_layout_segment(&l, 0, 1);
+	memcpy(swap, first, sizeof(swap));
+	memcpy(first, second, sizeof(swap));
+	memcpy(second, swap, sizeof(swap));
+	must_mend(&damaged, &whole);
+	buf_free(&whole);
+	buf_free(&damaged);
+}
+
 /* --- the grid --- */
 
 static void grid_of(struct parity_grid *g, enum parity_kind kind, size_t blocks, unsigned rounds)
@@ -365,6 +420,8 @@ int main(void)
 	    cmocka_unit_test(test_what_has_no_tail),
 	    cmocka_unit_test(test_segments),
 	    cmocka_unit_test(test_behind_others),
+	    cmocka_unit_test(test_either_copy_without_sums),
+	    cmocka_unit_test(test_swapped_segments),
 	    cmocka_unit_test(test_grid),
 	};
 

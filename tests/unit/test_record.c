@@ -10,7 +10,9 @@
 #include <sodium.h>
 
 #include "core/record.h"
+#include "core/seal.h"
 #include "core/slot.h"
+#include "tests/support/must.h"
 #include "tests/support/vector.h"
 
 static struct keys *keys;
@@ -298,6 +300,50 @@ static void nonsense_is_not_sealed(void **state)
 	buf_free(&out);
 }
 
+/* Sealed with the nonce that belongs to directories, and bound as a record is: FORMAT.md §4. */
+static void a_directorys_counter_opens_no_record(void **state)
+{
+	struct record_info info = {.kind = CHUNK_DATA, .plain_bytes = sizeof(text)};
+	struct buf ad = {0}, sealed = {0};
+	struct err err = {0};
+
+	(void)state;
+	MUST(record_id(domain, info.kind, text, sizeof(text), &info.id, &err), &err);
+	buf_put(&ad, keys->repo, REPO_ID_BYTES);
+	buf_put_u8(&ad, info.kind);
+	buf_put(&ad, info.id.b, ID_BYTES);
+	buf_put_u32(&ad, info.plain_bytes);
+	buf_put_zeros(&ad, 3);
+	for (uint64_t counter = 0; counter <= 1; counter++) {
+		buf_reset(&sealed);
+		MUST(
+		    seal_put(slot_key, counter, ad.data, ad.len, text, sizeof(text), &sealed, &err),
+		    &err);
+		if (counter)
+			assert_int_equal(open_as(&info, 1, &sealed, domain, &err), 0);
+		else
+			refuse_changed(&info, 0, &sealed);
+	}
+	buf_free(&ad);
+	buf_free(&sealed);
+}
+
+static void what_is_too_long_is_not_tried(void **state)
+{
+	const struct record_info info = {.kind = CHUNK_DATA, .plain_bytes = 5, .id = {{1}}};
+	struct buf sealed = {0};
+	struct err err = {0};
+
+	(void)state;
+	buf_put_zeros(&sealed, LIMIT_RECORD_BYTES + 1);
+	refuse_changed(&info, 1, &sealed);
+	assert_int_equal(
+	    record_check(slot_key, 1, keys->repo, &info, sealed.data, sealed.len, &err),
+	    -ERR_DAMAGED);
+	assert_non_null(strstr(err.text, "too large"));
+	buf_free(&sealed);
+}
+
 static void bases_are_checked(void **state)
 {
 	struct record_info info = {.kind = CHUNK_DATA,
@@ -377,6 +423,8 @@ int main(void)
 	    cmocka_unit_test(any_change_of_the_fields_is_refused),
 	    cmocka_unit_test(planted_bytes_are_refused),
 	    cmocka_unit_test(nonsense_is_not_sealed),
+	    cmocka_unit_test(a_directorys_counter_opens_no_record),
+	    cmocka_unit_test(what_is_too_long_is_not_tried),
 	    cmocka_unit_test(bases_are_checked),
 	    cmocka_unit_test(deltas_open_with_their_bases),
 	};

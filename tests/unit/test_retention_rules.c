@@ -124,6 +124,11 @@ static void test_min_age(void **state)
 	b->policy.min_age = (struct retention_span){.given = true, .days = 1};
 	b->policy.now_ns = (MONDAY + 13 * DAY + 20 * 3600) * NS;
 	retention_kit_expect(b, "39 40 41");
+	/* What is just as old as it must be may go. */
+	b->policy.now_ns = retention_kit_at(b, 40)->time_ns + DAY * NS;
+	retention_kit_expect(b, "41");
+	b->policy.now_ns -= NS;
+	retention_kit_expect(b, "40 41");
 	b->policy.min_age.unlimited = true;
 	retention_kit_judge(b);
 	for (size_t i = 0; i < b->count; i++)

@@ -54,6 +54,9 @@ static void refuses_what_was_changed(void **state)
 	(void)state;
 	expect_prefixes_refused(&d, sealed.data, sealed.len);
 	expect_flips_refused(&d, sealed.data, sealed.len, 0, sealed.len);
+	/* What is shorter than a tag is damage, not a lack of memory. */
+	for (size_t len = 0; len <= SEAL_TAG_BYTES; len++)
+		assert_int_equal(dec(key.data, sealed.data, len), -ERR_DAMAGED);
 	buf_put(&out, "kept", 4);
 	assert_int_equal(seal_get(key.data, COUNTER + 1, "bound", 5, sealed.data, sealed.len,
 				  "thing", &out, &err),
