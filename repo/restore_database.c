@@ -312,10 +312,10 @@ static void tell_broken(struct restore_run *run, const char *path)
 	const struct manifest_db *db = restore_db_of(run, path);
 
 	if (db && db->verdict == SNAPSHOT_FAILED)
-		restore_tell_warning(
-		    run, path,
-		    "had FAILED its integrity check when it was backed up, and is restored as it was; "
-		    "'nightjar manifests' shows backups in which it was ok");
+		restore_tell_warning(run, path,
+				     "had FAILED its integrity check when it was backed up, and is "
+				     "restored as it was; "
+				     "'nightjar manifests' shows backups in which it was ok");
 }
 
 int restore_database(struct restore_run *run, struct restore_item *item, struct err *err)
