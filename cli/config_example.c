@@ -113,6 +113,5 @@ const char config_example[] =
     "# A ping that fails is a warning, and no more.\n"
     "# [ping]\n"
     "# url-file = /etc/nightjar/ping.url\n"
-    "# Or the address itself; then nobody else may read this file:\n"
-    "# url = https://hc-ping.com/…\n"
+    "# Or 'url' and the address itself; then nobody else may read this file.\n"
     "# timeout = 10s\n";
