@@ -66,6 +66,7 @@ LONG_SRC := $(wildcard tests/crash/test_*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 TEST_BINS := $(patsubst %.c,$(B)/%,$(TEST_SRC))
 LONG_BINS := $(patsubst %.c,$(B)/%,$(LONG_SRC))
+COUNT_BINS := $(addprefix $(B)/tests/repo/test_,garbage kinds hostile_shapes junk fingerprint)
 BENCH_BINS := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
 REPLAY_BINS := $(patsubst %,$(B)/replay/%,$(FUZZ_TARGETS))
 ALL_SRC := $(CORE_SRC) $(REPO_SRC) $(CLI_SRC) $(wildcard cli/main.c) $(SUP_SRC) $(MODEL_SRC) $(FUZZ_SRC) \
@@ -105,9 +106,9 @@ suite_compiled: $(PROGRAM) $(TEST_BINS) $(REPLAY_BINS)
 check-long: ## check, then the crash matrix and the other slow tests
 check-long: check long
 
-long: ## the slow tests alone
-long: $(PROGRAM) $(LONG_BINS) $(BENCH_BINS)
-	@NIGHTJAR_LONG=1 $(SUITE) $(LONG_BINS) $(wildcard tests/crash/*.bats)
+long: ## the slow tests alone, and those of the suite that count: all numbers of the README
+long: $(PROGRAM) $(LONG_BINS) $(COUNT_BINS) $(BENCH_BINS)
+	@NIGHTJAR_LONG=1 $(SUITE) $(LONG_BINS) $(COUNT_BINS) $(wildcard tests/crash/*.bats) tests/cli/roles.bats
 
 threads: ## whatever starts threads, under ThreadSanitizer
 	@+$(MAKE) --no-print-directory VARIANT=tsan threads_now

@@ -5,6 +5,16 @@
 
 #define COLUMN 26
 
+/* Bytes that take no column of their own: the later ones of a character. */
+static int later_bytes(const char *text)
+{
+	int count = 0;
+
+	for (; *text; text++)
+		count += ((unsigned char)*text & 0xc0) == 0x80;
+	return count;
+}
+
 /* "  -r, --repo REPO", then the help at a common column. */
 static void help_options(struct out *out, const char *title, const struct option_spec *specs)
 {
@@ -19,7 +29,7 @@ static void help_options(struct out *out, const char *title, const struct option
 			(void)snprintf(letter, sizeof(letter), "-%c, ", specs->letter);
 		(void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, specs->name,
 			       specs->value ? " " : "", specs->value ? specs->value : "");
-		out_line(out, "  %-*s  %s", COLUMN, left, specs->help);
+		out_line(out, "  %-*s  %s", COLUMN + later_bytes(left), left, specs->help);
 	}
 }
 

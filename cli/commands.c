@@ -46,7 +46,10 @@ static const char restore_detail[] =
     "for\n"
     "you to delete. While another process has one open nothing is restored (exit 11): stop the\n"
     "application. With --force the restore goes on; that process keeps the old file under its new\n"
-    "name until it is restarted, and what it writes until then is in that file only.";
+    "name until it is restarted, and what it writes until then is in that file only.\n"
+    "Exit codes: 0 all is there; 1 something is not, and is named: the rest is there; 11 a "
+    "database is\n"
+    "open elsewhere, nothing was changed.";
 static const char diff_detail[] =
     "A and B are backups, or folders or files of them: A:/sub/path. A line for each entry: + "
     "added,\n"
@@ -85,8 +88,8 @@ static const char check_detail[] =
     "--repair first compares every pack with its name, mends what its parity can mend, and says "
     "so; it\n"
     "needs no key, and without one that is all that is done. Together with --read-data and the "
-    "full key it\n"
-    "also takes away the notes of damage that is no more.\n"
+    "full key\n"
+    "it also takes away the notes of damage that is no more.\n"
     "A maintain key checks lists, directories and the bytes of packs, and names backups by id; a\n"
     "record that never was what its id says, and references, only a full or read key checks.\n"
     "What this host has seen in the repository, or another manifest names, and is gone without a\n"
@@ -108,15 +111,17 @@ static const char drill_detail[] =
     "named is looked for again. Nothing readable reaches a disk. --target restores real files and\n"
     "checks those. --assert 'app.db: SELECT count(*) > 0 FROM users' asks what only you can know;\n"
     "app.db is the end of the database's path, the query can only read.\n"
-    "The verdict is left in the repository as a signed note; 'stats' shows the last.\n"
+    "A full key leaves the verdict in the repository as a signed note; of a drill with a read key "
+    "only\n"
+    "this host knows. 'stats' shows the last.\n"
     "Exit codes: 0 good; 23 failed: a line names each thing that is wrong; anything else: no "
     "verdict.";
 static const char forget_detail[] =
     "Removes the backups that the policy does not keep, and says so in a signed record. It frees "
     "no\n"
     "space; 'prune' does, or --prune. Backups of one host and the same paths are one group, and "
-    "each writer's\n"
-    "are judged on their own, in the order in which it made them.\n"
+    "each\n"
+    "writer's are judged on their own, in the order in which it made them.\n"
     "--keep-daily 7 keeps one backup of each of the last 7 days that have any: the FIRST of the "
     "day\n"
     "(restic keeps the last), a clean one before one whose databases failed their check. Hours,\n"
@@ -145,8 +150,12 @@ static const char init_detail[] =
 static const char copy_detail[] =
     "Makes a consistent copy of a live database (VACUUM INTO), checks it with PRAGMA "
     "integrity_check,\n"
-    "and only then gives it its name. An existing DEST is never overwritten.";
+    "and only then gives it its name. An existing DEST is never overwritten.\n"
+    "Exit codes: 0 copied and sound; 11 SRC stayed locked; 1 no copy is made.";
 
+static const char verify_detail[] =
+    "The database may be in use; it is only read. Exit codes: 0 sound; 21 not sound; 11 it stayed\n"
+    "locked; 1 no database, or it cannot be read.";
 static const char copy_repo_detail[] =
     "Without MANIFEST: all backups of the other repository, or those that the options leave; what "
     "is\n"
@@ -172,18 +181,18 @@ static const char repair_index_detail[] =
     "Exit codes: 0 the index is whole; 20 the directory of a pack is damaged.";
 static const char repair_packs_detail[] =
     "Reads all packs, or those named by the first digits of their names. A damaged one is mended "
-    "by "
-    "its\n"
-    "parity, in its place; that needs no key, and without the full key it is all that is done. Of "
-    "one "
-    "that\n"
-    "cannot be mended the records that still open are moved into a new pack; all of it is noted as "
-    "damaged, so the next backup "
-    "of\n"
-    "the same sources stores again what is lost, as far as they still have it. No pack is "
-    "removed:\n"
-    "prune does that. Where index segments are damaged, run 'repair index' first. A maintain key\n"
-    "moves lists alone and notes the rest; what of that still opens only the full key saves.\n"
+    "by its\n"
+    "parity, in its place; that needs no key, and with a write or read key it is all that is done. "
+    "Of\n"
+    "one that cannot be mended the records that still open are moved into a new pack; all of it "
+    "is\n"
+    "noted as damaged, so the next backup of the same sources stores again what is lost, as far as "
+    "they\n"
+    "still have it. No pack is removed: prune does that. Where index segments are damaged, run "
+    "'repair\n"
+    "index' first. A maintain key moves lists alone and notes the rest; what of that still opens "
+    "only\n"
+    "the full key saves.\n"
     "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named.";
 static const char repair_manifests_detail[] =
     "Of each backup that rests on lost data a new one is made without the files, folders and "
@@ -206,26 +215,27 @@ static const char nightly_detail[] =
     "Does what the configuration file says, in this order: the hook 'before'; a backup of each "
     "source\n"
     "into each repository; forget (of the sources' hosts only) and prune as [retention] says; "
-    "check with the part of the data "
-    "that is\n"
-    "due, and the drill when it is due; the metrics; the hooks 'failed' and 'after'; and pings at "
-    "the\n"
-    "beginning and the end. 'nightjar help config' prints a file with every key explained.\n"
+    "check\n"
+    "with the part of the data that is due, and the drill when it is due; the metrics; the hooks\n"
+    "'failed' and 'after'; and pings at the beginning and the end. 'nightjar help config' prints a "
+    "file\n"
+    "with every key explained.\n"
     "\n"
     "A step that fails ends what rests on it and nothing else: without a backup nothing is "
     "forgotten,\n"
     "but the repository is still checked; each repository fails for itself. One that cannot be "
     "reached\n"
     "is tried for 15 minutes (option = retry-seconds=N), once, and its later steps are not done. "
-    "When the disk was full "
-    "prune\n"
-    "still runs, moving nothing, since what it deletes no backup needs. A host whose key may "
-    "only\n"
-    "write leaves forget, prune and check to others and says so; one with a maintain key and no "
-    "[source] does "
-    "those alone, without names. With -r or NIGHTJAR_REPOSITORY "
-    "the\n"
-    "night is about that repository instead of those of the file.\n"
+    "When\n"
+    "the disk was full prune still runs, moving nothing, since what it deletes no backup needs. "
+    "With -r\n"
+    "or NIGHTJAR_REPOSITORY the night is about that repository instead of those of the file.\n"
+    "\n"
+    "A host whose key may only write leaves forget, prune, check and drill to others and says so. "
+    "One\n"
+    "with a maintain key and no [source] does forget, prune and its check, without names. With a "
+    "read\n"
+    "key run 'check' and 'drill' by themselves.\n"
     "\n"
     "Only one runs at a time for a configuration file: a second one ends with 11. A killed one "
     "leaves\n"
@@ -357,8 +367,8 @@ const struct command commands[] = {
      cmd_cache_options, &cmd_cache_options_bytes, cmd_cache},
     {"db copy", NULL, "copy a live database, verified", "SRC DEST", copy_detail, 2, 2, NULL, NULL,
      cmd_db_copy},
-    {"db verify", NULL, "run PRAGMA integrity_check on a database", "FILE", NULL, 1, 1, NULL, NULL,
-     cmd_db_verify},
+    {"db verify", NULL, "run PRAGMA integrity_check on a database", "FILE", verify_detail, 1, 1,
+     NULL, NULL, cmd_db_verify},
     {"help", NULL, "show help about a command", "[COMMAND]", NULL, 0, 2, NULL, NULL, cmd_help},
     {"version", NULL, "show the version of nightjar and its libraries", "", NULL, 0, 0, NULL, NULL,
      cmd_version},

@@ -91,10 +91,8 @@ const char config_example[] =
     "# after all of it, however it ended; and when something failed, before `after`. When `before` "
     "fails,\n"
     "# no backup is made. They know NIGHTJAR_EVENT, NIGHTJAR_SOURCE, NIGHTJAR_EXIT_CODE,\n"
-    "# NIGHTJAR_ALARMS, NIGHTJAR_MANIFEST_ID and NIGHTJAR_LOCATION, and of the environment PATH, "
-    "HOME, USER, LANG, "
-    "LC_ALL, TZ and\n"
-    "# TMPDIR only. What they print is part of the log.\n"
+    "# NIGHTJAR_ALARMS, NIGHTJAR_MANIFEST_ID and NIGHTJAR_LOCATION, and of the environment PATH,\n"
+    "# HOME, USER, LANG, LC_ALL, TZ and TMPDIR only. What they print is part of the log.\n"
     "[hooks]\n"
     "# before = mountpoint -q /srv/backup\n"
     "# after = true\n"
@@ -115,4 +113,5 @@ const char config_example[] =
     "# A ping that fails is a warning, and no more.\n"
     "# [ping]\n"
     "# url-file = /etc/nightjar/ping.url\n"
+    "# Or 'url' and the address itself; then nobody else may read this file.\n"
     "# timeout = 10s\n";

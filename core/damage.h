@@ -30,7 +30,7 @@ struct damage {
 void damage_free(struct damage *d); /* {0} is fine */
 
 /*
- * Appends the whole object, signed by G where the keys hold it, otherwise by their writer. Takes number, time and places from d. ERR_LIMIT too
+ * Appends the whole object, signed by G where the keys hold it, otherwise by their writer, which no reader takes. Takes number, time and places from d. ERR_LIMIT too
  * many places, ERR_USAGE what a reader would refuse, ERR_KEY without a signer; out is unchanged then.
  */
 int damage_enc(const struct keys *keys, struct damage *d, struct buf *out,

@@ -43,7 +43,7 @@ struct drillnote {
 };
 
 /*
- * Appends the whole object, signed by G where the keys hold it, otherwise by their writer. Takes number, time, manifest, domain, place and
+ * Appends the whole object, signed by G where the keys hold it, otherwise by their writer, which no reader takes. Takes number, time, manifest, domain, place and
  * counts from d; the verdict follows from these. ERR_USAGE what a reader would refuse, ERR_KEY without a signer or the domain; out is
  * unchanged then.
  */

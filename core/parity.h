@@ -15,7 +15,7 @@
 /* Of the tail, as the head of a pack says it. */
 enum parity_kind {
 	PARITY_NONE = 0,
-	PARITY_COPY = 1, /* of a body of less than 64 blocks */
+	PARITY_COPY = 1, /* of a body of less than 8 blocks */
 	PARITY_TWO = 2,  /* two or four parity blocks to 64 blocks */
 	PARITY_FOUR = 4
 };

@@ -35,7 +35,7 @@ struct tagrec {
 void tagrec_free(struct tagrec *t); /* {0} is fine */
 
 /*
- * Appends the whole object, signed by G where the keys hold it, otherwise by their writer. Takes number, time, manifest, domain and tags from t; sorts the
+ * Appends the whole object, signed by G where the keys hold it, otherwise by their writer, which no reader takes. Takes number, time, manifest, domain and tags from t; sorts the
  * tags and frees those that are there twice; computes the rest. ERR_LIMIT for too many or too long tags, ERR_USAGE for
  * what a reader would refuse (an empty tag, number 0), ERR_KEY without a signer or the domain; out is unchanged then.
  */

@@ -30,7 +30,7 @@ const struct drillnote *drills_last(const struct drills *d);
 const struct drillnote *drills_last_good(const struct drills *d);
 
 /*
- * Publishes a note, signed by G or the keys' writer; gives it its number. ERR_KEY when this key signs nothing. is_superseded: notes that
+ * Publishes a note, signed by G; gives it its number. ERR_KEY when this key signs nothing. is_superseded: notes that
  * are of no use any more go then, as far as the store lets them: a drill a night adds no object a night.
  */
 int drills_put(struct repo *repo, const struct drills *d, struct drillnote *note,

@@ -37,7 +37,7 @@ int notes_apply_all(const struct notes *n, const char *state_dir, const struct r
 		    struct index *index, struct err *err) ERR_UNUSED_WARN;
 
 /*
- * Publishes notes, several where one cannot take all, signed by G or the keys' writer. found: settled. *number: the highest that was seen,
+ * Publishes notes, several where one cannot take all, signed by G. found: settled. *number: the highest that was seen,
  * then the last one's.
  */
 int notes_put(struct repo *repo, const struct notes *found, int64_t now_ns, uint64_t *number,

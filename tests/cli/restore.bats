@@ -453,3 +453,19 @@ os._exit(0)' "$B/$1" "$2"
 	restore
 	[ ! -e "$B/.nightjar-89abcdef.tmp" ]
 }
+
+@test "a database that was broken when it was backed up is restored as it was, and that is said" {
+	sqlite3 app/app.db "CREATE TABLE t (a); WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+		INSERT INTO t SELECT hex(randomblob(40)) FROM n"
+	head -c 8192 /dev/urandom | dd of=app/app.db bs=4096 seek=10 conv=notrunc status=none
+	run nightjar -q backup app
+	assert_status 21
+	for again in new same; do
+		run --separate-stderr nightjar restore latest --target back --verify
+		assert_status 0
+		[ "$(grep -c "warning: $WORK/app/app.db: had FAILED its integrity check when it was backed up" <<<"$stderr")" -eq 1 ]
+		[ -s "$B/app.db" ]
+	done
+	run --separate-stderr nightjar restore latest --target back --overwrite never
+	[[ $stderr != *FAILED* ]]
+}

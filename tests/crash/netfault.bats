@@ -85,7 +85,7 @@ whole() {
 
 # each_row: reads "name | expected glob or - | rules" and backs up under each; the glob is of the one error line
 each_row() {
-	local name want rules made=2
+	local name want rules made=2 rows=0
 	while IFS='|' read -r name want rules; do
 		name=$(xargs <<<"$name") want=$(sed 's/^ *//; s/ *$//' <<<"$want")
 		[ -n "$name" ] || continue
@@ -104,7 +104,9 @@ each_row() {
 		grep -q '(' log || { echo "no request was spoiled"; cat log; return 1; }
 		spoil
 		whole "$made"
+		rows=$((rows + 1))
 	done
+	echo "# $BATS_TEST_DESCRIPTION: $rows faults" >&3
 }
 
 passing='
