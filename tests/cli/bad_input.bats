@@ -165,6 +165,37 @@ need_python() {
 	diff -r odd "back$WORK/odd"
 }
 
+@test "a database that is none any more: emptied or another file 21, gone a warning, each once" {
+	make_repo
+	mkdir app
+	for name in a b c d; do sqlite3 app/$name.db "CREATE TABLE t(x); INSERT INTO t VALUES (1)"; done
+	nightjar -q backup app
+	: >app/a.db
+	{ printf '\377\330\377\340' && head -c 9000 /dev/urandom; } >app/b.db
+	rm app/c.db
+	run --separate-stderr nightjar backup app
+	assert_status 21
+	says "nightjar: $WORK/app/a.db: was a database in the last backup and is none now: *"
+	says "nightjar: $WORK/app/b.db: was a database in the last backup and is none now: *"
+	says "nightjar: warning: $WORK/app/c.db: was a database in the last backup and is not there any more"
+	[[ $stderr != *d.db* ]]
+	nightjar restore latest --target back
+	cmp app/b.db "back$WORK/app/b.db"
+	run --separate-stderr nightjar -q backup app
+	assert_status 0
+	[ -z "$stderr" ]
+}
+
+@test "one that is none any more, and excluded: nothing is said" {
+	make_repo
+	mkdir app && sqlite3 app/a.db "CREATE TABLE t(x)" && printf x >app/f
+	nightjar -q backup app
+	: >app/a.db
+	run --separate-stderr nightjar -q backup --exclude a.db app
+	assert_status 0
+	[ -z "$stderr" ]
+}
+
 @test "a corrupt database: kept as it is, marked, exit 21, said with -q, too" {
 	make_repo
 	mkdir odd && sqlite3 odd/bad.db "CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE INDEX i ON t(b);
