@@ -133,6 +133,25 @@ need_python() {
 	[ "$(nightjar manifests --json | jq length)" = 2 ]
 }
 
+@test "a clock that was wrong: 'latest' goes by what backups claim, and says when that is not what was made last" {
+	make_repo
+	mkdir app && echo 1 >app/f
+	nightjar -q backup app
+	echo 2 >app/f
+	nightjar -q backup --time '2099-01-01 00:00:00' app
+	run --separate-stderr nightjar dump "latest:$WORK/app/f"
+	[ "$output" = 2 ] && [ -z "$stderr" ]
+	echo 3 >app/f
+	nightjar -q backup app
+	run --separate-stderr nightjar dump "latest:$WORK/app/f"
+	assert_status 0
+	[ "$output" = 2 ]
+	says "nightjar: warning: latest is ????????, dated 2099-01-01 00:00:00, but ???????? was made after it: a clock was wrong; *"
+	nightjar forget "$(nightjar manifests --json | jq -r '.[-1].short_id')"
+	run --separate-stderr nightjar dump "latest:$WORK/app/f"
+	[ "$output" = 3 ] && [ -z "$stderr" ]
+}
+
 @test "what an ordinary user may not read: 3, each named, the rest is kept" {
 	need_root
 	chmod 755 "$WORK"
@@ -151,6 +170,9 @@ need_python() {
 	run as_nobody -r nobody/r --key-file nobody/k dump "latest:$WORK/s/ok.txt"
 	assert_status 0
 	[ "$output" = a ]
+	run --separate-stderr as_nobody -r nobody/r --key-file nobody/k restore latest --target nobody/back
+	assert_status 0
+	says "nightjar: warning: not all is in this backup: 4 could not be read when it was made; *"
 	[ ! -e s/wal.db-shm ]
 }
 
@@ -208,8 +230,12 @@ need_python() {
 	says "nightjar: $WORK/odd/bad.db: FAILED its integrity check and was kept as it is: *"
 	says "nightjar: $WORK/odd/head.db: FAILED its integrity check*"
 	[ "$(nightjar manifests --json | jq -r '.[-1].databases[].verdict' | sort -u)" = failed ]
-	run nightjar restore latest --target back --verify
+	run --separate-stderr nightjar restore latest --target back --verify
 	assert_status 0
+	says "nightjar: warning: $WORK/odd/bad.db: was broken already when it was backed up*'nightjar manifests'*"
+	says "nightjar: warning: $WORK/odd/head.db: was broken already*"
+	run --separate-stderr nightjar restore latest --target back --verify
+	says "nightjar: warning: $WORK/odd/bad.db: was broken already*"
 	# SQLite's page copy counts itself as a change of the header; every other byte is the source's.
 	cmp <(tail -c +101 odd/bad.db) <(tail -c +101 "back$WORK/odd/bad.db")
 	cmp odd/head.db "back$WORK/odd/head.db"
