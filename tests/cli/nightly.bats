@@ -160,6 +160,15 @@ backdate() {
 	assert_status 0
 }
 
+@test "a dry run before the first night: nothing to warn of" {
+	nightjar -q -r empty --key-file key2 init
+	sed -i "s,^location = .*,location = $WORK/empty,; s,^key-file = .*,key-file = $WORK/key2," n.ini
+	printf '[retention]\nkeep-daily = 7\nprune = yes\n' >>n.ini
+	run --separate-stderr nightjar nightly --dry-run
+	assert_status 0
+	[ -z "$stderr" ]
+}
+
 @test "append-only: nothing is forgotten or pruned there, which is no failure; the other repository is looked after" {
 	nightjar -q -r away --key-file key2 init
 	printf '[repository "disk"]\nlocation = %s\nkey-file = %s\n[repository "away"]\nlocation = %s\nkey-file = %s\nappend-only = yes\n' \
