@@ -293,7 +293,7 @@ static int run(struct cli *cli, const struct forget_words *words, struct wanted 
 		r = find_names(&s, w, count, operands, err);
 	if (!r)
 		r = forget_plan(s.repo, &s.manifests, &w->o, &plan, err);
-	if (!r)
+	if (!r && s.manifests.count) /* of an empty repository nothing was asked in vain */
 		pick_tell_none(&cli->out, &(struct pick){words->hosts, words->tags, words->paths},
 			       plan.count);
 	if (!r)

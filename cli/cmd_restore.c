@@ -259,6 +259,12 @@ enum exit_code cmd_restore(struct cli *cli, const void *options, int count, char
 		r = session_open_reader(cli, "restore", &s, &err);
 	if (!r)
 		r = session_find(cli, &s, operands[0], w->host, &item, &o.sub, &err);
+	if (!r && item->m.unreadable)
+		out_warning(
+		    &cli->out,
+		    "not all is in this backup: %llu could not be read when it was made; 'nightjar "
+		    "manifests' shows which are '(incomplete)'",
+		    (unsigned long long)item->m.unreadable);
 	if (!r && !o.sub && o.include_count + o.exclude_count == 0) {
 		teller.files_total = item->m.files;
 		teller.bytes_total = item->m.bytes;

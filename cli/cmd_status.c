@@ -91,7 +91,8 @@ static void judge_age(const struct status *st, struct line *line)
 			       end);
 	else
 		(void)snprintf(line->trouble, sizeof(line->trouble),
-			       "the last backup is %s old, more than %s", shown, most);
+			       "the last %s is %s old, more than %s",
+			       s->nightly_at_s ? "night" : "backup", shown, most);
 }
 
 /* 3 leaves a backup that is good but for what it names; every other code is for somebody to look at. */

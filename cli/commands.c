@@ -249,7 +249,7 @@ static const char nightly_detail[] =
     "the\n"
     "hook 'failed' (NIGHTJAR_ALARMS has the count), and 'status' and the metrics tell.\n"
     "\n"
-    "From cron:     30 2 * * *  root  nightjar -q nightly\n"
+    "From cron:     30 2 * * *  root  nightjar nightly >>/var/log/nightjar.log\n"
     "From systemd:  a service of Type=oneshot with ExecStart=/usr/local/bin/nightjar nightly, and "
     "a timer.\n"
     "For a monitor: nightjar status --max-age 26h";

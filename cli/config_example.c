@@ -20,6 +20,8 @@ const char config_example[] =
     "key-file = /etc/nightjar/app.key\n"
     "# password-file = /etc/nightjar/app.password\n"
     "# password-command = pass show nightjar/app\n"
+    "# The store only adds, or another machine removes: a night forgets and prunes nothing there.\n"
+    "# append-only = yes\n"
     "# How it is reached, for this repository alone; 'nightjar help' says what the options mean.\n"
     "# limit-upload = 500\n"
     "# limit-download = 2000\n"

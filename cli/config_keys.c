@@ -40,6 +40,7 @@ const struct config_key config_keys[] = {
     {SECTION_REPOSITORY, "cacert", CONFIG_PATH, REPOSITORY(cacert)},
     {SECTION_REPOSITORY, "rest-username", CONFIG_TEXT, REPOSITORY(rest_username)},
     {SECTION_REPOSITORY, "rest-password-file", CONFIG_PATH, REPOSITORY(rest_password_file)},
+    {SECTION_REPOSITORY, "append-only", CONFIG_BOOL, REPOSITORY(append_only)},
 
     {SECTION_SOURCE, "path", CONFIG_PATHS, SOURCE(paths)},
     {SECTION_SOURCE, "exclude", CONFIG_WORDS, SOURCE(words)},

@@ -24,11 +24,12 @@ double night_seconds(const struct timespec *since)
 
 /* --- repositories --- */
 
-static void add_repo(struct night *night, const char *location, const char *name)
+static void add_repo(struct night *night, const char *location, const char *name, bool append_only)
 {
 	struct night_repo *repo = &night->repos[night->repo_count++];
 
 	repo->name = name;
+	repo->append_only = append_only;
 	repo->cli = *night->cli;
 	repo->cli.codes = (struct exit_codes){0};
 	repo->cli.transfers = (struct transfers){0};
@@ -36,14 +37,19 @@ static void add_repo(struct night *night, const char *location, const char *name
 	facts_location(location, repo->location, sizeof(repo->location));
 }
 
-/* A name that the configuration gives to the repository that was chosen instead of its own. */
-static const char *name_of(const struct config *c, const char *location)
+/* The configuration may know the repository that was chosen instead of its own. */
+static void add_chosen(struct night *night, const char *location)
 {
+	const struct config *c = night->config;
+
 	for (size_t i = 0; i < c->repository_count; i++) {
-		if (strcmp(c->repositories[i].location, location) == 0)
-			return c->repositories[i].name;
+		if (strcmp(c->repositories[i].location, location) == 0) {
+			add_repo(night, location, c->repositories[i].name,
+				 c->repositories[i].append_only);
+			return;
+		}
 	}
-	return "repository";
+	add_repo(night, location, "repository", false);
 }
 
 int night_begin(struct night *night, struct cli *cli, bool dry_run, struct err *err)
@@ -68,9 +74,10 @@ int night_begin(struct night *night, struct cli *cli, bool dry_run, struct err *
 	if (!night->repos)
 		return err_nomem(err);
 	if (chosen)
-		add_repo(night, chosen, name_of(c, chosen));
+		add_chosen(night, chosen);
 	for (size_t i = 0; !chosen && i < c->repository_count; i++)
-		add_repo(night, c->repositories[i].location, c->repositories[i].name);
+		add_repo(night, c->repositories[i].location, c->repositories[i].name,
+			 c->repositories[i].append_only);
 	for (size_t i = 0; !r && i < night->repo_count; i++) {
 		struct night_repo *repo = &night->repos[i];
 
@@ -472,6 +479,8 @@ static const char *obstacle(struct night *night, struct night_repo *repo,
 		return why;
 	if (writes && repo->role == ROLE_WRITE)
 		return "this host's key may only write; the storage side does this";
+	if (writes && repo->append_only)
+		return "append-only, as the configuration says; the storage side does this";
 	if (!writes && repo->role == ROLE_WRITE)
 		return "this host's key may only write; a reading key does this";
 	if (command == NIGHT_DRILL && repo->role == ROLE_MAINTAIN)

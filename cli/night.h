@@ -33,6 +33,7 @@ struct night_repo {
 	bool open; /* it could be opened; then role holds */
 	bool lost; /* and then could no more be reached: a step has waited for it long enough */
 	enum role role;
+	bool append_only; /* as the configuration says: nothing is removed there */
 	char id[RUNSTATE_ID_CHARS + 1];
 	char location[RUNSTATE_LOCATION_CHARS]; /* without credentials */
 	size_t backups;                         /* sources that got a manifest */

@@ -15,6 +15,7 @@
 #include "cli/paths.h"
 #include "cli/rollback.h"
 #include "cli/secret.h"
+#include "cli/text.h"
 #include "repo/store_stack.h"
 
 #define KEYFILE_BYTES 65536
@@ -327,14 +328,36 @@ int session_open_manifests(struct cli *cli, struct session *out_session, struct 
 	return open_manifests(cli, NULL, false, out_session, err);
 }
 
+/* "latest" goes by the times that backups claim. */
+static void tell_overtaken(struct cli *cli, const struct session *s,
+			   const struct manifest_item *item)
+{
+	const struct manifest_item *made_later = manifests_overtaken(&s->manifests, item);
+	char id[ID_HEX_CHARS + 1], later[ID_HEX_CHARS + 1], at[TEXT_TIME_CHARS];
+
+	if (!made_later)
+		return;
+	id_hex(&item->name, id);
+	id_hex(&made_later->name, later);
+	text_time_local(item->m.time_ns / 1000000000, at);
+	out_warning(
+	    &cli->out,
+	    "latest is %.*s, dated %s, but %.*s was made after it: a clock was wrong; name the "
+	    "one that you mean, and 'nightjar forget' the one with the wrong date",
+	    ID_SHORT_CHARS, id, at, ID_SHORT_CHARS, later);
+}
+
 int session_find(struct cli *cli, const struct session *s, const char *spec, const char *host,
 		 const struct manifest_item **out_item, const char **out_sub, struct err *err)
 {
+	bool latest = strncmp(spec, "latest", 6) == 0;
 	int r;
 
-	if (s->manifests.bad && strncmp(spec, "latest", 6) == 0)
+	if (s->manifests.bad && latest)
 		exit_add(&cli->codes, EXIT_FAILED);
 	r = manifests_find(&s->manifests, spec, host, out_item, out_sub, err);
+	if (!r && latest)
+		tell_overtaken(cli, s, *out_item);
 	return r ? r : manifests_readable(s->repo, *out_item, err);
 }
 

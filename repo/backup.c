@@ -248,6 +248,8 @@ static int run_all(struct backup_run *run, struct manifest *m, struct err *err)
 	if (!r)
 		r = backup_tree(run, &m->root, err);
 	if (!r)
+		backup_tell_gone(run);
+	if (!r)
 		r = backup_refs_finish(run, m, err);
 	if (!r)
 		r = backup_tick(run, BACKUP_PUBLISH, "", err);

@@ -30,7 +30,7 @@ enum backup_change { BACKUP_NEW, BACKUP_CHANGED, BACKUP_UNMODIFIED };
 struct backup_callbacks {
 	/* Something that was left out or is doubtful: exit 3. path may be "". */
 	void (*unreadable)(void *arg, const char *path, const char *text);
-	/* A database that failed its integrity check and was kept as it is: exit 21. */
+	/* A database that failed its integrity check, or a file that was one in the parent manifest; kept as it is: exit 21. */
 	void (*corrupt)(void *arg, const char *path, const char *text);
 	/* Each database that is in the backup, once all is known of it: just before the manifest. */
 	void (*database)(void *arg, const struct manifest_db *db);

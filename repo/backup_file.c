@@ -164,6 +164,8 @@ int backup_file_read(struct backup_run *run, int dirfd, const char *name, const 
 		r = read_open_file(run, fd, &before, path, out_file, err);
 	if (!r)
 		r = settle(run, fd, &before, looked_at_ns, path, meta, out_file, err);
+	if (!r)
+		backup_tell_former(run, path);
 	(void)close(fd);
 	return r;
 }

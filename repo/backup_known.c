@@ -1,9 +1,11 @@
 /* A database to which nothing happened since its last manifest: neither copied nor read, nor checked. */
 #include "repo/backup_run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/sha256.h"
 #include "repo/tree_read.h"
@@ -54,6 +56,46 @@ static const struct manifest_db *facts_before(const struct backup_run *run, cons
 			return &run->parent->dbs[i];
 	}
 	return NULL;
+}
+
+/* --- what was a database --- */
+
+void backup_tell_former(struct backup_run *run, const char *path)
+{
+	const struct backup_callbacks *cb = &run->options->cb;
+	const struct manifest_db *before = facts_before(run, path);
+
+	if (!before)
+		return;
+	run->result->databases_failed++;
+	if (cb->corrupt)
+		cb->corrupt(
+		    cb->arg, path,
+		    "was a database in the last backup and is none now: emptied, destroyed, or "
+		    "another file lies there; kept as it is");
+}
+
+static bool found(const struct backup_run *run, const char *path)
+{
+	for (size_t i = 0; i < run->db_count; i++) {
+		if (strcmp(run->dbs[i].path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+void backup_tell_gone(struct backup_run *run)
+{
+	struct stat st;
+
+	for (size_t i = 0; run->parent && i < run->parent->db_count; i++) {
+		const char *path = run->parent->dbs[i].path;
+
+		if (!found(run, path) && lstat(path, &st) != 0 && errno == ENOENT)
+			backup_warning(
+			    run, path,
+			    "was a database in the last backup and is not there any more");
+	}
 }
 
 /* --- from the parent manifest --- */

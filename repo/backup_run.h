@@ -156,6 +156,10 @@ const struct backup_folder *backup_folder_find(const struct backup_run *run, con
 int backup_db_known(struct backup_run *run, struct backup_db *db, bool check_due,
 		    struct err *err) ERR_UNUSED_WARN;
 void backup_db_tell_known(struct backup_run *run, const struct backup_db *db);
+/* A file was kept: says so when the parent manifest has it as a database, and counts that as one that failed. */
+void backup_tell_former(struct backup_run *run, const char *path);
+/* After the walks: warns of each database of the parent manifest at whose path nothing is any more. */
+void backup_tell_gone(struct backup_run *run);
 /* Once content and facts are there: notes the state for the next backup, if it was the same all the time. */
 int backup_db_note(struct backup_run *run, const struct backup_db *db,
 		   struct err *err) ERR_UNUSED_WARN;

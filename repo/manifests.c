@@ -247,6 +247,23 @@ int manifests_find(const struct manifest_list *list, const char *spec, const cha
 	return find_prefix(list, spec, len, out_item, err);
 }
 
+const struct manifest_item *manifests_overtaken(const struct manifest_list *list,
+						const struct manifest_item *item)
+{
+	const struct manifest *m = &item->m;
+	const struct manifest_item *last = item;
+
+	for (size_t i = 0; m->standing == MANIFEST_ORDINARY && i < list->count; i++) {
+		const struct manifest *o = &list->items[i].m;
+
+		if (o->standing == MANIFEST_ORDINARY && o->sequence > last->m.sequence &&
+		    memcmp(o->writer, m->writer, sizeof(o->writer)) == 0 &&
+		    id_eq(&o->group, &m->group))
+			last = &list->items[i];
+	}
+	return last->m.time_ns < m->time_ns ? last : NULL;
+}
+
 /* A backup that every reader would refuse is not acknowledged (I6). */
 static int judge_writer(const struct repo *repo, uint64_t sequence, struct err *err)
 {

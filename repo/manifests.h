@@ -63,6 +63,13 @@ int manifests_find(const struct manifest_list *list, const char *spec, const cha
 		   struct err *err) ERR_UNUSED_WARN;
 
 /*
+ * Of the ordinary backups that the same writer made of the same group after item, the last one, if it claims an older time: then a clock was
+ * wrong, and "latest" is not what was made last. Else NULL.
+ */
+const struct manifest_item *manifests_overtaken(const struct manifest_list *list,
+						const struct manifest_item *item);
+
+/*
  * Publishes a manifest made by the keys' writer; its appearance is the commit. out_name is its id. ERR_KEY when the roster
  * does not name the writer with this sequence: nobody would count the manifest.
  */

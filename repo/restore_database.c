@@ -295,6 +295,7 @@ static int keep_same(struct restore_run *run, struct restore_item *item, struct 
 	*out_left = true;
 	if (run->options->verify && db->verdict == SNAPSHOT_CLEAN)
 		r = restore_db_verify(file, item->path, item->e->size, &progress, err);
+	restore_tell_verdict(run, db);
 	if (!r && run->options->verify)
 		run->result->verified++;
 	if (!r && !run->options->dry_run) {

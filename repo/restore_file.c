@@ -96,6 +96,7 @@ static int finish_database(struct restore_run *run, struct fsw_file *file, const
 		return err_set(err, ERR_DAMAGED, "the image is not the one that was backed up");
 	if (run->options->verify && db->verdict == SNAPSHOT_CLEAN)
 		r = restore_db_verify(file, path, e->size, &progress, err);
+	restore_tell_verdict(run, db);
 	if (!r)
 		r = restore_db_put_mode(file, e->size, db, err);
 	return r;

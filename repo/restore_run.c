@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/glob.h"
+#include "repo/snapshot.h"
 
 /* --- telling --- */
 
@@ -20,6 +21,15 @@ void restore_tell_warning(void *arg, const char *path, const char *text)
 
 	if (run->options->cb.warning)
 		run->options->cb.warning(run->options->cb.arg, path, text);
+}
+
+void restore_tell_verdict(struct restore_run *run, const struct manifest_db *db)
+{
+	if (db->verdict == SNAPSHOT_FAILED)
+		restore_tell_warning(
+		    run, db->path,
+		    "was broken already when it was backed up, and is so now; 'nightjar "
+		    "manifests' shows a backup whose databases were ok");
 }
 
 void restore_tell_action(struct restore_run *run, enum restore_action action, const char *path,

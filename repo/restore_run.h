@@ -37,6 +37,8 @@ struct restore_item {
 
 void restore_tell_failed(struct restore_run *run, const char *path, const char *text);
 void restore_tell_warning(void *run, const char *path, const char *text); /* an fsw_warn_fn */
+/* Warns of a database that was broken when it was backed up. */
+void restore_tell_verdict(struct restore_run *run, const struct manifest_db *db);
 void restore_tell_action(struct restore_run *run, enum restore_action action, const char *path,
 			 const struct entry *e);
 /* ERR_CANCELLED when the caller wants to stop. */

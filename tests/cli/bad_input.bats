@@ -133,6 +133,25 @@ need_python() {
 	[ "$(nightjar manifests --json | jq length)" = 2 ]
 }
 
+@test "a clock that was wrong: 'latest' goes by what backups claim, and says when that is not what was made last" {
+	make_repo
+	mkdir app && echo 1 >app/f
+	nightjar -q backup app
+	echo 2 >app/f
+	nightjar -q backup --time '2099-01-01 00:00:00' app
+	run --separate-stderr nightjar dump "latest:$WORK/app/f"
+	[ "$output" = 2 ] && [ -z "$stderr" ]
+	echo 3 >app/f
+	nightjar -q backup app
+	run --separate-stderr nightjar dump "latest:$WORK/app/f"
+	assert_status 0
+	[ "$output" = 2 ]
+	says "nightjar: warning: latest is ????????, dated 2099-01-01 00:00:00, but ???????? was made after it: a clock was wrong; *"
+	nightjar forget "$(nightjar manifests --json | jq -r '.[-1].short_id')"
+	run --separate-stderr nightjar dump "latest:$WORK/app/f"
+	[ "$output" = 3 ] && [ -z "$stderr" ]
+}
+
 @test "what an ordinary user may not read: 3, each named, the rest is kept" {
 	need_root
 	chmod 755 "$WORK"
@@ -151,6 +170,9 @@ need_python() {
 	run as_nobody -r nobody/r --key-file nobody/k dump "latest:$WORK/s/ok.txt"
 	assert_status 0
 	[ "$output" = a ]
+	run --separate-stderr as_nobody -r nobody/r --key-file nobody/k restore latest --target nobody/back
+	assert_status 0
+	says "nightjar: warning: not all is in this backup: 4 could not be read when it was made; *"
 	[ ! -e s/wal.db-shm ]
 }
 
@@ -165,6 +187,37 @@ need_python() {
 	diff -r odd "back$WORK/odd"
 }
 
+@test "a database that is none any more: emptied or another file 21, gone a warning, each once" {
+	make_repo
+	mkdir app
+	for name in a b c d; do sqlite3 app/$name.db "CREATE TABLE t(x); INSERT INTO t VALUES (1)"; done
+	nightjar -q backup app
+	: >app/a.db
+	{ printf '\377\330\377\340' && head -c 9000 /dev/urandom; } >app/b.db
+	rm app/c.db
+	run --separate-stderr nightjar backup app
+	assert_status 21
+	says "nightjar: $WORK/app/a.db: was a database in the last backup and is none now: *"
+	says "nightjar: $WORK/app/b.db: was a database in the last backup and is none now: *"
+	says "nightjar: warning: $WORK/app/c.db: was a database in the last backup and is not there any more"
+	[[ $stderr != *d.db* ]]
+	nightjar restore latest --target back
+	cmp app/b.db "back$WORK/app/b.db"
+	run --separate-stderr nightjar -q backup app
+	assert_status 0
+	[ -z "$stderr" ]
+}
+
+@test "one that is none any more, and excluded: nothing is said" {
+	make_repo
+	mkdir app && sqlite3 app/a.db "CREATE TABLE t(x)" && printf x >app/f
+	nightjar -q backup app
+	: >app/a.db
+	run --separate-stderr nightjar -q backup --exclude a.db app
+	assert_status 0
+	[ -z "$stderr" ]
+}
+
 @test "a corrupt database: kept as it is, marked, exit 21, said with -q, too" {
 	make_repo
 	mkdir odd && sqlite3 odd/bad.db "CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE INDEX i ON t(b);
@@ -177,8 +230,12 @@ need_python() {
 	says "nightjar: $WORK/odd/bad.db: FAILED its integrity check and was kept as it is: *"
 	says "nightjar: $WORK/odd/head.db: FAILED its integrity check*"
 	[ "$(nightjar manifests --json | jq -r '.[-1].databases[].verdict' | sort -u)" = failed ]
-	run nightjar restore latest --target back --verify
+	run --separate-stderr nightjar restore latest --target back --verify
 	assert_status 0
+	says "nightjar: warning: $WORK/odd/bad.db: was broken already when it was backed up*'nightjar manifests'*"
+	says "nightjar: warning: $WORK/odd/head.db: was broken already*"
+	run --separate-stderr nightjar restore latest --target back --verify
+	says "nightjar: warning: $WORK/odd/bad.db: was broken already*"
 	# SQLite's page copy counts itself as a change of the header; every other byte is the source's.
 	cmp <(tail -c +101 odd/bad.db) <(tail -c +101 "back$WORK/odd/bad.db")
 	cmp odd/head.db "back$WORK/odd/head.db"

@@ -160,6 +160,30 @@ backdate() {
 	assert_status 0
 }
 
+@test "a dry run before the first night: nothing to warn of" {
+	nightjar -q -r empty --key-file key2 init
+	sed -i "s,^location = .*,location = $WORK/empty,; s,^key-file = .*,key-file = $WORK/key2," n.ini
+	printf '[retention]\nkeep-daily = 7\nprune = yes\n' >>n.ini
+	run --separate-stderr nightjar nightly --dry-run
+	assert_status 0
+	[ -z "$stderr" ]
+}
+
+@test "append-only: nothing is forgotten or pruned there, which is no failure; the other repository is looked after" {
+	nightjar -q -r away --key-file key2 init
+	printf '[repository "disk"]\nlocation = %s\nkey-file = %s\n[repository "away"]\nlocation = %s\nkey-file = %s\nappend-only = yes\n' \
+		"$WORK/repo" "$WORK/key" "$WORK/away" "$WORK/key2" >n.ini
+	printf '[source]\npath = %s\n[retention]\nkeep-last = 1\nprune = yes\n' "$WORK/src" >>n.ini
+	night 0
+	night 0
+	[ "$(step forget disk)" = 0 ] && [ "$(step prune disk)" = 0 ]
+	[ "$(step forget away)" = skipped ] && [ "$(step prune away)" = skipped ] && [ "$(step check away)" = 0 ]
+	[ "$(nightjar -r away --key-file key2 manifests --json | jq length)" = 2 ]
+	# Named by -r as well.
+	nightjar -r "$WORK/away" nightly >said
+	grep -q 'forget  *not done: append-only, as the configuration says; the storage side does this' said
+}
+
 @test "forget: by the policy, of this host only; after a failed backup nothing is forgotten" {
 	nightjar -q -r repo --key-file key backup --host other src
 	nightjar -q -r repo --key-file key backup --host other src

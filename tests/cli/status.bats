@@ -170,4 +170,8 @@ age() {
 	nightjar -q --config n.ini nightly
 	run nightjar status
 	assert_status 0
+	# It says what it counts, or who has just made a backup by hand would not believe it.
+	age 200000
+	nightjar -q backup src
+	fails 1 "nightjar: *: the last night is 2 days old, more than 26 h" status
 }

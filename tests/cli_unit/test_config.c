@@ -45,6 +45,7 @@ static void how_it_is_reached(void **state)
 				 "cacert = /c.pem\n"
 				 "rest-username = me\n"
 				 "rest-password-file = /p\n"
+				 "append-only = yes\n"
 				 "[repository \"other\"]\n"
 				 "location = /x\n");
 	const struct config_repository *r = &c.repositories[0];
@@ -57,7 +58,8 @@ static void how_it_is_reached(void **state)
 	assert_string_equal(r->cacert, "/c.pem");
 	assert_string_equal(r->rest_username, "me");
 	assert_string_equal(r->rest_password_file, "/p");
-	assert_false(c.repositories[1].limit_upload.given);
+	assert_true(r->append_only);
+	assert_false(c.repositories[1].limit_upload.given || c.repositories[1].append_only);
 	assert_int_equal(c.repositories[1].extended.count, 0);
 	assert_null(config_secret(&c));
 	config_free(&c);
