@@ -307,18 +307,6 @@ static int keep_same(struct restore_run *run, struct restore_item *item, struct 
 	return r;
 }
 
-/* It is what was backed up, byte for byte; --verify, too, finds nothing wrong with that. */
-static void tell_broken(struct restore_run *run, const char *path)
-{
-	const struct manifest_db *db = restore_db_of(run, path);
-
-	if (db && db->verdict == SNAPSHOT_FAILED)
-		restore_tell_warning(run, path,
-				     "had FAILED its integrity check when it was backed up, and is "
-				     "restored as it was; "
-				     "'nightjar manifests' shows backups in which it was ok");
-}
-
 int restore_database(struct restore_run *run, struct restore_item *item, struct err *err)
 {
 	enum fate fate = REPLACED;
@@ -333,8 +321,6 @@ int restore_database(struct restore_run *run, struct restore_item *item, struct 
 	else if (!r && fate == REPLACED)
 		r = check_open(run, &p, item->path, false, err);
 	present_close(&p);
-	if (!r && fate != LEFT)
-		tell_broken(run, item->path);
 	if (!r && fate == LEFT)
 		restore_left(run, item);
 	else if (!r && !left)

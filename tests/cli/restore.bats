@@ -463,9 +463,9 @@ os._exit(0)' "$B/$1" "$2"
 	for again in new same; do
 		run --separate-stderr nightjar restore latest --target back --verify
 		assert_status 0
-		[ "$(grep -c "warning: $WORK/app/app.db: had FAILED its integrity check when it was backed up" <<<"$stderr")" -eq 1 ]
+		[ "$(grep -c "warning: $WORK/app/app.db: was broken already when it was backed up, and is so now" <<<"$stderr")" -eq 1 ]
 		[ -s "$B/app.db" ]
 	done
 	run --separate-stderr nightjar restore latest --target back --overwrite never
-	[[ $stderr != *FAILED* ]]
+	[[ $stderr != *broken* ]]
 }
