@@ -374,7 +374,8 @@ static bool says_as_much(const struct manifest_list *list, const struct drillnot
 	const struct id *a = group_of(list, &later->manifest), *b = group_of(list, &note->manifest);
 
 	if (note == later || !later->has_maint || !note->has_maint ||
-	    later->time_ns < note->time_ns || (a == NULL) != (b == NULL) || (a && !id_eq(a, b)))
+	    later->head.time_ns < note->head.time_ns || (a == NULL) != (b == NULL) ||
+	    (a && !id_eq(a, b)))
 		return false;
 	return later->verdict == DRILLNOTE_GOOD || note->verdict == DRILLNOTE_FAILED;
 }
@@ -432,7 +433,7 @@ static bool last_of(const struct manifest_list *list, const uint8_t repo[REPO_ID
 	if (state_dir)
 		(void)!drills_load_local(state_dir, repo, &local, &ignored);
 	ours = find(&local);
-	if (ours && (!theirs || ours->time_ns > theirs->time_ns))
+	if (ours && (!theirs || ours->head.time_ns > theirs->head.time_ns))
 		theirs = ours;
 	if (theirs)
 		*out_note = *theirs;

@@ -25,7 +25,7 @@ static const struct {
 
 static struct damage note(size_t count)
 {
-	struct damage d = {.number = 7, .time_ns = INT64_MIN, .count = count};
+	struct damage d = {.head.number = 7, .head.time_ns = INT64_MIN, .count = count};
 
 	d.places = calloc(count + 1, sizeof(*d.places));
 	assert_non_null(d.places);
@@ -78,9 +78,9 @@ static void test_every_role_reads(void **state)
 		struct err err = {0};
 
 		assert_int_equal(damage_dec(who[i], object.data, object.len, &d, &err), 0);
-		assert_memory_equal(d.signer, ring->write->writer_pub, 32);
-		assert_memory_equal(d.repo, ring->write->repo, REPO_ID_BYTES);
-		assert_true(d.number == 7 && d.time_ns == INT64_MIN);
+		assert_memory_equal(d.head.signer, ring->write->writer_pub, 32);
+		assert_memory_equal(d.head.repo, ring->write->repo, REPO_ID_BYTES);
+		assert_true(d.head.number == 7 && d.head.time_ns == INT64_MIN);
 		assert_int_equal(d.count, PLACES);
 		for (size_t k = 0; k < d.count; k++)
 			assert_int_equal(damage_place_cmp(&d.places[k], &want.places[k]), 0);
@@ -106,7 +106,7 @@ static void test_who_maintains_signs_by_g(void **state)
 
 		assert_int_equal(enc(who[i], &want, &object), 0);
 		assert_int_equal(damage_dec(ring->maintain, object.data, object.len, &d, &err), 0);
-		assert_memory_equal(d.signer, ring->full->gc_pub, 32);
+		assert_memory_equal(d.head.signer, ring->full->gc_pub, 32);
 		assert_int_equal(d.count, PLACES);
 		damage_free(&d);
 		damage_free(&want);
@@ -122,10 +122,10 @@ static void test_known_bytes(void **state)
 	struct buf got = {0}, want = {0};
 
 	(void)state;
-	d.number = 0x0102;
-	d.time_ns = -2;
-	memset(d.repo, 0xaa, sizeof(d.repo));
-	memset(d.signer, 0xbb, sizeof(d.signer));
+	d.head.number = 0x0102;
+	d.head.time_ns = -2;
+	memset(d.head.repo, 0xaa, sizeof(d.head.repo));
+	memset(d.head.signer, 0xbb, sizeof(d.head.signer));
 	damage_put_clear(&got, &d);
 	bytes_put_hex(&want, "6e6a617201060500");
 	bytes_put_hex(&want, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
@@ -152,7 +152,7 @@ static void test_most_places(void **state)
 
 	free(d.places);
 	d.count = LIMIT_DAMAGE_PLACES + 1;
-	d.number = UINT64_MAX;
+	d.head.number = UINT64_MAX;
 	d.places = calloc(d.count, sizeof(*d.places));
 	assert_non_null(d.places);
 	for (size_t i = 0; i < d.count; i++)
@@ -168,7 +168,7 @@ static void test_most_places(void **state)
 	assert_true(object.len <= LIMIT_DAMAGE_BYTES);
 	assert_int_equal(damage_dec(ring->full, object.data, object.len, &again, &err), 0);
 	assert_int_equal(again.count, LIMIT_DAMAGE_PLACES);
-	assert_true(again.number == UINT64_MAX);
+	assert_true(again.head.number == UINT64_MAX);
 	damage_free(&again);
 	damage_free(&d);
 	buf_free(&object);
@@ -264,8 +264,8 @@ static int craft(struct manifest_kit_ring *ring, struct damage *d, uint32_t coun
 	struct err err = {0};
 	int rc;
 
-	memcpy(d->repo, ring->full->repo, sizeof(d->repo));
-	memcpy(d->signer, ring->full->writer_pub, sizeof(d->signer));
+	memcpy(d->head.repo, ring->full->repo, sizeof(d->head.repo));
+	memcpy(d->head.signer, ring->full->writer_pub, sizeof(d->head.signer));
 	damage_put_clear(&object, d);
 	object.data[CLEAR_BYTES] = (uint8_t)count;
 	buf_put(&object, more, strlen(more));
@@ -308,9 +308,9 @@ static void test_enc_refuses(void **state)
 	struct buf object = {0};
 
 	assert_int_equal(enc(ring->read, &d, &object), -ERR_KEY);
-	d.number = 0;
+	d.head.number = 0;
 	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
-	d.number = 1;
+	d.head.number = 1;
 	d.places[1].record = LIMIT_PACK_RECORDS;
 	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
 	d.places[1] = d.places[0];

@@ -20,8 +20,8 @@
 static struct drillnote note(void)
 {
 	return (struct drillnote){
-	    .number = 7,
-	    .time_ns = INT64_MIN,
+	    .head.number = 7,
+	    .head.time_ns = INT64_MIN,
 	    .manifest = bytes_id(5),
 	    .place = DRILLNOTE_FILES,
 	    .counts =
@@ -82,9 +82,9 @@ static void test_roles(void **state)
 		struct err err = {0};
 
 		assert_int_equal(drillnote_dec(who[i], object.data, object.len, &d, &err), 0);
-		assert_memory_equal(d.signer, ring->write->writer_pub, 32);
-		assert_memory_equal(d.repo, ring->write->repo, REPO_ID_BYTES);
-		assert_true(d.number == 7 && d.time_ns == INT64_MIN);
+		assert_memory_equal(d.head.signer, ring->write->writer_pub, 32);
+		assert_memory_equal(d.head.repo, ring->write->repo, REPO_ID_BYTES);
+		assert_true(d.head.number == 7 && d.head.time_ns == INT64_MIN);
 		assert_true(id_eq(&d.manifest, &want.manifest));
 		assert_int_equal(d.has_maint, i < 3);
 		if (!d.has_maint)
@@ -112,7 +112,7 @@ static void test_who_signs(void **state)
 	assert_int_equal(object.len, 0);
 	assert_int_equal(enc(ring->full, &d, &object), 0);
 	assert_int_equal(drillnote_dec(ring->maintain, object.data, object.len, &got, &err), 0);
-	assert_memory_equal(got.signer, ring->full->gc_pub, 32);
+	assert_memory_equal(got.head.signer, ring->full->gc_pub, 32);
 	buf_free(&object);
 }
 
@@ -123,11 +123,11 @@ static void test_known_bytes(void **state)
 	struct buf got = {0}, want = {0};
 
 	(void)state;
-	d.number = 0x0102;
-	d.time_ns = -2;
+	d.head.number = 0x0102;
+	d.head.time_ns = -2;
 	d.verdict = DRILLNOTE_FAILED;
-	memset(d.repo, 0xaa, sizeof(d.repo));
-	memset(d.signer, 0xbb, sizeof(d.signer));
+	memset(d.head.repo, 0xaa, sizeof(d.head.repo));
+	memset(d.head.signer, 0xbb, sizeof(d.head.signer));
 	drillnote_put_clear(&got, &d);
 	drillnote_put_maint(&got, &d);
 	bytes_put_hex(&want, "6e6a617201060400");
@@ -272,9 +272,9 @@ static void test_enc_refuses(void **state)
 	struct drillnote d = note();
 	struct buf object = {0};
 
-	d.number = 0;
+	d.head.number = 0;
 	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
-	d.number = 1;
+	d.head.number = 1;
 	d.place = (enum drillnote_place)0;
 	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
 	d.place = DRILLNOTE_MEMORY;

@@ -20,7 +20,7 @@
 
 static struct tagrec record(const char *const *tags, size_t count)
 {
-	struct tagrec t = {.number = 7, .time_ns = INT64_MIN, .manifest = bytes_id(5)};
+	struct tagrec t = {.head.number = 7, .head.time_ns = INT64_MIN, .manifest = bytes_id(5)};
 
 	t.tags = calloc(count + 1, sizeof(*t.tags));
 	assert_non_null(t.tags);
@@ -85,8 +85,8 @@ static void test_roles(void **state)
 		struct err err = {0};
 
 		assert_int_equal(tagrec_dec(who[i], object.data, object.len, &t, &err), 0);
-		assert_memory_equal(t.signer, ring->write->writer_pub, 32);
-		assert_true(t.number == 7 && t.time_ns == INT64_MIN);
+		assert_memory_equal(t.head.signer, ring->write->writer_pub, 32);
+		assert_true(t.head.number == 7 && t.head.time_ns == INT64_MIN);
 		assert_true(id_eq(&t.manifest, &manifest));
 		assert_int_equal(t.has_maint, i < 3);
 		assert_int_equal(t.has_read, i < 2);
@@ -109,12 +109,12 @@ static void test_no_tags_left(void **state)
 	struct buf object = {0};
 	struct err err = {0};
 
-	t.number = UINT64_MAX;
+	t.head.number = UINT64_MAX;
 	assert_int_equal(enc(ring->full, &t, 16, &object), 0);
 	assert_int_equal(object.len, 65536);
 	assert_int_equal(tagrec_dec(ring->full, object.data, object.len, &again, &err), 0);
 	assert_true(again.has_read && again.tag_count == 0 && again.mac_count == 0);
-	assert_true(again.number == UINT64_MAX);
+	assert_true(again.head.number == UINT64_MAX);
 	tagrec_free(&again);
 	tagrec_free(&t);
 	buf_free(&object);
@@ -290,7 +290,7 @@ static void test_enc_refuses(void **state)
 	t = record(tags, 1);
 	assert_int_equal(enc(ring->read, &t, 12, &object), -ERR_KEY);
 	assert_int_equal(enc(ring->maintain, &t, 12, &object), -ERR_KEY);
-	t.number = 0;
+	t.head.number = 0;
 	assert_int_equal(enc(ring->full, &t, 12, &object), -ERR_USAGE);
 	assert_int_equal(object.len, 0);
 	tagrec_free(&t);
