@@ -297,8 +297,9 @@ static size_t matches_of(const struct manifest *m, const char *name)
 	return count;
 }
 
-int drill_check_assertions(const struct manifest *m, const struct drill_options *options,
-			   struct err *err)
+/* Each names exactly one database of the manifest. */
+static int check_assertions(const struct manifest *m, const struct drill_options *options,
+			    struct err *err)
 {
 	if (!m->has_read)
 		return err_set(err, ERR_KEY, "drill needs a full or read key");
@@ -334,7 +335,7 @@ int drill_run(struct reader *reader, const struct manifest *m, const struct dril
 	*out_counts = (struct drillnote_counts){0};
 	r = keys_allow(reader_repo(reader)->keys, POWER_READ, "drill", err);
 	if (!r)
-		r = drill_check_assertions(m, options, err);
+		r = check_assertions(m, options, err);
 	if (r)
 		return r;
 	out_counts->databases = (uint32_t)m->db_count;
