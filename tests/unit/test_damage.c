@@ -13,6 +13,7 @@
 #include "core/tagrec.h"
 #include "tests/support/bytes.h"
 #include "tests/support/manifest_kit.h"
+#include "tests/support/signed_kit.h"
 
 #define CLEAR_BYTES (8 + 16 + 32 + 8 + 8)
 #define PLACES 3
@@ -187,21 +188,7 @@ static void test_too_long(void **state)
 
 static void test_every_cut_and_flip(void **state)
 {
-	struct manifest_kit_ring *ring = *state;
-	struct buf object = {0};
-
-	enc_sample(ring, &object);
-	assert_int_equal(dec(ring->full, object.data, object.len), 0);
-	for (size_t len = 0; len < object.len; len += len < 256 ? 1 : 61)
-		assert_true(dec(ring->full, object.data, len) < 0);
-	for (size_t i = 0; i < object.len * 8; i += i < 120 * 8 ? 1 : 37) {
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-		assert_true(dec(ring->write, object.data, object.len) < 0);
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-	}
-	buf_put_u8(&object, 0);
-	assert_true(dec(ring->full, object.data, object.len) < 0);
-	buf_free(&object);
+	signed_kit_cut_and_flip(*state, enc_sample, dec, 256);
 }
 
 /* --- signed by a rightful writer, and still wrong --- */
@@ -209,17 +196,7 @@ static void test_every_cut_and_flip(void **state)
 static int change_and_sign(struct manifest_kit_ring *ring, struct keys *reader, size_t at,
 			   uint8_t to, const char *tag)
 {
-	struct buf object = {0};
-	struct err err = {0};
-	int rc;
-
-	enc_sample(ring, &object);
-	object.data[at] = to;
-	object.len -= SIGN_BYTES;
-	assert_int_equal(sign_append(&object, tag, ring->full->writer_secret, &err), 0);
-	rc = dec(reader, object.data, object.len);
-	buf_free(&object);
-	return rc;
+	return signed_kit_change(ring, enc_sample, dec, reader, at, to, tag);
 }
 
 static void test_signed_but_wrong(void **state)

@@ -14,6 +14,7 @@
 #include "core/sign.h"
 #include "tests/support/bytes.h"
 #include "tests/support/manifest_kit.h"
+#include "tests/support/signed_kit.h"
 
 #define CLEAR_BYTES (8 + 16 + 32 + 8 + 8 + 32)
 
@@ -175,21 +176,12 @@ static void test_judge(void **state)
 static void test_every_cut_and_flip(void **state)
 {
 	struct manifest_kit_ring *ring = *state;
-	struct buf object = {0};
 	uint8_t *big = calloc(1, LIMIT_DRILL_BYTES + 1);
 
-	enc_sample(ring, &object);
-	for (size_t len = 0; len < object.len; len += len < 256 ? 1 : 61)
-		assert_true(dec(ring->full, object.data, len) < 0);
-	for (size_t i = 0; i < object.len * 8; i += i < 150 * 8 ? 1 : 37) {
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-		assert_true(dec(ring->write, object.data, object.len) < 0);
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-	}
+	signed_kit_cut_and_flip(ring, enc_sample, dec, 256);
 	assert_non_null(big);
 	assert_int_equal(dec(ring->full, big, LIMIT_DRILL_BYTES + 1), -ERR_LIMIT);
 	free(big);
-	buf_free(&object);
 }
 
 /* --- rightly sealed and signed, and still wrong --- */

@@ -13,6 +13,7 @@
 #include "core/sign.h"
 #include "tests/support/bytes.h"
 #include "tests/support/manifest_kit.h"
+#include "tests/support/signed_kit.h"
 
 #define CLEAR_BYTES (8 + 16 + 32 + 8 + 8)
 #define ENTRY_BYTES (32 + 8 + 32)
@@ -56,7 +57,7 @@ static void enc_sample(const struct manifest_kit_ring *ring, struct buf *object)
 	retire_free(&r);
 }
 
-static int dec(const struct keys *keys, const void *bytes, size_t len)
+static int dec(struct keys *keys, const void *bytes, size_t len)
 {
 	struct retire r = {0};
 	struct err err = {0};
@@ -167,23 +168,12 @@ static void test_most(void **state)
 static void test_every_cut_and_flip(void **state)
 {
 	struct manifest_kit_ring *ring = *state;
-	struct buf object = {0};
 	uint8_t *big = calloc(1, LIMIT_RETIRE_BYTES + 1);
 
-	enc_sample(ring, &object);
-	for (size_t len = 0; len < object.len; len++)
-		assert_true(dec(ring->full, object.data, len) < 0);
-	for (size_t i = 0; i < object.len * 8; i++) {
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-		assert_true(dec(ring->write, object.data, object.len) < 0);
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-	}
-	buf_put_u8(&object, 0);
-	assert_true(dec(ring->full, object.data, object.len) < 0);
+	signed_kit_cut_and_flip(ring, enc_sample, dec, SIZE_MAX);
 	assert_non_null(big);
 	assert_int_equal(dec(ring->full, big, LIMIT_RETIRE_BYTES + 1), -ERR_LIMIT);
 	free(big);
-	buf_free(&object);
 }
 
 /* --- rightly signed, and still wrong --- */
