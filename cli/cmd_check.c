@@ -161,8 +161,8 @@ static void print_json(struct cli *cli, const struct check_result *res,
 	json_free(&j);
 }
 
-static void print_people(struct cli *cli, const struct check_result *res, bool read_data,
-			 bool whole)
+static void print_looked_at(struct cli *cli, const struct check_result *res, bool read_data,
+			    bool whole)
 {
 	char size[TEXT_SIZE_CHARS];
 
@@ -188,6 +188,11 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 (unsigned long long)res->refs_referenced,
 			 text_plural(res->refs_referenced), (unsigned long long)res->refs_missing,
 			 res->refs_failed ? "; NOT all queries could be run" : "");
+}
+
+/* What is there besides, or waits for something. */
+static void print_left_over(struct cli *cli, const struct check_result *res)
+{
 	if (res->orphans)
 		out_note(&cli->out,
 			 res->damaged
@@ -218,6 +223,11 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 		out_note(&cli->out,
 			 "packs that their parity can mend: %llu; next: 'nightjar check --repair'",
 			 (unsigned long long)res->mendable);
+}
+
+static void print_verdict(struct cli *cli, const struct check_result *res, bool read_data,
+			  bool whole)
+{
 	if (cli->facts.rollback)
 		out_line(&cli->out,
 			 "VANISHED, of what this host has seen or was told to expect: %llu",
@@ -238,6 +248,14 @@ static void print_people(struct cli *cli, const struct check_result *res, bool r
 			 !read_data ? " (structure only; --read-data reads every byte)"
 			 : whole    ? res->structure_only ? " (as far as a maintain key sees)" : ""
 				    : " (in the structure, and in what was read)");
+}
+
+static void print_people(struct cli *cli, const struct check_result *res, bool read_data,
+			 bool whole)
+{
+	print_looked_at(cli, res, read_data, whole);
+	print_left_over(cli, res);
+	print_verdict(cli, res, read_data, whole);
 }
 
 /* The backups that operands name; *out_ids is the caller's. What cannot be read the check itself tells. */

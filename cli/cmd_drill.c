@@ -190,7 +190,7 @@ static const char *keep(struct cli *cli, struct session *s, const struct manifes
 
 	if (paths_state(&cli->global, &state, &err))
 		state = NULL;
-	note->time_ns = now_ns();
+	note->head.time_ns = now_ns();
 	if (drill_keep(s->repo, &s->manifests, item, state, note, &why, &err)) {
 		out_error(&cli->out, "drill", "its record", err.text);
 		exit_add(&cli->codes, EXIT_FAILED);

@@ -337,7 +337,7 @@ static void json_drill(struct json *j, const char *key, const struct drillnote *
 	char hex[ID_HEX_CHARS + 1], time[TEXT_TIME_CHARS];
 
 	id_hex(&n->manifest, hex);
-	text_time_json(n->time_ns / NS_PER_S, (uint32_t)(n->time_ns % NS_PER_S), time);
+	text_time_json(n->head.time_ns / NS_PER_S, (uint32_t)(n->head.time_ns % NS_PER_S), time);
 	json_object(j, key);
 	json_str(j, "manifest_id", hex);
 	json_str(j, "time", time);
@@ -360,9 +360,9 @@ static void print_drills(struct cli *cli, const struct drilled *d)
 	int64_t age;
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	age = ((int64_t)now.tv_sec - d->good.time_ns / NS_PER_S) / 86400;
+	age = ((int64_t)now.tv_sec - d->good.head.time_ns / NS_PER_S) / 86400;
 	id_hex(&d->good.manifest, hex);
-	text_time_local(d->good.time_ns / NS_PER_S, time);
+	text_time_local(d->good.head.time_ns / NS_PER_S, time);
 	if (d->has_good)
 		out_line(&cli->out, "%-24s %s, of %.*s (%lld day%s ago)", "Last good drill:", time,
 			 ID_SHORT_CHARS, hex, (long long)age, text_plural((uint64_t)age));
@@ -371,7 +371,7 @@ static void print_drills(struct cli *cli, const struct drilled *d)
 			 "Last good drill:", "never; 'nightjar drill' restores for practice");
 	if (d->has_last && d->last.verdict != DRILLNOTE_GOOD) {
 		id_hex(&d->last.manifest, hex);
-		text_time_local(d->last.time_ns / NS_PER_S, time);
+		text_time_local(d->last.head.time_ns / NS_PER_S, time);
 		out_line(&cli->out, "%-24s %s, of %.*s: FAILED", "Last drill:", time,
 			 ID_SHORT_CHARS, hex);
 	}

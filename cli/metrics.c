@@ -141,7 +141,8 @@ static void put_steps(struct buf *b, const struct night *night, bool code)
 		put_step(b, NULL, &night->steps.items[k], code);
 }
 
-void metrics_put(const struct night *night, int64_t now_s, struct buf *out)
+/* now_s: when the night ended. */
+static void put_night(const struct night *night, int64_t now_s, struct buf *out)
 {
 	put_help(out, "last_run_timestamp_seconds", "When the last night ended.");
 	put_sample(out, "last_run_timestamp_seconds", NULL, NULL, NULL, (double)now_s);
@@ -166,7 +167,7 @@ int metrics_write(const struct night *night, const char *path, struct err *err)
 	struct buf text = {0};
 	int r;
 
-	metrics_put(night, (int64_t)time(NULL), &text);
+	put_night(night, (int64_t)time(NULL), &text);
 	r = buf_check(&text, err);
 	if (!r)
 		r = durable_replace(path, 0644, text.data, text.len, err);

@@ -6,10 +6,8 @@
 #define NIGHTJAR_CLI_METRICS_H
 
 #include "cli/night.h"
-#include "core/buf.h"
+#include "core/err.h"
 
-/* As text; out is sticky (buf_check). now_s: when the night ended. */
-void metrics_put(const struct night *night, int64_t now_s, struct buf *out);
 /* Replaces the file as a whole, mode 0644: the collector never sees half of it. ERR_IO, ERR_NOMEM. */
 int metrics_write(const struct night *night, const char *path, struct err *err) ERR_UNUSED_WARN;
 

@@ -274,7 +274,7 @@ static void find_last_drill(struct night_repo *repo, struct session *s)
 	if (paths_state(&repo->cli.global, &dir, &why))
 		dir = NULL;
 	if (drill_last_good(&s->manifests, s->repo->conf.repo, dir, &note))
-		repo->drill_good_at_s = note.time_ns / SECOND_NS;
+		repo->drill_good_at_s = note.head.time_ns / SECOND_NS;
 	free(dir);
 }
 

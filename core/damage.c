@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/sign.h"
 #include "core/signrec.h"
 
 #define PLACE_BYTES (ID_BYTES + 4)
@@ -24,20 +23,9 @@ void damage_free(struct damage *d)
 	*d = (struct damage){0};
 }
 
-static struct signrec_head head_of(const struct damage *d)
-{
-	struct signrec_head head = {.number = d->number, .time_ns = d->time_ns};
-
-	memcpy(head.repo, d->repo, sizeof(head.repo));
-	memcpy(head.signer, d->signer, sizeof(head.signer));
-	return head;
-}
-
 void damage_put_clear(struct buf *b, const struct damage *d)
 {
-	const struct signrec_head head = head_of(d);
-
-	signrec_put_head(b, &damage_kind, &head);
+	signrec_put_head(b, &damage_kind, &d->head);
 	buf_put_u32(b, (uint32_t)d->count);
 	for (size_t i = 0; i < d->count; i++) {
 		buf_put(b, d->places[i].pack.b, ID_BYTES);
@@ -79,15 +67,10 @@ static int get_places(struct rd *r, struct damage *d, struct err *err)
 
 int damage_get_clear(struct rd *r, struct damage *d, struct err *err)
 {
-	struct signrec_head head;
-	int rc = signrec_get_head(r, &damage_kind, &head, err);
+	int rc = signrec_get_head(r, &damage_kind, &d->head, err);
 
 	if (rc != 0)
 		return rc;
-	memcpy(d->repo, head.repo, sizeof(d->repo));
-	memcpy(d->signer, head.signer, sizeof(d->signer));
-	d->number = head.number;
-	d->time_ns = head.time_ns;
 	return get_places(r, d, err);
 }
 
@@ -95,42 +78,31 @@ int damage_enc(const struct keys *keys, struct damage *d, struct buf *out, struc
 {
 	const char *fault = places_fault(d);
 	const uint8_t *secret = NULL;
-	struct buf object = {0};
-	int rc = signrec_signer(keys, &damage_kind, &secret, d->signer, err);
+	struct buf clear = {0};
+	int rc = signrec_signer(keys, &damage_kind, &secret, d->head.signer, err);
 
 	if (rc != 0)
 		return rc;
 	if (d->count > LIMIT_DAMAGE_PLACES)
 		return err_set(err, ERR_LIMIT, "a damage note of %zu places", d->count);
-	if (fault || d->number == 0)
+	if (fault || d->head.number == 0)
 		return err_set(err, ERR_USAGE, "a damage note has %s", fault ? fault : "no number");
-	memcpy(d->repo, keys->repo, sizeof(d->repo));
-	damage_put_clear(&object, d);
-	rc = buf_check(&object, err);
-	if (rc == 0)
-		rc = sign_append(&object, damage_kind.tag, secret, err);
-	if (rc == 0) {
-		buf_put(out, object.data, object.len);
-		rc = buf_check(out, err);
-	}
-	buf_free(&object);
-	return rc;
+	memcpy(d->head.repo, keys->repo, sizeof(d->head.repo));
+	damage_put_clear(&clear, d);
+	return signrec_sign(&damage_kind, secret, &clear, out, err);
 }
 
 int damage_dec(const struct keys *keys, const void *bytes, size_t len, struct damage *out_damage,
 	       struct err *err)
 {
 	struct damage d = {0};
-	struct signrec_head head;
 	struct rd r;
 	int rc = signrec_begin(&damage_kind, bytes, len, &r, err);
 
 	if (rc == 0)
 		rc = damage_get_clear(&r, &d, err);
-	if (rc == 0) {
-		head = head_of(&d);
-		rc = signrec_verify(keys, &damage_kind, &head, bytes, len, err);
-	}
+	if (rc == 0)
+		rc = signrec_verify(keys, &damage_kind, &d.head, bytes, len, err);
 	if (rc == 0)
 		rc = rd_end(&r, "damage note", err);
 	if (rc != 0)

@@ -8,7 +8,7 @@
 
 #include "core/buf.h"
 #include "core/id.h"
-#include "core/keys.h"
+#include "core/signrec.h"
 
 #define DAMAGE_KIND 5 /* in the object header */
 
@@ -20,10 +20,7 @@ struct damage_place {
 int damage_place_cmp(const struct damage_place *a, const struct damage_place *b);
 
 struct damage {
-	uint8_t repo[REPO_ID_BYTES];
-	uint8_t signer[32];
-	uint64_t number; /* from 1 */
-	int64_t time_ns;
+	struct signrec_head head;
 	struct damage_place *places; /* ascending, none twice, at least one */
 	size_t count;
 };

@@ -17,34 +17,18 @@ enum drillnote_verdict drillnote_judge(const struct drillnote_counts *c)
 
 /* --- the clear part --- */
 
-static struct signrec_head head_of(const struct drillnote *d)
-{
-	struct signrec_head head = {.number = d->number, .time_ns = d->time_ns};
-
-	memcpy(head.repo, d->repo, sizeof(head.repo));
-	memcpy(head.signer, d->signer, sizeof(head.signer));
-	return head;
-}
-
 void drillnote_put_clear(struct buf *b, const struct drillnote *d)
 {
-	const struct signrec_head head = head_of(d);
-
-	signrec_put_head(b, &drillnote_kind, &head);
+	signrec_put_head(b, &drillnote_kind, &d->head);
 	buf_put(b, d->manifest.b, ID_BYTES);
 }
 
 int drillnote_get_clear(struct rd *r, struct drillnote *d, struct err *err)
 {
-	struct signrec_head head;
-	int rc = signrec_get_head(r, &drillnote_kind, &head, err);
+	int rc = signrec_get_head(r, &drillnote_kind, &d->head, err);
 
 	if (rc != 0)
 		return rc;
-	memcpy(d->repo, head.repo, sizeof(d->repo));
-	memcpy(d->signer, head.signer, sizeof(d->signer));
-	d->number = head.number;
-	d->time_ns = head.time_ns;
 	rd_copy(r, d->manifest.b, ID_BYTES);
 	return r->bad ? err_set(err, ERR_DAMAGED, "a drill note is cut short") : 0;
 }
@@ -124,18 +108,18 @@ int drillnote_enc(struct keys *keys, struct drillnote *d, unsigned floor_log2, s
 		  struct err *err)
 {
 	struct signrec_form form = {
-	    .number = d->number, .domain = d->domain, .floor_log2 = floor_log2};
+	    .number = d->head.number, .domain = d->domain, .floor_log2 = floor_log2};
 	struct buf clear = {0}, maint = {0}, read = {0};
 	const char *fault;
-	int rc = signrec_signer(keys, &drillnote_kind, &form.secret, d->signer, err);
+	int rc = signrec_signer(keys, &drillnote_kind, &form.secret, d->head.signer, err);
 
 	if (rc != 0)
 		return rc;
 	d->verdict = drillnote_judge(&d->counts);
-	fault = d->number ? maint_fault(d) : "no number";
+	fault = d->head.number ? maint_fault(d) : "no number";
 	if (fault)
 		return err_set(err, ERR_USAGE, "a drill note has %s", fault);
-	memcpy(d->repo, keys->repo, sizeof(d->repo));
+	memcpy(d->head.repo, keys->repo, sizeof(d->head.repo));
 	drillnote_put_clear(&clear, d);
 	drillnote_put_maint(&maint, d);
 	rc = signrec_seal(keys, &drillnote_kind, &form, &clear, &maint, &read, out, err);
@@ -147,17 +131,14 @@ int drillnote_dec(struct keys *keys, const void *bytes, size_t len, struct drill
 		  struct err *err)
 {
 	struct drillnote d = {0};
-	struct signrec_head head;
 	struct rd r;
 	int rc = signrec_begin(&drillnote_kind, bytes, len, &r, err);
 
 	if (rc == 0)
 		rc = drillnote_get_clear(&r, &d, err);
-	if (rc == 0) {
-		head = head_of(&d);
-		rc = signrec_open(keys, &drillnote_kind, &head, &r, bytes, len, read_maint,
+	if (rc == 0)
+		rc = signrec_open(keys, &drillnote_kind, &d.head, &r, bytes, len, read_maint,
 				  signrec_read_nothing, &d, &d.domain, err);
-	}
 	if (rc == 0)
 		*out_note = d;
 	return rc;

@@ -7,7 +7,7 @@
 
 #include "core/buf.h"
 #include "core/id.h"
-#include "core/keys.h"
+#include "core/signrec.h"
 
 #define DRILLNOTE_KIND 4 /* in the object header */
 
@@ -29,10 +29,7 @@ enum drillnote_verdict drillnote_judge(const struct drillnote_counts *counts);
 
 struct drillnote {
 	/* clear */
-	uint8_t repo[REPO_ID_BYTES];
-	uint8_t signer[32];
-	uint64_t number; /* from 1 */
-	int64_t time_ns; /* when it ended */
+	struct signrec_head head; /* its time: when the drill ended */
 	struct id manifest;
 	uint32_t domain; /* the manifest's */
 	/* maintenance */

@@ -88,6 +88,21 @@ void pack_head_put(struct buf *out, const struct pack_head *head)
 	buf_put_u32(out, head->parity_bytes);
 }
 
+/* Fisher–Yates. */
+void pack_entries_shuffle(struct pack_entry *entries, size_t *starts, size_t count)
+{
+	for (size_t i = count; i > 1; i--) {
+		size_t j = randombytes_uniform((uint32_t)i);
+		struct pack_entry entry = entries[j];
+		size_t start = starts[j];
+
+		entries[j] = entries[i - 1];
+		starts[j] = starts[i - 1];
+		entries[i - 1] = entry;
+		starts[i - 1] = start;
+	}
+}
+
 uint64_t pack_front_bytes(const struct pack_head *head)
 {
 	return PACK_HEAD_BYTES + (uint64_t)SLOT_BYTES * head->slot_count + head->directory_bytes;

@@ -79,6 +79,8 @@ uint64_t pack_bytes_with_parity(unsigned level, uint64_t body_bytes);
 struct pack_head pack_head_of(const struct keys *keys, uint64_t directory_bytes, size_t slots,
 			      unsigned level, uint64_t body_bytes);
 void pack_head_put(struct buf *out, const struct pack_head *head);
+/* Entries, and where the record of each starts, in an order that tells nothing about which records came together. */
+void pack_entries_shuffle(struct pack_entry *entries, size_t *starts, size_t count);
 
 struct pack_builder;
 /* The keys must have a writer and stay alive. sequence is that of the backup under way. */

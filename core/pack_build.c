@@ -223,21 +223,6 @@ static int make_slot(const struct pack_builder *b, uint16_t index, struct slot *
 	return rc;
 }
 
-/* Fisher–Yates: the order tells nothing about which records came together. */
-static void shuffle(struct pack_builder *b)
-{
-	for (size_t i = b->count; i > 1; i--) {
-		size_t j = randombytes_uniform((uint32_t)i);
-		struct pack_entry entry = b->entries[j];
-		size_t start = b->starts[j];
-
-		b->entries[j] = b->entries[i - 1];
-		b->starts[j] = b->starts[i - 1];
-		b->entries[i - 1] = entry;
-		b->starts[i - 1] = start;
-	}
-}
-
 /* Counters run in the order of the directory, which so need not name them. */
 static void place(struct pack_builder *b)
 {
@@ -262,7 +247,7 @@ static int make_dir(struct pack_builder *b, struct pack_dir *dir,
 	if (!dir->slots || !dir->sources || !dir->entries)
 		return err_nomem(err);
 	dir->slot_count = slots_used(b);
-	shuffle(b);
+	pack_entries_shuffle(b->entries, b->starts, b->count);
 	place(b);
 	for (uint16_t i = 0; i < dir->slot_count; i++) {
 		int rc = make_slot(b, i, &dir->slots[i], slot_keys[i], err);

@@ -260,21 +260,6 @@ int pack_mover_add(struct pack_mover *m, const struct pack_moved *record, struct
 	return 0;
 }
 
-/* The order tells nothing about which records came together. */
-static void shuffle(struct pack_mover *m)
-{
-	for (size_t i = m->count; i > 1; i--) {
-		size_t j = randombytes_uniform((uint32_t)i);
-		struct pack_entry entry = m->entries[j];
-		size_t start = m->starts[j];
-
-		m->entries[j] = m->entries[i - 1];
-		m->starts[j] = m->starts[i - 1];
-		m->entries[i - 1] = entry;
-		m->starts[i - 1] = start;
-	}
-}
-
 /* The directory's key seals the directory alone, and these bytes are all of it and of what it is bound to. */
 static int make_slot(struct pack_mover *m, const struct buf *body, uint8_t out_key[32],
 		     struct err *err)
@@ -371,7 +356,7 @@ int pack_mover_finish(struct pack_mover *m, struct buf *out, struct pack_dir *ou
 
 	if (m->count == 0)
 		return err_set(err, ERR_USAGE, "a pack without records");
-	shuffle(m);
+	pack_entries_shuffle(m->entries, m->starts, m->count);
 	/* Only the recipients of slots matter here, and slot 0 is for M. */
 	m->slots[0] = (struct slot){.recipient = SLOT_M, .domain = m->domain};
 	dir = (struct pack_dir){m->slots,        m->slot_count, m->sources,

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/sign.h"
 #include "core/signrec.h"
 
 #define ENTRY_BYTES (32 + 8 + ID_BYTES)
@@ -26,20 +25,9 @@ void retire_free(struct retire *r)
 	*r = (struct retire){0};
 }
 
-static struct signrec_head head_of(const struct retire *r)
-{
-	struct signrec_head head = {.number = r->number, .time_ns = r->time_ns};
-
-	memcpy(head.repo, r->repo, sizeof(head.repo));
-	memcpy(head.signer, r->signer, sizeof(head.signer));
-	return head;
-}
-
 void retire_put_clear(struct buf *b, const struct retire *r)
 {
-	const struct signrec_head head = head_of(r);
-
-	signrec_put_head(b, &retire_kind, &head);
+	signrec_put_head(b, &retire_kind, &r->head);
 	buf_put_u32(b, (uint32_t)r->count);
 	for (size_t i = 0; i < r->count; i++) {
 		buf_put(b, r->entries[i].writer, sizeof(r->entries[i].writer));
@@ -83,23 +71,17 @@ static int get_entries(struct rd *rd, struct retire *r, struct err *err)
 
 int retire_get_clear(struct rd *rd, struct retire *r, struct err *err)
 {
-	struct signrec_head head;
-	int rc = signrec_get_head(rd, &retire_kind, &head, err);
+	int rc = signrec_get_head(rd, &retire_kind, &r->head, err);
 
 	if (rc != 0)
 		return rc;
-	memcpy(r->repo, head.repo, sizeof(r->repo));
-	memcpy(r->signer, head.signer, sizeof(r->signer));
-	r->number = head.number;
-	r->time_ns = head.time_ns;
 	return get_entries(rd, r, err);
 }
 
 int retire_enc(const struct keys *keys, struct retire *r, struct buf *out, struct err *err)
 {
 	const char *fault = entries_fault(r);
-	struct buf object = {0};
-	int rc;
+	struct buf clear = {0};
 
 	if (!keys->has_gc_secret)
 		return err_set(err, ERR_KEY,
@@ -107,37 +89,26 @@ int retire_enc(const struct keys *keys, struct retire *r, struct buf *out, struc
 			       role_name(keys->role));
 	if (r->count > LIMIT_RETIRED)
 		return err_set(err, ERR_LIMIT, "a retire record of %zu backups", r->count);
-	if (fault || r->number == 0)
+	if (fault || r->head.number == 0)
 		return err_set(err, ERR_USAGE, "a retire record has %s",
 			       fault ? fault : "no number");
-	memcpy(r->repo, keys->repo, sizeof(r->repo));
-	memcpy(r->signer, keys->gc_pub, sizeof(r->signer));
-	retire_put_clear(&object, r);
-	rc = buf_check(&object, err);
-	if (rc == 0)
-		rc = sign_append(&object, retire_kind.tag, keys->gc_secret, err);
-	if (rc == 0) {
-		buf_put(out, object.data, object.len);
-		rc = buf_check(out, err);
-	}
-	buf_free(&object);
-	return rc;
+	memcpy(r->head.repo, keys->repo, sizeof(r->head.repo));
+	memcpy(r->head.signer, keys->gc_pub, sizeof(r->head.signer));
+	retire_put_clear(&clear, r);
+	return signrec_sign(&retire_kind, keys->gc_secret, &clear, out, err);
 }
 
 int retire_dec(const struct keys *keys, const void *bytes, size_t len, struct retire *out_retire,
 	       struct err *err)
 {
 	struct retire r = {0};
-	struct signrec_head head;
 	struct rd rd;
 	int rc = signrec_begin(&retire_kind, bytes, len, &rd, err);
 
 	if (rc == 0)
 		rc = retire_get_clear(&rd, &r, err);
-	if (rc == 0) {
-		head = head_of(&r);
-		rc = signrec_verify(keys, &retire_kind, &head, bytes, len, err);
-	}
+	if (rc == 0)
+		rc = signrec_verify(keys, &retire_kind, &r.head, bytes, len, err);
 	if (rc == 0)
 		rc = rd_end(&rd, "retire record", err);
 	if (rc != 0)

@@ -8,7 +8,7 @@
 
 #include "core/buf.h"
 #include "core/id.h"
-#include "core/keys.h"
+#include "core/signrec.h"
 
 #define RETIRE_KIND 2 /* in the object header */
 
@@ -22,10 +22,7 @@ struct retire_entry {
 int retire_entry_cmp(const struct retire_entry *a, const struct retire_entry *b);
 
 struct retire {
-	uint8_t repo[REPO_ID_BYTES];
-	uint8_t signer[32]; /* G */
-	uint64_t number;    /* from 1 */
-	int64_t time_ns;
+	struct signrec_head head;     /* its signer: G */
 	struct retire_entry *entries; /* ascending, none twice, at least one */
 	size_t count;
 };

@@ -77,6 +77,21 @@ int signrec_seal(struct keys *keys, const struct signrec_kind *kind,
 	return rc;
 }
 
+int signrec_sign(const struct signrec_kind *kind, const uint8_t *secret, struct buf *clear,
+		 struct buf *out, struct err *err)
+{
+	int rc = buf_check(clear, err);
+
+	if (rc == 0)
+		rc = sign_append(clear, kind->tag, secret, err);
+	if (rc == 0) {
+		buf_put(out, clear->data, clear->len);
+		rc = buf_check(out, err);
+	}
+	buf_free(clear);
+	return rc;
+}
+
 int signrec_begin(const struct signrec_kind *kind, const void *bytes, size_t len, struct rd *out_rd,
 		  struct err *err)
 {

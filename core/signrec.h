@@ -20,8 +20,8 @@ struct signrec_kind {
 /* The first of the clear bytes. */
 struct signrec_head {
 	uint8_t repo[REPO_ID_BYTES];
-	uint8_t signer[32];
-	uint64_t number; /* from 1 */
+	uint8_t signer[32]; /* its public key */
+	uint64_t number;    /* from 1 */
 	int64_t time_ns;
 };
 
@@ -51,6 +51,10 @@ struct signrec_form {
 int signrec_seal(struct keys *keys, const struct signrec_kind *kind,
 		 const struct signrec_form *form, struct buf *clear, struct buf *maint,
 		 struct buf *read, struct buf *out, struct err *err) ERR_UNUSED_WARN;
+
+/* Signs what clear holds, a record without parts, appends it to out, and frees clear in every case. Out is unchanged after an error. */
+int signrec_sign(const struct signrec_kind *kind, const uint8_t *secret, struct buf *clear,
+		 struct buf *out, struct err *err) ERR_UNUSED_WARN;
 
 /* Before anything is read: ERR_LIMIT for more bytes than the kind may have; the bytes without the signature. */
 int signrec_begin(const struct signrec_kind *kind, const void *bytes, size_t len, struct rd *out_rd,

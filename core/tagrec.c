@@ -20,34 +20,18 @@ void tagrec_free(struct tagrec *t)
 static const struct signrec_kind tagrec_kind = {TAGREC_KIND, "tag record", "tag",
 						LIMIT_TAGREC_BYTES};
 
-static struct signrec_head head_of(const struct tagrec *t)
-{
-	struct signrec_head head = {.number = t->number, .time_ns = t->time_ns};
-
-	memcpy(head.repo, t->repo, sizeof(head.repo));
-	memcpy(head.signer, t->signer, sizeof(head.signer));
-	return head;
-}
-
 void tagrec_put_clear(struct buf *b, const struct tagrec *t)
 {
-	const struct signrec_head head = head_of(t);
-
-	signrec_put_head(b, &tagrec_kind, &head);
+	signrec_put_head(b, &tagrec_kind, &t->head);
 	buf_put(b, t->manifest.b, ID_BYTES);
 }
 
 int tagrec_get_clear(struct rd *r, struct tagrec *t, struct err *err)
 {
-	struct signrec_head head;
-	int rc = signrec_get_head(r, &tagrec_kind, &head, err);
+	int rc = signrec_get_head(r, &tagrec_kind, &t->head, err);
 
 	if (rc != 0)
 		return rc;
-	memcpy(t->repo, head.repo, sizeof(t->repo));
-	memcpy(t->signer, head.signer, sizeof(t->signer));
-	t->number = head.number;
-	t->time_ns = head.time_ns;
 	rd_copy(r, t->manifest.b, ID_BYTES);
 	return r->bad ? err_set(err, ERR_DAMAGED, "a tag record is cut short") : 0;
 }
@@ -93,9 +77,9 @@ static int complete(struct keys *keys, struct tagrec *t, struct err *err)
 
 	if (!domain)
 		return -err->code;
-	if (t->number == 0)
+	if (t->head.number == 0)
 		return err_set(err, ERR_USAGE, "a tag record needs a number from 1");
-	memcpy(t->repo, keys->repo, sizeof(t->repo));
+	memcpy(t->head.repo, keys->repo, sizeof(t->head.repo));
 	manifest_part_sort_tags(t->tags, &t->tag_count);
 	for (size_t i = 0; i < t->tag_count; i++)
 		if (t->tags[i][0] == '\0')
@@ -113,11 +97,11 @@ int tagrec_enc(struct keys *keys, struct tagrec *t, unsigned floor_log2, struct 
 	       struct err *err)
 {
 	struct signrec_form form = {
-	    .number = t->number, .domain = t->domain, .floor_log2 = floor_log2};
+	    .number = t->head.number, .domain = t->domain, .floor_log2 = floor_log2};
 	struct buf clear = {0}, maint = {0}, read = {0};
 	int rc;
 
-	rc = signrec_signer(keys, &tagrec_kind, &form.secret, t->signer, err);
+	rc = signrec_signer(keys, &tagrec_kind, &form.secret, t->head.signer, err);
 	if (rc == 0)
 		rc = check_limits(t, err);
 	if (rc == 0)
@@ -158,17 +142,14 @@ int tagrec_dec(struct keys *keys, const void *bytes, size_t len, struct tagrec *
 	       struct err *err)
 {
 	struct tagrec t = {0};
-	struct signrec_head head;
 	struct rd r;
 	int rc = signrec_begin(&tagrec_kind, bytes, len, &r, err);
 
 	if (rc == 0)
 		rc = tagrec_get_clear(&r, &t, err);
-	if (rc == 0) {
-		head = head_of(&t);
-		rc = signrec_open(keys, &tagrec_kind, &head, &r, bytes, len, read_maint, read_read,
-				  &t, &t.domain, err);
-	}
+	if (rc == 0)
+		rc = signrec_open(keys, &tagrec_kind, &t.head, &r, bytes, len, read_maint,
+				  read_read, &t, &t.domain, err);
 	if (rc == 0 && t.has_read)
 		rc = check_repeat(keys, &t, err);
 	if (rc != 0)

@@ -11,16 +11,13 @@
 
 #include "core/buf.h"
 #include "core/id.h"
-#include "core/keys.h"
+#include "core/signrec.h"
 
 #define TAGREC_KIND 3 /* in the object header */
 
 struct tagrec {
 	/* clear */
-	uint8_t repo[REPO_ID_BYTES];
-	uint8_t signer[32];
-	uint64_t number; /* from 1; the highest of a manifest holds */
-	int64_t time_ns;
+	struct signrec_head head; /* the highest number of a manifest holds */
 	struct id manifest;
 	uint32_t domain; /* the manifest's */
 	/* maintenance */

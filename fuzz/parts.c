@@ -8,22 +8,11 @@
 
 #include "core/parts.h"
 #include "core/sign.h"
+#include "fuzz/fuzzkeys.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CLEAR_BYTES 16
-
-static struct keys *full(void)
-{
-	static const uint8_t master[32] = {1}, repo[REPO_ID_BYTES] = {2};
-	static struct keys *keys;
-	struct err err = {0};
-
-	if (!keys &&
-	    (keys_from_master(repo, master, &keys, &err) || keys_use_host(keys, "h", &err)))
-		abort();
-	return keys;
-}
 
 struct want {
 	const uint8_t *maint, *read;
@@ -81,7 +70,8 @@ static void found(const uint8_t *object, size_t len)
 	within(&parts, &parts.read);
 	parts.domain %= 4;
 	parts.maint.slot.domain = parts.read.slot.domain = parts.domain;
-	if (parts_open(full(), &parts, read_maint, read_read, &want, &err) == 0 || want.opened)
+	if (parts_open(fuzzkeys_full(), &parts, read_maint, read_read, &want, &err) == 0 ||
+	    want.opened)
 		abort();
 }
 
@@ -106,12 +96,13 @@ static void made(const uint8_t *data, size_t size)
 	buf_put(&maint, want.maint, want.maint_len);
 	buf_put(&read, want.read, want.read_len);
 	buf_put_zeros(&object, CLEAR_BYTES);
-	if (parts_put(full(), &form, &maint, &read, &object, &err) != 0 ||
-	    sign_check(object.data, object.len, "tag", full()->writer_pub, &err) != 0)
+	if (parts_put(fuzzkeys_full(), &form, &maint, &read, &object, &err) != 0 ||
+	    sign_check(object.data, object.len, "tag", fuzzkeys_full()->writer_pub, &err) != 0)
 		abort();
 	r = rd_of(object.data + CLEAR_BYTES, object.len - CLEAR_BYTES - SIGN_BYTES);
 	if (parts_get(&r, object.data, object.len, "a record", &parts, &err) != 0 ||
-	    parts_open(full(), &parts, read_maint, read_read, &want, &err) != 0 || want.opened != 2)
+	    parts_open(fuzzkeys_full(), &parts, read_maint, read_read, &want, &err) != 0 ||
+	    want.opened != 2)
 		abort();
 	buf_free(&object);
 	buf_free(&maint);

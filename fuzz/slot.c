@@ -4,28 +4,17 @@
 #include <string.h>
 
 #include "core/slot.h"
+#include "fuzz/fuzzkeys.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct keys *full(void)
-{
-	static const uint8_t master[32] = {1}, repo[REPO_ID_BYTES] = {2};
-	static struct keys *keys;
-	struct err err = {0};
-
-	if (!keys &&
-	    (keys_from_master(repo, master, &keys, &err) || keys_use_host(keys, "h", &err)))
-		abort();
-	return keys;
-}
 
 static void open_twice(const struct slot *slot)
 {
 	uint8_t key[32], again[32];
 	struct err err = {0};
 
-	if (slot_open(full(), slot, key, &err) == 0 &&
-	    (slot_open(full(), slot, again, &err) || memcmp(key, again, 32) != 0))
+	if (slot_open(fuzzkeys_full(), slot, key, &err) == 0 &&
+	    (slot_open(fuzzkeys_full(), slot, again, &err) || memcmp(key, again, 32) != 0))
 		abort();
 }
 
@@ -39,8 +28,9 @@ static void make(const struct slot *like, const uint8_t *data, size_t size)
 	struct err err = {0};
 
 	/* Domains stay with the keys, of which there are few. */
-	if (slot_make(full(), like->recipient, like->domain % 4, &hedge, &slot, key, &err) ||
-	    slot_open(full(), &slot, again, &err) || memcmp(key, again, 32) != 0)
+	if (slot_make(fuzzkeys_full(), like->recipient, like->domain % 4, &hedge, &slot, key,
+		      &err) ||
+	    slot_open(fuzzkeys_full(), &slot, again, &err) || memcmp(key, again, 32) != 0)
 		abort();
 }
 

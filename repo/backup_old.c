@@ -88,12 +88,8 @@ static int old_add(void *arg, const struct entry *e, const struct chunk_ref *chi
 static int old_node(void *arg, const struct id *list, const struct tree_node *n, struct err *err)
 {
 	struct backup_old *f = arg;
-	struct span first = {0};
 
-	if (n->body.count)
-		first = n->body.level ? n->body.children[0].first_name : n->body.entries[0].name;
-	return former_add_tree(&f->nodes, list, &n->children[0].id, n->body.level, first.p,
-			       first.len, err);
+	return former_add_node(&f->nodes, list, n, err);
 }
 
 void backup_old_load(struct backup_run *run, const char *path, const struct id *list,

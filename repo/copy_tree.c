@@ -53,12 +53,8 @@ static int old_add(void *arg, const struct entry *e, const struct chunk_ref *chi
 static int old_node(void *arg, const struct id *list, const struct tree_node *n, struct err *err)
 {
 	struct old_folder *f = arg;
-	struct span first = {0};
 
-	if (n->body.count)
-		first = n->body.level ? n->body.children[0].first_name : n->body.entries[0].name;
-	return former_add_tree(&f->nodes, list, &n->children[0].id, n->body.level, first.p,
-			       first.len, err);
+	return former_add_node(&f->nodes, list, n, err);
 }
 
 static void old_free(struct old_folder *f)

@@ -297,8 +297,9 @@ static size_t matches_of(const struct manifest *m, const char *name)
 	return count;
 }
 
-int drill_check_assertions(const struct manifest *m, const struct drill_options *options,
-			   struct err *err)
+/* Each names exactly one database of the manifest. */
+static int check_assertions(const struct manifest *m, const struct drill_options *options,
+			    struct err *err)
 {
 	if (!m->has_read)
 		return err_set(err, ERR_KEY, "drill needs a full or read key");
@@ -334,7 +335,7 @@ int drill_run(struct reader *reader, const struct manifest *m, const struct dril
 	*out_counts = (struct drillnote_counts){0};
 	r = keys_allow(reader_repo(reader)->keys, POWER_READ, "drill", err);
 	if (!r)
-		r = drill_check_assertions(m, options, err);
+		r = check_assertions(m, options, err);
 	if (r)
 		return r;
 	out_counts->databases = (uint32_t)m->db_count;
@@ -374,7 +375,8 @@ static bool says_as_much(const struct manifest_list *list, const struct drillnot
 	const struct id *a = group_of(list, &later->manifest), *b = group_of(list, &note->manifest);
 
 	if (note == later || !later->has_maint || !note->has_maint ||
-	    later->time_ns < note->time_ns || (a == NULL) != (b == NULL) || (a && !id_eq(a, b)))
+	    later->head.time_ns < note->head.time_ns || (a == NULL) != (b == NULL) ||
+	    (a && !id_eq(a, b)))
 		return false;
 	return later->verdict == DRILLNOTE_GOOD || note->verdict == DRILLNOTE_FAILED;
 }
@@ -432,7 +434,7 @@ static bool last_of(const struct manifest_list *list, const uint8_t repo[REPO_ID
 	if (state_dir)
 		(void)!drills_load_local(state_dir, repo, &local, &ignored);
 	ours = find(&local);
-	if (ours && (!theirs || ours->time_ns > theirs->time_ns))
+	if (ours && (!theirs || ours->head.time_ns > theirs->head.time_ns))
 		theirs = ours;
 	if (theirs)
 		*out_note = *theirs;

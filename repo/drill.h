@@ -33,10 +33,6 @@ struct drill_options {
 	struct drill_callbacks cb;
 };
 
-/* Each assertion names exactly one database of the manifest; otherwise ERR_USAGE. ERR_KEY: the names cannot be read. */
-int drill_check_assertions(const struct manifest *m, const struct drill_options *options,
-			   struct err *err) ERR_UNUSED_WARN;
-
 /*
  * Drills. What is wrong is told and counted, and no error; drillnote_judge says what it comes to. ERR_KEY; ERR_USAGE a target that holds
  * something, an assertion's database; ERR_FULL; ERR_CANCELLED; ERR_NOMEM: there is no verdict then.

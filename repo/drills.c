@@ -33,7 +33,7 @@ static int add(struct drills *d, const struct drills_item *item, struct err *err
 /* A writer cannot read what it wrote, let alone what others did. */
 static int signer_known(const struct repo *repo, const struct drillnote *d, struct err *err)
 {
-	if (memcmp(d->signer, repo->conf.gc_pub, sizeof(d->signer)) == 0)
+	if (memcmp(d->head.signer, repo->conf.gc_pub, sizeof(d->head.signer)) == 0)
 		return 0;
 	return err_set(
 	    err, ERR_DAMAGED,
@@ -50,8 +50,8 @@ int drills_take(struct repo *repo, const struct id *name, const struct buf *byte
 		r = signer_known(repo, &item.d, err);
 	if (!r)
 		r = add(d, &item, err);
-	if (!r && item.d.number > d->number)
-		d->number = item.d.number;
+	if (!r && item.d.head.number > d->number)
+		d->number = item.d.head.number;
 	return r;
 }
 
@@ -63,7 +63,7 @@ static const struct drillnote *last_of(const struct drills *d, bool good)
 		const struct drillnote *n = &d->items[i].d;
 
 		if (n->has_maint && (!good || n->verdict == DRILLNOTE_GOOD) &&
-		    (!last || n->time_ns > last->time_ns))
+		    (!last || n->head.time_ns > last->head.time_ns))
 			last = n;
 	}
 	return last;
@@ -87,9 +87,10 @@ int drills_put(struct repo *repo, const struct drills *d, struct drillnote *note
 	struct id name;
 	int r;
 
-	note->number = d->number + 1;
-	r = note->number ? drillnote_enc(repo->keys, note, repo->conf.floor_log2, &bytes, err)
-			 : err_set(err, ERR_LIMIT, "no more drill notes fit behind the last one");
+	note->head.number = d->number + 1;
+	r = note->head.number
+		? drillnote_enc(repo->keys, note, repo->conf.floor_log2, &bytes, err)
+		: err_set(err, ERR_LIMIT, "no more drill notes fit behind the last one");
 	if (!r)
 		r = repo_put(repo, STORE_SNAPSHOTS, &bytes, &name, err);
 	for (size_t i = 0; !r && i < d->count; i++) {
@@ -109,14 +110,14 @@ int drills_put(struct repo *repo, const struct drills *d, struct drillnote *note
 static void put_local(struct buf *b, const struct drillnote *d)
 {
 	buf_put(b, d->manifest.b, ID_BYTES);
-	buf_put_i64(b, d->time_ns);
+	buf_put_i64(b, d->head.time_ns);
 	drillnote_put_maint(b, d);
 }
 
 static int get_local(struct rd *r, struct drillnote *d, struct err *err)
 {
 	rd_copy(r, d->manifest.b, ID_BYTES);
-	d->time_ns = rd_i64(r);
+	d->head.time_ns = rd_i64(r);
 	d->has_maint = true;
 	return drillnote_get_maint(r, d, err);
 }

@@ -49,6 +49,16 @@ int former_add_tree(struct former *f, const struct id *list, const struct id *bo
 	return r;
 }
 
+int former_add_node(struct former *f, const struct id *list, const struct tree_node *n,
+		    struct err *err)
+{
+	struct span first = {0};
+
+	if (n->body.count)
+		first = n->body.level ? n->body.children[0].first_name : n->body.entries[0].name;
+	return former_add_tree(f, list, &n->children[0].id, n->body.level, first.p, first.len, err);
+}
+
 static int compare_names(const void *a, size_t a_len, const void *b, size_t b_len)
 {
 	size_t len = a_len < b_len ? a_len : b_len;

@@ -8,6 +8,8 @@
 #include "core/node.h"
 #include "repo/reader.h"
 
+struct tree_node;
+
 struct former_node {
 	struct id list, body;
 	uint8_t level;
@@ -34,6 +36,9 @@ void former_free(struct former *f);
 /* Adds one node of a folder, as a walk comes to it. */
 int former_add_tree(struct former *f, const struct id *list, const struct id *body, uint8_t level,
 		    const void *first_name, size_t first_name_len, struct err *err) ERR_UNUSED_WARN;
+/* The same of a node that was read. */
+int former_add_node(struct former *f, const struct id *list, const struct tree_node *n,
+		    struct err *err) ERR_UNUSED_WARN;
 /* Of that level, the node of that first name, else the last one before it, else the first. NULL: none. */
 const struct former_node *former_find_tree(const struct former *f, uint8_t level,
 					   const void *first_name, size_t first_name_len);

@@ -60,7 +60,7 @@ bool notes_have(const struct notes *n, const struct damage_place *place)
 /* A writer who could note the copies of others would have them deleted, in favour of what it planted. */
 static int signer_known(const struct repo *repo, const struct damage *d, struct err *err)
 {
-	if (memcmp(d->signer, repo->conf.gc_pub, sizeof(d->signer)) == 0)
+	if (memcmp(d->head.signer, repo->conf.gc_pub, sizeof(d->head.signer)) == 0)
 		return 0;
 	return err_set(
 	    err, ERR_DAMAGED,
@@ -77,8 +77,8 @@ int notes_take(struct repo *repo, const struct buf *bytes, struct notes *n, stru
 		r = signer_known(repo, &d, err);
 	for (size_t i = 0; !r && i < d.count; i++)
 		r = notes_add(n, &d.places[i], err);
-	if (!r && d.number > n->number)
-		n->number = d.number;
+	if (!r && d.head.number > n->number)
+		n->number = d.head.number;
 	damage_free(&d);
 	return r;
 }
@@ -113,8 +113,9 @@ static int put_one(struct repo *repo, struct damage *d, struct err *err)
 {
 	struct buf bytes = {0};
 	struct id name;
-	int r = d->number ? damage_enc(repo->keys, d, &bytes, err)
-			  : err_set(err, ERR_LIMIT, "no more damage notes fit behind the last one");
+	int r = d->head.number
+		    ? damage_enc(repo->keys, d, &bytes, err)
+		    : err_set(err, ERR_LIMIT, "no more damage notes fit behind the last one");
 
 	if (!r)
 		r = repo_put(repo, STORE_SNAPSHOTS, &bytes, &name, err);
@@ -129,8 +130,8 @@ int notes_put(struct repo *repo, const struct notes *found, int64_t now_ns, uint
 
 	for (size_t done = 0, count; !r && done < found->count; done += count) {
 		struct damage d = {
-		    .number = *number + 1,
-		    .time_ns = now_ns,
+		    .head.number = *number + 1,
+		    .head.time_ns = now_ns,
 		    .places = found->places + done,
 		};
 

@@ -5,6 +5,7 @@
 
 #include "core/glob.h"
 #include "repo/snapshot.h"
+#include "repo/sources.h"
 
 /* --- telling --- */
 
@@ -68,20 +69,11 @@ static bool any_match(const char *const *patterns, size_t count, const char *pat
 	return false;
 }
 
-bool restore_lies_at(const char *path, const char *above)
-{
-	size_t len = strlen(above);
-
-	if (strcmp(above, "/") == 0)
-		return true;
-	return strncmp(path, above, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
 bool restore_wants(const struct restore_run *run, const char *path)
 {
 	const struct restore_options *o = run->options;
 
-	if (!restore_lies_at(path, run->sub) || any_match(o->excludes, o->exclude_count, path))
+	if (!sources_lies_below(path, run->sub) || any_match(o->excludes, o->exclude_count, path))
 		return false;
 	return o->include_count == 0 || any_match(o->includes, o->include_count, path);
 }
@@ -92,8 +84,8 @@ bool restore_enters(const struct restore_run *run, const char *path)
 
 	if (any_match(o->excludes, o->exclude_count, path))
 		return false;
-	if (!restore_lies_at(path, run->sub))
-		return restore_lies_at(run->sub, path);
+	if (!sources_lies_below(path, run->sub))
+		return sources_lies_below(run->sub, path);
 	if (o->include_count == 0 || any_match(o->includes, o->include_count, path))
 		return true;
 	for (size_t i = 0; i < o->include_count; i++) {
@@ -106,7 +98,7 @@ bool restore_enters(const struct restore_run *run, const char *path)
 bool restore_above_sources(const struct restore_run *run, const char *path)
 {
 	for (size_t i = 0; i < run->m->source_count; i++) {
-		if (restore_lies_at(path, run->m->sources[i]))
+		if (sources_lies_below(path, run->m->sources[i]))
 			return false;
 	}
 	return true;

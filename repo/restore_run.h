@@ -47,8 +47,6 @@ int restore_tick(struct restore_run *run, const char *path, struct err *err) ERR
 bool restore_fatal(int r);
 
 /* --- choosing --- */
-/* path lies at or below above. */
-bool restore_lies_at(const char *path, const char *above);
 bool restore_wants(const struct restore_run *run, const char *path);
 /* May something at or below a folder be wanted? */
 bool restore_enters(const struct restore_run *run, const char *path);

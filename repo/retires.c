@@ -20,7 +20,8 @@ int retires_take(struct repo *repo, const struct id *name, const struct buf *byt
 	struct retires_record record = {.name = *name};
 	int rc = retire_dec(repo->keys, bytes->data, bytes->len, &record.r, err);
 
-	if (!rc && memcmp(record.r.signer, repo->conf.gc_pub, sizeof(record.r.signer)) != 0)
+	if (!rc &&
+	    memcmp(record.r.head.signer, repo->conf.gc_pub, sizeof(record.r.head.signer)) != 0)
 		rc = err_set(err, ERR_DAMAGED,
 			     "a retire record that the maintenance key did not sign");
 	if (!rc && r->count == r->cap) {
@@ -38,8 +39,8 @@ int retires_take(struct repo *repo, const struct id *name, const struct buf *byt
 		retire_free(&record.r);
 		return rc;
 	}
-	if (record.r.number > r->number)
-		r->number = record.r.number;
+	if (record.r.head.number > r->number)
+		r->number = record.r.head.number;
 	r->records[r->count++] = record;
 	return 0;
 }
@@ -98,7 +99,7 @@ static int put_one(struct repo *repo, struct retire *record, struct id *out_name
 {
 	struct buf bytes = {0};
 	size_t kept = 0;
-	int r = record->number
+	int r = record->head.number
 		    ? 0
 		    : err_set(err, ERR_LIMIT, "no more retire records fit behind the last one");
 
@@ -182,7 +183,7 @@ static int put_folded(struct repo *repo, const struct retires *r, struct retire 
 int retires_put(struct repo *repo, const struct retires *r, struct retire_entry *entries,
 		size_t count, int64_t now_ns, struct err *err)
 {
-	struct retire record = {.number = r->number, .time_ns = now_ns};
+	struct retire record = {.head.number = r->number, .head.time_ns = now_ns};
 	bool *fold = calloc(r->count + 1, sizeof(*fold));
 	int rc = fold ? 0 : err_nomem(err);
 
@@ -190,7 +191,7 @@ int retires_put(struct repo *repo, const struct retires *r, struct retire_entry 
 		size_t folded = 0;
 		struct id name;
 
-		record.number++;
+		record.head.number++;
 		record.entries = entries + done;
 		record.count = count - done < LIMIT_RETIRED ? count - done : LIMIT_RETIRED;
 		if (done + record.count == count)
@@ -198,7 +199,7 @@ int retires_put(struct repo *repo, const struct retires *r, struct retire_entry 
 		rc = folded ? put_folded(repo, r, &record, fold, folded, err)
 			    : put_one(repo, &record, &name, err);
 		if (!rc)
-			witness_retired(repo, record.entries, record.count, record.number);
+			witness_retired(repo, record.entries, record.count, record.head.number);
 	}
 	free(fold);
 	return rc;

@@ -14,7 +14,7 @@ void tags_free(struct tags *tags)
 /* Tags decide what a policy keeps. Who has stolen a writer's key, revoked or not, would have its backups of before removed by them. */
 static int signer_known(const struct repo *repo, const struct tagrec *t, struct err *err)
 {
-	if (memcmp(t->signer, repo->conf.gc_pub, sizeof(t->signer)) == 0)
+	if (memcmp(t->head.signer, repo->conf.gc_pub, sizeof(t->head.signer)) == 0)
 		return 0;
 	return err_set(err, ERR_DAMAGED,
 		       "tags that the maintenance key did not sign: a writer's key cannot change "
@@ -54,7 +54,8 @@ static int compare_records(const void *a, const void *b)
 	int order = id_cmp(&x->t.manifest, &y->t.manifest);
 
 	if (order == 0)
-		order = (x->t.number > y->t.number) - (x->t.number < y->t.number);
+		order =
+		    (x->t.head.number > y->t.head.number) - (x->t.head.number < y->t.head.number);
 	return order ? order : id_cmp(&x->name, &y->name);
 }
 
@@ -86,7 +87,7 @@ static void swap_tags(struct manifest *m, struct tagrec *t)
 
 static void apply_one(struct tagrec *t, struct manifest_item *item)
 {
-	item->tag_number = t->number;
+	item->tag_number = t->head.number;
 	if (t->domain == item->m.domain && t->has_maint && t->has_read == item->m.has_read)
 		swap_tags(&item->m, t);
 }
@@ -138,8 +139,8 @@ int tags_put(struct repo *repo, struct manifest_item *item, const char *const *s
 	     int64_t now_ns, struct id *out_name, struct err *err)
 {
 	struct tagrec t = {
-	    .number = item->tag_number + 1,
-	    .time_ns = now_ns,
+	    .head.number = item->tag_number + 1,
+	    .head.time_ns = now_ns,
 	    .manifest = item->name,
 	    .domain = item->m.domain,
 	};
@@ -147,7 +148,7 @@ int tags_put(struct repo *repo, struct manifest_item *item, const char *const *s
 	int r = item->m.has_read ? copy_set(set, count, &t, err)
 				 : err_set(err, ERR_KEY, "tags need a key that can read backups");
 
-	if (!r && t.number == 0)
+	if (!r && t.head.number == 0)
 		r = err_set(err, ERR_LIMIT, "no more tag records fit behind the last one");
 	if (!r)
 		r = tagrec_enc(repo->keys, &t, repo->conf.floor_log2, &bytes, err);

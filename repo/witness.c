@@ -131,7 +131,9 @@ static struct id key_of(const struct witness_finding *f)
 	return key;
 }
 
-int witness_tell(struct witness *w, const struct witness_finding *f, size_t *told, struct err *err)
+/* Unless it was told. */
+static int tell_one(struct witness *w, const struct witness_finding *f, size_t *told,
+		    struct err *err)
 {
 	const struct id key = key_of(f);
 	int r;
@@ -170,7 +172,7 @@ static int misplaced(struct repo *repo, const struct place *place, struct err *e
 
 	memcpy(f.was_repo, place->repos[place->count - 1], REPO_ID_BYTES);
 	memcpy(f.is_repo, repo->conf.repo, REPO_ID_BYTES);
-	r = witness_tell(w, &f, &told, err);
+	r = tell_one(w, &f, &told, err);
 	if (!r && w->o.looked)
 		w->o.looked(w->o.arg, told);
 	w->misplaced = !w->o.accept;
@@ -337,7 +339,7 @@ static int tell(struct witness_run *run, struct err *err)
 	int r = 0;
 
 	for (size_t i = 0; !r && i < run->finding_count; i++)
-		r = witness_tell(w, &run->findings[i], &told, err);
+		r = tell_one(w, &run->findings[i], &told, err);
 	if (!r && told && w->o.looked)
 		w->o.looked(w->o.arg, told);
 	w->standing = w->o.accept ? 0 : run->finding_count;

@@ -41,9 +41,6 @@ const struct witness_ref *witness_find_ref(const struct witness_run *run, const 
 /* Finds what manifests name and is not there, then everything that is wrong, anew. */
 int witness_judge(struct witness_run *run, struct err *err) ERR_UNUSED_WARN;
 
-/* Tells it, unless it was told. ERR_NOMEM. */
-int witness_tell(struct witness *w, const struct witness_finding *f, size_t *told,
-		 struct err *err) ERR_UNUSED_WARN;
 void witness_warn(struct witness *w, const struct err *why);
 
 /* Loads what is kept, lets change alter it, and keeps it where that made a difference; nobody else does meanwhile. */

@@ -224,23 +224,6 @@ static void goes_round(const struct kit *k, struct run *out_run)
 
 /* --- the images --- */
 
-static int setup(void **state)
-{
-	struct kit *k = calloc(1, sizeof(*k));
-
-	assert_non_null(k);
-	kit_new(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_free(*state);
-	free(*state);
-	return 0;
-}
-
 /* A hole that the database takes for pages of its own, up to shortly before the lock byte. */
 static void grow_to_lock_byte(const char *path, uint32_t page_bytes)
 {
@@ -328,7 +311,7 @@ static void payload_in_fragments(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, kit_setup, kit_teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(lock_byte_page_of_the_largest_pages),
 	    TEST(lock_byte_page_of_usual_pages),

@@ -34,11 +34,7 @@ static const struct faultkind kinds[] = {
 static void every_call_fails_once(void **state)
 {
 	(void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	print_message("# sanitizers want to be loaded first, before any other library\n");
-	skip();
-#endif
-	assert_int_equal(faultmatrix_run(kinds, sizeof(kinds) / sizeof(kinds[0])), 0);
+	faultmatrix_test(kinds, sizeof(kinds) / sizeof(kinds[0]));
 }
 
 int main(void)

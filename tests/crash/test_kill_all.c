@@ -31,7 +31,6 @@
 
 #define SLACK                                                                                      \
 	20u /* a run makes some calls more or less than another: threads wait for each other, or not */
-#define STATES_MOST 4096u
 #define WORKERS 2u
 
 /* What the run that is let through tells, and what it and the others are for. */
@@ -45,8 +44,8 @@ struct plan {
 
 /* In memory that the workers share. */
 struct tally {
-	uint64_t states[STATES_MOST];
-	unsigned kills, distinct, missed, acknowledged, failed;
+	struct crash_states states;
+	unsigned kills, missed, acknowledged, failed;
 };
 
 struct watch {
@@ -176,26 +175,14 @@ static bool list_entry(void *arg, const char *path, bool is_folder)
 	return false;
 }
 
-/* True for one of the workers alone, and once. */
 static bool is_new_state(struct tally *t, const struct crashlab *lab, const struct watch *w,
 			 bool told)
 {
 	struct listing l = {.disk = lab->disk};
-	uint64_t key, none;
 
 	(void)treesum_any(lab->disk, list_entry, &l);
-	key = (l.sum + (2 * w->contents + told) * 0x9e3779b97f4a7c15u) | 1;
-	for (size_t i = key % STATES_MOST;; i = (i + 1) % STATES_MOST) {
-		none = 0;
-		if (__atomic_compare_exchange_n(&t->states[i], &none, key, false, __ATOMIC_RELAXED,
-						__ATOMIC_RELAXED)) {
-			if (__atomic_add_fetch(&t->distinct, 1, __ATOMIC_RELAXED) >= STATES_MOST)
-				abort();
-			return true;
-		}
-		if (none == key)
-			return false;
-	}
+	return crashlab_is_new(&t->states,
+			       (l.sum + (2 * w->contents + told) * 0x9e3779b97f4a7c15u) | 1);
 }
 
 /* --- killing --- */
@@ -212,11 +199,6 @@ static char *said_in(const struct crashlab *lab)
 	return text;
 }
 
-static void count(unsigned *counter)
-{
-	(void)__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
-}
-
 /* True: the disk has to be made anew. */
 static bool try_call(const struct crashlab *lab, const struct crash_case *c, unsigned call,
 		     struct tally *tally)
@@ -228,10 +210,10 @@ static bool try_call(const struct crashlab *lab, const struct crash_case *c, uns
 	int status;
 
 	if (traced(lab, c, false, on_stop, &w, &status) != TRACER_KILLED) {
-		count(&tally->missed);
+		crashlab_count(&tally->missed);
 		return true;
 	}
-	count(&tally->kills);
+	crashlab_count(&tally->kills);
 	said = said_in(lab);
 	told = strstr(said, c->promise) != NULL;
 	if (!is_new_state(tally, lab, &w, told)) {
@@ -239,11 +221,11 @@ static bool try_call(const struct crashlab *lab, const struct crash_case *c, uns
 		return w.contents > 0;
 	}
 	if (told)
-		count(&tally->acknowledged);
+		crashlab_count(&tally->acknowledged);
 	why = crashlab_judge(lab, c, said);
 	free(said);
 	if (why) {
-		count(&tally->failed);
+		crashlab_count(&tally->failed);
 		(void)fprintf(stderr, "# %s, killed before its call %u: %s\n", c->name, call, why);
 	}
 	return true;
@@ -291,57 +273,47 @@ static void work(void *arg, unsigned worker)
 
 /* --- the test --- */
 
-static bool kill_case(struct crashlab *lab, const struct crash_case *c, struct plan *p,
-		      struct tally *sum)
+struct sum {
+	unsigned kills, distinct;
+};
+
+static bool kill_case(struct crashlab *lab, const struct crash_case *c, void *arg)
 {
+	struct sum *sum = arg;
+	struct plan p;
 	struct tally *t =
 	    mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	assert_true(t != MAP_FAILED);
 	crashlab_enter(lab, "plan");
-	if (!make_plan(lab, c, p)) {
+	if (!make_plan(lab, c, &p)) {
 		crashlab_leave(lab);
 		return false;
 	}
 	crashlab_leave(lab);
-	spawn_workers(WORKERS, work, &(struct job){lab, c, p, t});
+	spawn_workers(WORKERS, work, &(struct job){lab, c, &p, t});
 	(void)fprintf(stderr,
 		      "# %s: %u calls, %u kills, %u different states judged, %u of them after the "
 		      "success was told; %u threads, one that touches files\n",
-		      c->name, p->calls, t->kills, t->distinct, t->acknowledged, p->threads);
+		      c->name, p.calls, t->kills, t->states.count, t->acknowledged, p.threads);
 	assert_int_equal(t->failed, 0);
 	assert_true(t->missed <= 2 * SLACK);
-	assert_true(t->distinct >= 5);
+	assert_true(t->states.count >= 5);
 	assert_true(t->acknowledged > 0);
 	sum->kills += t->kills;
-	sum->distinct += t->distinct;
+	sum->distinct += t->states.count;
 	(void)munmap(t, sizeof(*t));
 	return true;
 }
 
 static void killed_at_every_call(void **state)
 {
-	const char *only = getenv("NIGHTJAR_CRASH_ONLY");
-	struct plan plan;
-	struct tally *sum = calloc(1, sizeof(*sum));
-	struct crashlab lab;
-	bool fine = true;
+	struct sum sum = {0};
 
 	(void)state;
-	assert_non_null(sum);
-	crashlab_new(&lab);
-	for (size_t i = 0; fine && i < crash_case_count; i++) {
-		if (!only || strcmp(only, crash_cases[i].name) == 0)
-			fine = kill_case(&lab, &crash_cases[i], &plan, sum);
-	}
-	(void)fprintf(stderr, "# in all: %u kills, %u different states judged\n", sum->kills,
-		      sum->distinct);
-	crashlab_free(&lab);
-	free(sum);
-	if (!fine) {
-		print_message("# ptrace is not permitted here\n");
-		skip();
-	}
+	crashlab_each(kill_case, &sum);
+	(void)fprintf(stderr, "# in all: %u kills, %u different states judged\n", sum.kills,
+		      sum.distinct);
 }
 
 int main(void)

@@ -27,24 +27,18 @@
 #include "tests/support/weakfs.h"
 
 #define CHANCES 6u
-#define STATES_MOST 65536u
 #define WORKERS 2u
 
 /* In memory that the workers share. */
 struct tally {
-	uint64_t states[STATES_MOST];
-	unsigned images, distinct, acknowledged, failed;
+	struct crash_states states;
+	unsigned images, acknowledged, failed;
 };
 
 struct record {
 	struct oplog ops;
 	struct weakfs *fs;
 };
-
-static void count(unsigned *counter)
-{
-	(void)__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
-}
 
 /* False: ptrace is not permitted here. */
 static bool make_record(struct crashlab *lab, const struct crash_case *c, struct record *r)
@@ -95,24 +89,6 @@ static char *said_by(const struct oplog *ops, size_t point)
 	return said;
 }
 
-/* True for one of the workers alone, and once. */
-static bool is_new(struct tally *t, uint64_t key)
-{
-	uint64_t none;
-
-	for (size_t i = key % STATES_MOST;; i = (i + 1) % STATES_MOST) {
-		none = 0;
-		if (__atomic_compare_exchange_n(&t->states[i], &none, key, false, __ATOMIC_RELAXED,
-						__ATOMIC_RELAXED)) {
-			if (__atomic_add_fetch(&t->distinct, 1, __ATOMIC_RELAXED) >= STATES_MOST)
-				abort();
-			return true;
-		}
-		if (none == key)
-			return false;
-	}
-}
-
 static void try_image(const struct crashlab *lab, const struct crash_case *c,
 		      const struct record *r, size_t point, unsigned way, struct tally *tally)
 {
@@ -121,15 +97,15 @@ static void try_image(const struct crashlab *lab, const struct crash_case *c,
 	bool told = strstr(said, c->promise) != NULL;
 	const char *why;
 
-	count(&tally->images);
-	if (is_new(tally, (weakfs_sum(image) + told * 0x9e3779b97f4a7c15u) | 1)) {
+	crashlab_count(&tally->images);
+	if (crashlab_is_new(&tally->states, (weakfs_sum(image) + told * 0x9e3779b97f4a7c15u) | 1)) {
 		if (told)
-			count(&tally->acknowledged);
+			crashlab_count(&tally->acknowledged);
 		tmpdir_remove(strdup(lab->disk));
 		weakfs_write(image, lab->disk);
 		why = crashlab_judge(lab, c, said);
 		if (why) {
-			count(&tally->failed);
+			crashlab_count(&tally->failed);
 			(void)fprintf(stderr, "# %s, after %zu operations, disk %u: %s\n", c->name,
 				      point, way, why);
 		}
@@ -159,13 +135,21 @@ static void work(void *arg, unsigned worker)
 	crashlab_leave(lab);
 }
 
-static bool fail_case(struct crashlab *lab, const struct crash_case *c, struct tally *sum)
+struct sum {
+	unsigned images, distinct;
+};
+
+static bool fail_case(struct crashlab *lab, const struct crash_case *c, void *arg)
 {
-	struct tally *t =
-	    mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct sum *sum = arg;
+	struct tally *t;
 	struct record r = {0};
 	bool fine;
 
+	/* What a restore has written is not a backup's: who restores looks at the end. */
+	if (c->kind == CRASH_RESTORE)
+		return true;
+	t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(t != MAP_FAILED);
 	fine = make_record(lab, c, &r);
 	if (fine) {
@@ -173,11 +157,12 @@ static bool fail_case(struct crashlab *lab, const struct crash_case *c, struct t
 		(void)fprintf(stderr,
 			      "# %s: %zu points of failure, %u disks, %u different ones judged, %u "
 			      "of them after the success was told\n",
-			      c->name, r.ops.count + 1, t->images, t->distinct, t->acknowledged);
+			      c->name, r.ops.count + 1, t->images, t->states.count,
+			      t->acknowledged);
 		assert_int_equal(t->failed, 0);
 		assert_true(t->acknowledged > 0);
 		sum->images += t->images;
-		sum->distinct += t->distinct;
+		sum->distinct += t->states.count;
 		weakfs_free(r.fs);
 	}
 	oplog_free(&r.ops);
@@ -187,28 +172,12 @@ static bool fail_case(struct crashlab *lab, const struct crash_case *c, struct t
 
 static void power_fails_at_any_point(void **state)
 {
-	const char *only = getenv("NIGHTJAR_CRASH_ONLY");
-	struct tally *sum = calloc(1, sizeof(*sum));
-	struct crashlab lab;
-	bool fine = true;
+	struct sum sum = {0};
 
 	(void)state;
-	assert_non_null(sum);
-	crashlab_new(&lab);
-	for (size_t i = 0; fine && i < crash_case_count; i++) {
-		/* What a restore has written is not a backup's: who restores looks at the end. */
-		if (crash_cases[i].kind != CRASH_RESTORE &&
-		    (!only || strcmp(only, crash_cases[i].name) == 0))
-			fine = fail_case(&lab, &crash_cases[i], sum);
-	}
-	(void)fprintf(stderr, "# in all: %u disks, %u different ones judged\n", sum->images,
-		      sum->distinct);
-	crashlab_free(&lab);
-	free(sum);
-	if (!fine) {
-		print_message("# ptrace is not permitted here\n");
-		skip();
-	}
+	crashlab_each(fail_case, &sum);
+	(void)fprintf(stderr, "# in all: %u disks, %u different ones judged\n", sum.images,
+		      sum.distinct);
 }
 
 int main(void)

@@ -19,23 +19,6 @@
 #define ONE "00000000000000000000000000000001"
 #define TWO "0000000000000000000000000000000f"
 
-static int setup(void **state)
-{
-	struct kit *k = calloc(1, sizeof(*k));
-
-	assert_non_null(k);
-	kit_new(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_free(*state);
-	free(*state);
-	return 0;
-}
-
 static void add_folder(const struct kit *k, const char *name)
 {
 	char path[400];
@@ -142,8 +125,8 @@ static void what_is_not_there_holds_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(lists_caches_alone, setup, teardown),
-	    cmocka_unit_test_setup_teardown(removes_caches_alone, setup, teardown),
+	    cmocka_unit_test_setup_teardown(lists_caches_alone, kit_setup, kit_teardown),
+	    cmocka_unit_test_setup_teardown(removes_caches_alone, kit_setup, kit_teardown),
 	    cmocka_unit_test(what_is_not_there_holds_none),
 	};
 

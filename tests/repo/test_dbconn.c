@@ -13,23 +13,6 @@
 #include "repo/dbconn.h"
 #include "tests/support/dbkit.h"
 
-static int setup(void **state)
-{
-	struct kit *k = calloc(1, sizeof(*k));
-
-	assert_non_null(k);
-	kit_new(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_free(*state);
-	free(*state);
-	return 0;
-}
-
 static int open_at(const char *path)
 {
 	struct dbconn c = {.path = path};
@@ -61,7 +44,7 @@ static void a_link_on_the_way_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(a_link_on_the_way_is_refused, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_link_on_the_way_is_refused, kit_setup, kit_teardown),
 	};
 
 	return cmocka_run_group_tests_name("dbconn", tests, NULL, NULL);

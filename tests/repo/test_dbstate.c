@@ -24,23 +24,6 @@
 	"INSERT INTO t SELECT i, randomblob(400) FROM n;"
 #define WAL "PRAGMA page_size=1024; PRAGMA journal_mode=wal; PRAGMA wal_autocheckpoint=0;"
 
-static int setup(void **state)
-{
-	struct kit *k = calloc(1, sizeof(*k));
-
-	assert_non_null(k);
-	kit_new(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_free(*state);
-	free(*state);
-	return 0;
-}
-
 static int64_t now_ns(void)
 {
 	struct timespec now;
@@ -475,21 +458,26 @@ int main(void)
 	    cmocka_unit_test(test_file_systems),
 	    cmocka_unit_test(test_each_field_counts),
 	    cmocka_unit_test(test_hash_takes_more),
-	    cmocka_unit_test_setup_teardown(test_settled_is_two_seconds_old, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_the_log_must_be_settled, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_what_cannot_be_told, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_transaction_is_under_way, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_an_empty_log_is_none, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_reading_changes_nothing, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_reading_a_log_changes_nothing, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_committed_to_the_log, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_checkpointed, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_the_log_begins_anew, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_updated_in_place, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_an_older_file_is_put_back, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_overwritten_with_times_set_back, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_marks, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_log_without_a_commit, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_settled_is_two_seconds_old, kit_setup,
+					    kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_the_log_must_be_settled, kit_setup, kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_what_cannot_be_told, kit_setup, kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_a_transaction_is_under_way, kit_setup,
+					    kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_an_empty_log_is_none, kit_setup, kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_reading_changes_nothing, kit_setup, kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_reading_a_log_changes_nothing, kit_setup,
+					    kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_committed_to_the_log, kit_setup, kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_checkpointed, kit_setup, kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_the_log_begins_anew, kit_setup, kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_updated_in_place, kit_setup, kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_an_older_file_is_put_back, kit_setup,
+					    kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_overwritten_with_times_set_back, kit_setup,
+					    kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_marks, kit_setup, kit_teardown),
+	    cmocka_unit_test_setup_teardown(test_a_log_without_a_commit, kit_setup, kit_teardown),
 	};
 
 	return cmocka_run_group_tests_name("dbstate", tests, NULL, NULL);

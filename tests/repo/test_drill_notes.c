@@ -19,7 +19,7 @@
 /* Keeps a made-up drill of the manifest at `which`, and says whether it is in the repository. */
 static bool keep(struct drill_box *f, struct repo *repo, size_t which, int64_t at, bool good)
 {
-	struct drillnote note = {.time_ns = at,
+	struct drillnote note = {.head.time_ns = at,
 				 .place = DRILLNOTE_MEMORY,
 				 .counts = {.files = 1, .files_failed = !good}};
 	struct manifest_list list = {0};
@@ -41,9 +41,9 @@ static void assert_last(struct drill_box *f, struct repo *repo, int64_t last, in
 	MUST(manifests_load(repo, NULL, NULL, &list, &f->c->err), &f->c->err);
 	assert_int_equal(list.bad, 0);
 	assert_int_equal(drill_last(&list, repo->keys->repo, f->kit.cache, &n), last != 0);
-	assert_true(!last || n.time_ns == last);
+	assert_true(!last || n.head.time_ns == last);
 	assert_int_equal(drill_last_good(&list, repo->keys->repo, f->kit.cache, &n), good != 0);
-	assert_true(!good || n.time_ns == good);
+	assert_true(!good || n.head.time_ns == good);
 	manifest_list_free(&list);
 }
 
@@ -102,7 +102,7 @@ static void test_read_key(void **state)
 static void test_unknown_signer(void **state)
 {
 	struct drill_box *f = *state;
-	struct drillnote note = {.number = 1, .place = DRILLNOTE_MEMORY};
+	struct drillnote note = {.head.number = 1, .place = DRILLNOTE_MEMORY};
 	struct manifest_list list = {0};
 	struct buf bytes = {0};
 	struct repo *stranger;
@@ -127,7 +127,7 @@ static void test_damaged_memory(void **state)
 	struct drill_box *f = *state;
 	const uint8_t *repo = f->c->repo->keys->repo;
 	struct drillnote note = {
-	    .time_ns = 7, .verdict = DRILLNOTE_GOOD, .place = DRILLNOTE_MEMORY};
+	    .head.time_ns = 7, .verdict = DRILLNOTE_GOOD, .place = DRILLNOTE_MEMORY};
 	struct drills local = {0};
 	char id[2 * REPO_ID_BYTES + 1], path[700];
 	struct kit_bytes sound;

@@ -238,13 +238,13 @@ static void test_writer_cannot_retire(void **state)
 {
 	struct repo_case *c = *state;
 	struct retire_entry e = {.sequence = 1, .name = night(c, 0)};
-	struct retire r = {.number = 1, .entries = &e, .count = 1};
+	struct retire r = {.head.number = 1, .entries = &e, .count = 1};
 	struct buf bytes = {0};
 	struct manifest_list list;
 	struct id name;
 
-	memcpy(r.repo, c->repo->keys->repo, sizeof(r.repo));
-	memcpy(r.signer, c->repo->keys->writer_pub, sizeof(r.signer));
+	memcpy(r.head.repo, c->repo->keys->repo, sizeof(r.head.repo));
+	memcpy(r.head.signer, c->repo->keys->writer_pub, sizeof(r.head.signer));
 	retire_put_clear(&bytes, &r);
 	MUST(sign_append(&bytes, "retire", c->repo->keys->writer_secret, &c->err), &c->err);
 	MUST(repo_put(c->repo, STORE_SNAPSHOTS, &bytes, &name, &c->err), &c->err);

@@ -374,7 +374,7 @@ static void test_reads_despite_false_segments(void **state)
 static void test_noted_by_a_writer(void **state)
 {
 	for (size_t i = 0; i < 2; i++) {
-		struct damage note = {.number = 1};
+		struct damage note = {.head.number = 1};
 		struct buf bytes = {0};
 		struct index *index;
 		struct box *box;
@@ -416,7 +416,7 @@ static void test_tagged_by_a_writer(void **state)
 {
 	struct box *box = *state;
 	const char *const tags[] = {"keep"};
-	struct tagrec t = {.number = UINT64_MAX};
+	struct tagrec t = {.head.number = UINT64_MAX};
 	struct manifest_list list = {0};
 	struct buf bytes = {0};
 	struct id name;
@@ -434,8 +434,8 @@ static void test_tagged_by_a_writer(void **state)
 		buf_reset(&bytes);
 		MUST(tagrec_enc(keys, &t, 12, &bytes, box->b->err), box->b->err);
 		keys->has_gc_secret = own;
-		assert_memory_equal(t.signer, keys->writer_pub, 32);
-		assert_int_equal(memcmp(t.signer, list.items[0].m.writer, 32) == 0, own);
+		assert_memory_equal(t.head.signer, keys->writer_pub, 32);
+		assert_int_equal(memcmp(t.head.signer, list.items[0].m.writer, 32) == 0, own);
 		MUST(repo_put(box->a->repo, STORE_SNAPSHOTS, &bytes, &name, box->b->err),
 		     box->b->err);
 		manifest_list_free(&list);

@@ -19,22 +19,6 @@
 #define MODEL_BYTES (20u * BLOCK)
 #define MARKER "PLAINTEXT-MARKER"
 
-static int setup(void **state)
-{
-	struct kit *k = calloc(1, sizeof(*k));
-
-	kit_new(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_free(*state);
-	free(*state);
-	return 0;
-}
-
 static struct pageimage *new_image(const char *cache, size_t budget)
 {
 	struct pageimage *p = NULL;
@@ -350,7 +334,7 @@ static void bytes_that_lie_elsewhere_are_only_read(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, kit_setup, kit_teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(behaves_like_a_file),
 	    TEST(spill_is_unnamed_and_unreadable),

@@ -14,56 +14,6 @@
 #include "tests/support/must.h"
 #include "tests/support/repo_case.h"
 
-static const struct repo_credentials right_password = {
-    .password = REPO_CASE_PASSWORD, .password_len = sizeof(REPO_CASE_PASSWORD) - 1};
-
-static struct repo_init_options init_options(void)
-{
-	return (struct repo_init_options){
-	    .password = REPO_CASE_PASSWORD,
-	    .password_len = sizeof(REPO_CASE_PASSWORD) - 1,
-	    .cost = repo_case_cost,
-	    .label = {.created_at = 1, .user = "u", .host = "h"},
-	    .now_s = 1234,
-	};
-}
-
-static struct keys *new_keys(void)
-{
-	struct keys *keys = NULL;
-	struct err err = {0};
-
-	MUST(repo_new_keys(&keys, &err), &err);
-	return keys;
-}
-
-/* Opens what is in a store without losing the store; closes again. */
-static int try_open(struct store *inner, const struct repo_credentials *by, struct err *err)
-{
-	struct store *s = NULL;
-	struct repo *repo = NULL;
-	int r;
-
-	*err = (struct err){0};
-	MUST(store_fault_new(inner, &s, err), err);
-	r = repo_open(s, by, &repo, err);
-	if (r) {
-		assert_null(repo);
-		store_free(s);
-	} else {
-		assert_int_equal(err->code, 0);
-	}
-	repo_close(repo);
-	return r;
-}
-
-static int open_keyfile(struct store *inner, const struct buf *text, struct err *err)
-{
-	struct repo_credentials by = {.keyfile = text->data, .keyfile_len = text->len};
-
-	return try_open(inner, &by, err);
-}
-
 /* --- opening --- */
 
 static void test_password(void **state)
@@ -71,18 +21,18 @@ static void test_password(void **state)
 	struct repo_case *c = *state;
 	struct repo_credentials wrong = {.password = "A password of a test", .password_len = 20};
 	struct repo_credentials none = {.password = "", .password_len = 0};
-	struct repo_init_options again = init_options();
+	struct repo_init_options again = repo_case_init_options();
 	struct repo_credentials longer = {.password = REPO_CASE_PASSWORD,
 					  .password_len = sizeof(REPO_CASE_PASSWORD)};
 
-	MUST(try_open(c->inner, &right_password, &c->err), &c->err);
-	MUST_FAIL(try_open(c->inner, &wrong, &c->err), ERR_KEY, &c->err);
+	MUST(repo_case_try_open(c->inner, &repo_case_password, &c->err), &c->err);
+	MUST_FAIL(repo_case_try_open(c->inner, &wrong, &c->err), ERR_KEY, &c->err);
 	assert_non_null(strstr(c->err.text, "wrong password"));
-	MUST_FAIL(try_open(c->inner, &none, &c->err), ERR_KEY, &c->err);
-	MUST_FAIL(try_open(c->inner, &longer, &c->err), ERR_KEY, &c->err);
+	MUST_FAIL(repo_case_try_open(c->inner, &none, &c->err), ERR_KEY, &c->err);
+	MUST_FAIL(repo_case_try_open(c->inner, &longer, &c->err), ERR_KEY, &c->err);
 	assert_null(strstr(c->err.text, REPO_CASE_PASSWORD));
 	MUST_FAIL(repo_init(c->inner, c->repo->keys, &again, &c->err), ERR_EXISTS, &c->err);
-	MUST(try_open(c->inner, &right_password, &c->err), &c->err);
+	MUST(repo_case_try_open(c->inner, &repo_case_password, &c->err), &c->err);
 }
 
 static void test_key_file_of_every_role(void **state)
@@ -100,7 +50,7 @@ static void test_key_file_of_every_role(void **state)
 		assert_int_equal(repo->roster.writer_count, 1);
 		repo_close(repo);
 		text.data[text.len / 2] ^= 1;
-		MUST_FAIL(open_keyfile(c->inner, &text, &c->err), ERR_KEY, &c->err);
+		MUST_FAIL(repo_case_try_keyfile(c->inner, &text, &c->err), ERR_KEY, &c->err);
 		buf_wipe(&text);
 	}
 }
@@ -108,16 +58,16 @@ static void test_key_file_of_every_role(void **state)
 static void test_key_of_another_repository(void **state)
 {
 	struct repo_case *c = *state;
-	struct keys *keys = new_keys();
+	struct keys *keys = repo_case_new_keys();
 	struct buf text = {0};
 
 	MUST(keyfile_enc(keys, ROLE_FULL, &text, &c->err), &c->err);
-	MUST_FAIL(open_keyfile(c->inner, &text, &c->err), ERR_KEY, &c->err);
+	MUST_FAIL(repo_case_try_keyfile(c->inner, &text, &c->err), ERR_KEY, &c->err);
 	/* The same repository id with another master. */
 	buf_wipe(&text);
 	memcpy(keys->repo, c->repo->conf.repo, REPO_ID_BYTES);
 	MUST(keyfile_enc(keys, ROLE_FULL, &text, &c->err), &c->err);
-	MUST_FAIL(open_keyfile(c->inner, &text, &c->err), ERR_KEY, &c->err);
+	MUST_FAIL(repo_case_try_keyfile(c->inner, &text, &c->err), ERR_KEY, &c->err);
 	buf_wipe(&text);
 	keys_free(keys);
 }
@@ -129,7 +79,7 @@ static void test_nothing_there(void **state)
 
 	(void)state;
 	MUST(store_mem_new(&mem, &err), &err);
-	MUST_FAIL(try_open(mem, &right_password, &err), ERR_NOREPO, &err);
+	MUST_FAIL(repo_case_try_open(mem, &repo_case_password, &err), ERR_NOREPO, &err);
 	assert_non_null(strstr(err.text, "memory"));
 	store_free(mem);
 }
@@ -145,7 +95,7 @@ static void test_damaged_config(void **state)
 		int r;
 
 		repo_case_flip(c->inner, STORE_CONFIG, NULL, at, (unsigned)(at % 8));
-		r = open_keyfile(c->inner, &c->keyfile, &c->err);
+		r = repo_case_try_keyfile(c->inner, &c->keyfile, &c->err);
 		/* Only the version may lead to another error. */
 		if (r != -ERR_DAMAGED && !(at == 4 && r == -ERR_VERSION))
 			fail_msg("byte %zu: %d %s", at, r, c->err.text);
@@ -153,12 +103,13 @@ static void test_damaged_config(void **state)
 	}
 	for (size_t len = 0; len < conf.len; len++) {
 		repo_case_replace(c->inner, STORE_CONFIG, NULL, conf.data, len);
-		MUST_FAIL(open_keyfile(c->inner, &c->keyfile, &c->err), ERR_DAMAGED, &c->err);
+		MUST_FAIL(repo_case_try_keyfile(c->inner, &c->keyfile, &c->err), ERR_DAMAGED,
+			  &c->err);
 		assert_non_null(strstr(c->err.text, "config"));
 	}
 	buf_put_zeros(&conf, 5000);
 	repo_case_replace(c->inner, STORE_CONFIG, NULL, conf.data, conf.len);
-	MUST_FAIL(open_keyfile(c->inner, &c->keyfile, &c->err), ERR_DAMAGED, &c->err);
+	MUST_FAIL(repo_case_try_keyfile(c->inner, &c->keyfile, &c->err), ERR_DAMAGED, &c->err);
 	buf_free(&conf);
 }
 
@@ -169,8 +120,8 @@ static void test_newer_config(void **state)
 
 	conf.data[4] = 2;
 	repo_case_replace(c->inner, STORE_CONFIG, NULL, conf.data, conf.len);
-	MUST_FAIL(open_keyfile(c->inner, &c->keyfile, &c->err), ERR_VERSION, &c->err);
-	MUST_FAIL(try_open(c->inner, &right_password, &c->err), ERR_VERSION, &c->err);
+	MUST_FAIL(repo_case_try_keyfile(c->inner, &c->keyfile, &c->err), ERR_VERSION, &c->err);
+	MUST_FAIL(repo_case_try_open(c->inner, &repo_case_password, &c->err), ERR_VERSION, &c->err);
 	buf_free(&conf);
 }
 
@@ -200,11 +151,11 @@ static void test_damaged_slot(void **state)
 
 	assert_int_equal(keys_of_type(c->inner, OBJECT_KEYSLOT, slots), 1);
 	repo_case_flip(c->inner, STORE_KEYS, &slots[0], 60, 3);
-	MUST_FAIL(try_open(c->inner, &right_password, &c->err), ERR_KEY, &c->err);
+	MUST_FAIL(repo_case_try_open(c->inner, &repo_case_password, &c->err), ERR_KEY, &c->err);
 	assert_non_null(strstr(c->err.text, "damaged"));
-	MUST(open_keyfile(c->inner, &c->keyfile, &c->err), &c->err);
+	MUST(repo_case_try_keyfile(c->inner, &c->keyfile, &c->err), &c->err);
 	MUST(store_remove(c->inner, STORE_KEYS, &slots[0], &c->err), &c->err);
-	MUST_FAIL(try_open(c->inner, &right_password, &c->err), ERR_KEY, &c->err);
+	MUST_FAIL(repo_case_try_open(c->inner, &repo_case_password, &c->err), ERR_KEY, &c->err);
 }
 
 /* "Wrong password" would be a lie about a slot that could not be read. */
@@ -222,7 +173,7 @@ static void test_unreadable_slot(void **state)
 		store_fault_arm(s, &(struct store_fault_plan){.kind = FAULT_BEFORE,
 							      .at = k,
 							      .types = FAULT_TYPE(STORE_KEYS)});
-		r = repo_open(s, &right_password, &repo, &c->err);
+		r = repo_open(s, &repo_case_password, &repo, &c->err);
 		if (r) {
 			assert_int_equal(r, -ERR_IO);
 			failed++;
@@ -254,7 +205,7 @@ static void test_store_is_away(void **state)
 							      .at = k,
 							      .types = FAULT_TYPE(STORE_KEYS),
 							      .code = ERR_AGAIN});
-		r = repo_open(s, &right_password, &repo, &c->err);
+		r = repo_open(s, &repo_case_password, &repo, &c->err);
 		if (!r)
 			break;
 		assert_int_equal(r, -ERR_AGAIN);

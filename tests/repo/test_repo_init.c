@@ -14,61 +14,11 @@
 #include "tests/support/must.h"
 #include "tests/support/repo_case.h"
 
-static const struct repo_credentials right_password = {
-    .password = REPO_CASE_PASSWORD, .password_len = sizeof(REPO_CASE_PASSWORD) - 1};
-
-static struct repo_init_options init_options(void)
-{
-	return (struct repo_init_options){
-	    .password = REPO_CASE_PASSWORD,
-	    .password_len = sizeof(REPO_CASE_PASSWORD) - 1,
-	    .cost = repo_case_cost,
-	    .label = {.created_at = 1, .user = "u", .host = "h"},
-	    .now_s = 1234,
-	};
-}
-
-static struct keys *new_keys(void)
-{
-	struct keys *keys = NULL;
-	struct err err = {0};
-
-	MUST(repo_new_keys(&keys, &err), &err);
-	return keys;
-}
-
-/* Opens what is in a store without losing the store; closes again. */
-static int try_open(struct store *inner, const struct repo_credentials *by, struct err *err)
-{
-	struct store *s = NULL;
-	struct repo *repo = NULL;
-	int r;
-
-	*err = (struct err){0};
-	MUST(store_fault_new(inner, &s, err), err);
-	r = repo_open(s, by, &repo, err);
-	if (r) {
-		assert_null(repo);
-		store_free(s);
-	} else {
-		assert_int_equal(err->code, 0);
-	}
-	repo_close(repo);
-	return r;
-}
-
-static int open_keyfile(struct store *inner, const struct buf *text, struct err *err)
-{
-	struct repo_credentials by = {.keyfile = text->data, .keyfile_len = text->len};
-
-	return try_open(inner, &by, err);
-}
-
 static void test_init_without_password(void **state)
 {
 	struct repo_init_options options = {.now_s = 77};
 	struct store *mem = NULL;
-	struct keys *keys = new_keys();
+	struct keys *keys = repo_case_new_keys();
 	struct buf text = {0};
 	struct err err = {0};
 
@@ -77,8 +27,8 @@ static void test_init_without_password(void **state)
 	MUST(repo_init(mem, keys, &options, &err), &err);
 	assert_int_equal(repo_case_count(mem, STORE_KEYS), 1);
 	MUST(keyfile_enc(keys, ROLE_FULL, &text, &err), &err);
-	MUST(open_keyfile(mem, &text, &err), &err);
-	MUST_FAIL(try_open(mem, &right_password, &err), ERR_KEY, &err);
+	MUST(repo_case_try_keyfile(mem, &text, &err), &err);
+	MUST_FAIL(repo_case_try_open(mem, &repo_case_password, &err), ERR_KEY, &err);
 	buf_wipe(&text);
 	keys_free(keys);
 	store_free(mem);
@@ -94,7 +44,7 @@ struct race {
 static int race_create(struct store *s, struct err *err)
 {
 	struct race *race = (struct race *)s;
-	struct repo_init_options options = init_options();
+	struct repo_init_options options = repo_case_init_options();
 	int r = store_create(race->inner, err);
 
 	return r ? r : repo_init(race->inner, race->theirs, &options, err);
@@ -123,9 +73,10 @@ static void test_init_race(void **state)
 	const struct store_ops ops = {
 	    .create = race_create, .put = race_put, .get = race_get, .list = race_list};
 	char location[] = "race";
-	struct race race = {.base = {.ops = &ops, .location = location}, .theirs = new_keys()};
-	struct repo_init_options options = init_options();
-	struct keys *ours = new_keys();
+	struct race race = {.base = {.ops = &ops, .location = location},
+			    .theirs = repo_case_new_keys()};
+	struct repo_init_options options = repo_case_init_options();
+	struct keys *ours = repo_case_new_keys();
 	struct repo *repo = NULL;
 	struct err err = {0};
 
@@ -133,7 +84,7 @@ static void test_init_race(void **state)
 	MUST(store_mem_new(&race.inner, &err), &err);
 	MUST_FAIL(repo_init(&race.base, ours, &options, &err), ERR_EXISTS, &err);
 	/* Theirs works, in spite of our slot and roster beside it. */
-	MUST(repo_open(race.inner, &right_password, &repo, &err), &err);
+	MUST(repo_open(race.inner, &repo_case_password, &repo, &err), &err);
 	assert_memory_equal(repo->conf.repo, race.theirs->repo, REPO_ID_BYTES);
 	MUST(repo_use_writer(repo, "h", false, &err), &err);
 	assert_int_equal(repo->roster.writer_count, 1);
@@ -145,8 +96,8 @@ static void test_init_race(void **state)
 /* Kills init at every call; whatever is left, the next init works, or the repository is complete. */
 static void init_killed(struct store *inner, const struct store_fault_plan *kill, bool *out_done)
 {
-	struct repo_init_options options = init_options();
-	struct keys *keys = new_keys();
+	struct repo_init_options options = repo_case_init_options();
+	struct keys *keys = repo_case_new_keys();
 	struct store *s = NULL;
 	struct err err = {0};
 	int r;
@@ -158,12 +109,12 @@ static void init_killed(struct store *inner, const struct store_fault_plan *kill
 	assert_true(r == 0 || !*out_done);
 	if (r) {
 		keys_free(keys);
-		keys = new_keys();
+		keys = repo_case_new_keys();
 		r = repo_init(inner, keys, &options, &err);
 		if (r)
 			assert_int_equal(r, -ERR_EXISTS);
 	}
-	MUST(try_open(inner, &right_password, &err), &err);
+	MUST(repo_case_try_open(inner, &repo_case_password, &err), &err);
 	repo_case_assert_format(inner);
 	store_free(s);
 	keys_free(keys);
@@ -207,8 +158,8 @@ static void test_init_killed_local(void **state)
 /* The config that was stored is another one than that which was put. */
 static void test_init_reads_back(void **state)
 {
-	struct repo_init_options options = init_options();
-	struct keys *keys = new_keys();
+	struct repo_init_options options = repo_case_init_options();
+	struct keys *keys = repo_case_new_keys();
 	struct store *mem = NULL, *s = NULL;
 	struct err err = {0};
 

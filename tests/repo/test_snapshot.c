@@ -18,22 +18,6 @@
 	"INSERT INTO t(a, b) SELECT i, 'SECRET-MARKER row ' || i || hex(randomblob(60)) FROM n;"
 #define TABLE "CREATE TABLE t(a INTEGER, b TEXT); CREATE INDEX ti ON t(b);"
 
-static int setup(void **state)
-{
-	struct kit *k = calloc(1, sizeof(*k));
-
-	kit_new(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_free(*state);
-	free(*state);
-	return 0;
-}
-
 /* Opens the image as a file: it must be sound and hold the rows. */
 static void image_holds(const struct kit *k, struct snapshot *s, const char *sql, int64_t want)
 {
@@ -320,7 +304,7 @@ static void header_decides_what_is_a_database(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, kit_setup, kit_teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(wal_database_gives_image_and_facts),
 	    TEST(every_page_size_and_shape),

@@ -14,22 +14,6 @@
 	"CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); CREATE INDEX ti ON t(b);"                  \
 	"WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i<2000) "             \
 	"INSERT INTO t(b) SELECT 'old ' || i || hex(randomblob(50)) FROM n;"
-static int setup(void **state)
-{
-	struct kit *k = calloc(1, sizeof(*k));
-
-	kit_new(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_free(*state);
-	free(*state);
-	return 0;
-}
-
 /* --- what VACUUM INTO refuses --- */
 
 static int compare_backwards(void *arg, int an, const void *a, int bn, const void *b)
@@ -261,7 +245,7 @@ static void truncated_database_is_kept(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, kit_setup, kit_teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(application_collation_gives_pages_unchecked),
 	    TEST(application_function_gives_unchecked),

@@ -22,22 +22,6 @@
 	"INSERT INTO t(b) SELECT 'old ' || i || hex(randomblob(50)) FROM n;"
 #define NOBODY 65534
 
-static int setup(void **state)
-{
-	struct kit *k = calloc(1, sizeof(*k));
-
-	kit_new(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_free(*state);
-	free(*state);
-	return 0;
-}
-
 static int take_fails(const struct kit *k, const struct snapshot_options *more, struct err *err)
 {
 	struct snapshot_options o = more != NULL ? *more : (struct snapshot_options){0};
@@ -386,7 +370,7 @@ static void failing_spill_is_full(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, kit_setup, kit_teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(wal_left_behind_is_read_and_stays),
 	    TEST(hot_journal_is_rolled_back_on_a_copy),

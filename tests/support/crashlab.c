@@ -28,7 +28,7 @@
 		}                                                                                  \
 	}
 
-const struct crash_case crash_cases[] = {
+static const struct crash_case crash_cases[] = {
     CASE("init", STAGE_EMPTY, CRASH_INIT, "created repository", 0, "init", "--key-file", "@key"),
     CASE("backup, the first", STAGE_MADE, CRASH_BACKUP, " saved\n", 0, "backup", "--host", "night",
 	 "@app"),
@@ -51,7 +51,7 @@ const struct crash_case crash_cases[] = {
     CASE("restore over others", STAGE_RESTORED, CRASH_RESTORE, "restored ", 0, "restore", "latest",
 	 "--target", "@out"),
 };
-const size_t crash_case_count = sizeof(crash_cases) / sizeof(crash_cases[0]);
+static const size_t crash_case_count = sizeof(crash_cases) / sizeof(crash_cases[0]);
 
 /* --- the application --- */
 
@@ -297,4 +297,45 @@ void crashlab_free_argv(char **argv)
 	for (size_t i = 0; argv[i]; i++)
 		free(argv[i]);
 	free(argv);
+}
+
+void crashlab_each(crashlab_try_fn *try_case, void *arg)
+{
+	const char *only = getenv("NIGHTJAR_CRASH_ONLY");
+	struct crashlab lab;
+	bool fine = true;
+
+	crashlab_new(&lab);
+	for (size_t i = 0; fine && i < crash_case_count; i++) {
+		if (!only || strcmp(only, crash_cases[i].name) == 0)
+			fine = try_case(&lab, &crash_cases[i], arg);
+	}
+	crashlab_free(&lab);
+	if (!fine) {
+		print_message("# ptrace is not permitted here\n");
+		skip();
+	}
+}
+
+bool crashlab_is_new(struct crash_states *states, uint64_t key)
+{
+	uint64_t none;
+
+	for (size_t i = key % CRASH_STATES_MOST;; i = (i + 1) % CRASH_STATES_MOST) {
+		none = 0;
+		if (__atomic_compare_exchange_n(&states->keys[i], &none, key, false,
+						__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+			if (__atomic_add_fetch(&states->count, 1, __ATOMIC_RELAXED) >=
+			    CRASH_STATES_MOST)
+				abort();
+			return true;
+		}
+		if (none == key)
+			return false;
+	}
+}
+
+void crashlab_count(unsigned *counter)
+{
+	(void)__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
 }

@@ -66,12 +66,27 @@ struct crash_case {
 	const char *args[8]; /* @app, @out, @key, @source, @sourcekey stand for paths */
 };
 
-extern const struct crash_case crash_cases[];
-extern const size_t crash_case_count;
-
 /* Both assert by cmocka; the second, too, that the repository that was copied from is as it was. */
 void crashlab_new(struct crashlab *lab);
 void crashlab_free(struct crashlab *lab);
+
+/*
+ * Every case, or the one that NIGHTJAR_CRASH_ONLY names, in a lab of its own. try_case is false where ptrace is not permitted: then nothing
+ * further is tried, and the test is skipped.
+ */
+typedef bool crashlab_try_fn(struct crashlab *lab, const struct crash_case *c, void *arg);
+void crashlab_each(crashlab_try_fn *try_case, void *arg);
+
+/* Which states workers have judged, in memory that they share; {0} is empty. */
+#define CRASH_STATES_MOST 65536u
+struct crash_states {
+	uint64_t keys[CRASH_STATES_MOST];
+	unsigned count; /* different ones */
+};
+/* True for one of the workers alone, and once. key: not 0. */
+bool crashlab_is_new(struct crash_states *states, uint64_t key);
+/* Adds one to a counter that workers share. */
+void crashlab_count(unsigned *counter);
 
 /* Gives this process its own work and the environment for it. crashlab_leave removes it. */
 void crashlab_enter(struct crashlab *lab, const char *name);

@@ -38,6 +38,23 @@ void kit_free(struct kit *k)
 	(void)nftw(k->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+int kit_setup(void **state)
+{
+	struct kit *k = calloc(1, sizeof(*k));
+
+	assert_non_null(k);
+	kit_new(k);
+	*state = k;
+	return 0;
+}
+
+int kit_teardown(void **state)
+{
+	kit_free(*state);
+	free(*state);
+	return 0;
+}
+
 const char *kit_path(const struct kit *k, const char *name, char out[400])
 {
 	(void)snprintf(out, 400, "%s/%s", k->dir, name);

@@ -19,6 +19,9 @@ struct kit {
 
 void kit_new(struct kit *k);
 void kit_free(struct kit *k);
+/* For tests whose whole state is a kit. */
+int kit_setup(void **state);
+int kit_teardown(void **state);
 const char *kit_path(const struct kit *k, const char *name, char out[400]);
 
 sqlite3 *kit_open(const char *path);              /* read-write, create */

@@ -18,7 +18,7 @@ struct faultkind {
 	    most; /* of a command's calls in one place so many are failed, evenly; all with NIGHTJAR_LONG_FULL=1 */
 };
 
-/* Of all these kinds. Returns how many findings there were; each was printed. */
-size_t faultmatrix_run(const struct faultkind *kinds, size_t count);
+/* A cmocka test of all these kinds: it fails when there are findings, each of which is printed. Skipped under a sanitizer. */
+void faultmatrix_test(const struct faultkind *kinds, size_t count);
 
 #endif

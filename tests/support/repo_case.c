@@ -20,18 +20,34 @@
 
 const struct kdf_cost repo_case_cost = {.passes = 1, .memory_kib = 8192};
 
-static void init(struct repo_case *c)
+const struct repo_credentials repo_case_password = {.password = REPO_CASE_PASSWORD,
+						    .password_len = sizeof(REPO_CASE_PASSWORD) - 1};
+
+struct repo_init_options repo_case_init_options(void)
 {
-	struct repo_init_options options = {
+	return (struct repo_init_options){
 	    .password = REPO_CASE_PASSWORD,
 	    .password_len = sizeof(REPO_CASE_PASSWORD) - 1,
 	    .cost = repo_case_cost,
 	    .label = {.created_at = 1000, .user = "tester", .host = REPO_CASE_HOST},
 	    .now_s = 1000,
 	};
-	struct keys *keys = NULL;
+}
 
-	MUST(repo_new_keys(&keys, &c->err), &c->err);
+struct keys *repo_case_new_keys(void)
+{
+	struct keys *keys = NULL;
+	struct err err = {0};
+
+	MUST(repo_new_keys(&keys, &err), &err);
+	return keys;
+}
+
+static void init(struct repo_case *c)
+{
+	struct repo_init_options options = repo_case_init_options();
+	struct keys *keys = repo_case_new_keys();
+
 	MUST(repo_init(c->inner, keys, &options, &c->err), &c->err);
 	MUST(keyfile_enc(keys, ROLE_FULL, &c->keyfile, &c->err), &c->err);
 	keys_free(keys);
@@ -101,6 +117,32 @@ int repo_case_open_with(struct repo_case *c, const struct buf *keyfile, struct r
 	if (r)
 		store_free(s);
 	return r;
+}
+
+int repo_case_try_open(struct store *inner, const struct repo_credentials *by, struct err *err)
+{
+	struct store *s = NULL;
+	struct repo *repo = NULL;
+	int r;
+
+	*err = (struct err){0};
+	MUST(store_fault_new(inner, &s, err), err);
+	r = repo_open(s, by, &repo, err);
+	if (r) {
+		assert_null(repo);
+		store_free(s);
+	} else {
+		assert_int_equal(err->code, 0);
+	}
+	repo_close(repo);
+	return r;
+}
+
+int repo_case_try_keyfile(struct store *inner, const struct buf *text, struct err *err)
+{
+	struct repo_credentials by = {.keyfile = text->data, .keyfile_len = text->len};
+
+	return repo_case_try_open(inner, &by, err);
 }
 
 struct buf repo_case_keyfile(struct repo_case *c, enum role role)

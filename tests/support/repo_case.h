@@ -26,6 +26,11 @@ struct repo_case {
 /* The cheapest Argon2id that is accepted. */
 extern const struct kdf_cost repo_case_cost;
 
+/* Its password, with which every case is made, and what else init asks for. */
+extern const struct repo_credentials repo_case_password;
+struct repo_init_options repo_case_init_options(void);
+struct keys *repo_case_new_keys(void);
+
 int repo_case_setup(void **state); /* a case in memory */
 int repo_case_teardown(void **state);
 /* The same over a store of the caller's (an empty one), which the case takes over. */
@@ -37,6 +42,9 @@ void repo_case_reopen(struct repo_case *c);
 /* Opens the inner store with the text of a key file; the result has no writer. */
 int repo_case_open_with(struct repo_case *c, const struct buf *keyfile, struct repo **out_repo,
 			struct err *err);
+/* Opens what is in a store, which stays the caller's, and closes it again: 0, or what is wrong. */
+int repo_case_try_open(struct store *inner, const struct repo_credentials *by, struct err *err);
+int repo_case_try_keyfile(struct store *inner, const struct buf *text, struct err *err);
 /* The key file of a role, cut from the case's keys. Free with buf_wipe. */
 struct buf repo_case_keyfile(struct repo_case *c, enum role role);
 

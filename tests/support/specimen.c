@@ -236,7 +236,7 @@ static void forget_first(struct specimen *s, const struct id *name)
 static void add_notes(struct specimen *s, struct manifest_list *list)
 {
 	const char *const tags[] = {"keep", "yearly"};
-	struct drillnote drill = {.time_ns = START_S * 1000000000,
+	struct drillnote drill = {.head.time_ns = START_S * 1000000000,
 				  .manifest = list->items[0].name,
 				  .place = DRILLNOTE_MEMORY,
 				  .counts = {.databases = 1, .files = 5, .bytes = 50000}};

@@ -13,6 +13,7 @@
 #include "core/tagrec.h"
 #include "tests/support/bytes.h"
 #include "tests/support/manifest_kit.h"
+#include "tests/support/signed_kit.h"
 
 #define CLEAR_BYTES (8 + 16 + 32 + 8 + 8)
 #define PLACES 3
@@ -25,7 +26,7 @@ static const struct {
 
 static struct damage note(size_t count)
 {
-	struct damage d = {.number = 7, .time_ns = INT64_MIN, .count = count};
+	struct damage d = {.head.number = 7, .head.time_ns = INT64_MIN, .count = count};
 
 	d.places = calloc(count + 1, sizeof(*d.places));
 	assert_non_null(d.places);
@@ -78,9 +79,9 @@ static void test_every_role_reads(void **state)
 		struct err err = {0};
 
 		assert_int_equal(damage_dec(who[i], object.data, object.len, &d, &err), 0);
-		assert_memory_equal(d.signer, ring->write->writer_pub, 32);
-		assert_memory_equal(d.repo, ring->write->repo, REPO_ID_BYTES);
-		assert_true(d.number == 7 && d.time_ns == INT64_MIN);
+		assert_memory_equal(d.head.signer, ring->write->writer_pub, 32);
+		assert_memory_equal(d.head.repo, ring->write->repo, REPO_ID_BYTES);
+		assert_true(d.head.number == 7 && d.head.time_ns == INT64_MIN);
 		assert_int_equal(d.count, PLACES);
 		for (size_t k = 0; k < d.count; k++)
 			assert_int_equal(damage_place_cmp(&d.places[k], &want.places[k]), 0);
@@ -106,7 +107,7 @@ static void test_who_maintains_signs_by_g(void **state)
 
 		assert_int_equal(enc(who[i], &want, &object), 0);
 		assert_int_equal(damage_dec(ring->maintain, object.data, object.len, &d, &err), 0);
-		assert_memory_equal(d.signer, ring->full->gc_pub, 32);
+		assert_memory_equal(d.head.signer, ring->full->gc_pub, 32);
 		assert_int_equal(d.count, PLACES);
 		damage_free(&d);
 		damage_free(&want);
@@ -122,10 +123,10 @@ static void test_known_bytes(void **state)
 	struct buf got = {0}, want = {0};
 
 	(void)state;
-	d.number = 0x0102;
-	d.time_ns = -2;
-	memset(d.repo, 0xaa, sizeof(d.repo));
-	memset(d.signer, 0xbb, sizeof(d.signer));
+	d.head.number = 0x0102;
+	d.head.time_ns = -2;
+	memset(d.head.repo, 0xaa, sizeof(d.head.repo));
+	memset(d.head.signer, 0xbb, sizeof(d.head.signer));
 	damage_put_clear(&got, &d);
 	bytes_put_hex(&want, "6e6a617201060500");
 	bytes_put_hex(&want, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
@@ -152,7 +153,7 @@ static void test_most_places(void **state)
 
 	free(d.places);
 	d.count = LIMIT_DAMAGE_PLACES + 1;
-	d.number = UINT64_MAX;
+	d.head.number = UINT64_MAX;
 	d.places = calloc(d.count, sizeof(*d.places));
 	assert_non_null(d.places);
 	for (size_t i = 0; i < d.count; i++)
@@ -168,7 +169,7 @@ static void test_most_places(void **state)
 	assert_true(object.len <= LIMIT_DAMAGE_BYTES);
 	assert_int_equal(damage_dec(ring->full, object.data, object.len, &again, &err), 0);
 	assert_int_equal(again.count, LIMIT_DAMAGE_PLACES);
-	assert_true(again.number == UINT64_MAX);
+	assert_true(again.head.number == UINT64_MAX);
 	damage_free(&again);
 	damage_free(&d);
 	buf_free(&object);
@@ -187,21 +188,7 @@ static void test_too_long(void **state)
 
 static void test_every_cut_and_flip(void **state)
 {
-	struct manifest_kit_ring *ring = *state;
-	struct buf object = {0};
-
-	enc_sample(ring, &object);
-	assert_int_equal(dec(ring->full, object.data, object.len), 0);
-	for (size_t len = 0; len < object.len; len += len < 256 ? 1 : 61)
-		assert_true(dec(ring->full, object.data, len) < 0);
-	for (size_t i = 0; i < object.len * 8; i += i < 120 * 8 ? 1 : 37) {
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-		assert_true(dec(ring->write, object.data, object.len) < 0);
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-	}
-	buf_put_u8(&object, 0);
-	assert_true(dec(ring->full, object.data, object.len) < 0);
-	buf_free(&object);
+	signed_kit_cut_and_flip(*state, enc_sample, dec, 256);
 }
 
 /* --- signed by a rightful writer, and still wrong --- */
@@ -209,17 +196,7 @@ static void test_every_cut_and_flip(void **state)
 static int change_and_sign(struct manifest_kit_ring *ring, struct keys *reader, size_t at,
 			   uint8_t to, const char *tag)
 {
-	struct buf object = {0};
-	struct err err = {0};
-	int rc;
-
-	enc_sample(ring, &object);
-	object.data[at] = to;
-	object.len -= SIGN_BYTES;
-	assert_int_equal(sign_append(&object, tag, ring->full->writer_secret, &err), 0);
-	rc = dec(reader, object.data, object.len);
-	buf_free(&object);
-	return rc;
+	return signed_kit_change(ring, enc_sample, dec, reader, at, to, tag);
 }
 
 static void test_signed_but_wrong(void **state)
@@ -264,8 +241,8 @@ static int craft(struct manifest_kit_ring *ring, struct damage *d, uint32_t coun
 	struct err err = {0};
 	int rc;
 
-	memcpy(d->repo, ring->full->repo, sizeof(d->repo));
-	memcpy(d->signer, ring->full->writer_pub, sizeof(d->signer));
+	memcpy(d->head.repo, ring->full->repo, sizeof(d->head.repo));
+	memcpy(d->head.signer, ring->full->writer_pub, sizeof(d->head.signer));
 	damage_put_clear(&object, d);
 	object.data[CLEAR_BYTES] = (uint8_t)count;
 	buf_put(&object, more, strlen(more));
@@ -308,9 +285,9 @@ static void test_enc_refuses(void **state)
 	struct buf object = {0};
 
 	assert_int_equal(enc(ring->read, &d, &object), -ERR_KEY);
-	d.number = 0;
+	d.head.number = 0;
 	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
-	d.number = 1;
+	d.head.number = 1;
 	d.places[1].record = LIMIT_PACK_RECORDS;
 	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
 	d.places[1] = d.places[0];

@@ -14,14 +14,15 @@
 #include "core/sign.h"
 #include "tests/support/bytes.h"
 #include "tests/support/manifest_kit.h"
+#include "tests/support/signed_kit.h"
 
 #define CLEAR_BYTES (8 + 16 + 32 + 8 + 8 + 32)
 
 static struct drillnote note(void)
 {
 	return (struct drillnote){
-	    .number = 7,
-	    .time_ns = INT64_MIN,
+	    .head.number = 7,
+	    .head.time_ns = INT64_MIN,
 	    .manifest = bytes_id(5),
 	    .place = DRILLNOTE_FILES,
 	    .counts =
@@ -82,9 +83,9 @@ static void test_roles(void **state)
 		struct err err = {0};
 
 		assert_int_equal(drillnote_dec(who[i], object.data, object.len, &d, &err), 0);
-		assert_memory_equal(d.signer, ring->write->writer_pub, 32);
-		assert_memory_equal(d.repo, ring->write->repo, REPO_ID_BYTES);
-		assert_true(d.number == 7 && d.time_ns == INT64_MIN);
+		assert_memory_equal(d.head.signer, ring->write->writer_pub, 32);
+		assert_memory_equal(d.head.repo, ring->write->repo, REPO_ID_BYTES);
+		assert_true(d.head.number == 7 && d.head.time_ns == INT64_MIN);
 		assert_true(id_eq(&d.manifest, &want.manifest));
 		assert_int_equal(d.has_maint, i < 3);
 		if (!d.has_maint)
@@ -112,7 +113,7 @@ static void test_who_signs(void **state)
 	assert_int_equal(object.len, 0);
 	assert_int_equal(enc(ring->full, &d, &object), 0);
 	assert_int_equal(drillnote_dec(ring->maintain, object.data, object.len, &got, &err), 0);
-	assert_memory_equal(got.signer, ring->full->gc_pub, 32);
+	assert_memory_equal(got.head.signer, ring->full->gc_pub, 32);
 	buf_free(&object);
 }
 
@@ -123,11 +124,11 @@ static void test_known_bytes(void **state)
 	struct buf got = {0}, want = {0};
 
 	(void)state;
-	d.number = 0x0102;
-	d.time_ns = -2;
+	d.head.number = 0x0102;
+	d.head.time_ns = -2;
 	d.verdict = DRILLNOTE_FAILED;
-	memset(d.repo, 0xaa, sizeof(d.repo));
-	memset(d.signer, 0xbb, sizeof(d.signer));
+	memset(d.head.repo, 0xaa, sizeof(d.head.repo));
+	memset(d.head.signer, 0xbb, sizeof(d.head.signer));
 	drillnote_put_clear(&got, &d);
 	drillnote_put_maint(&got, &d);
 	bytes_put_hex(&want, "6e6a617201060400");
@@ -175,21 +176,12 @@ static void test_judge(void **state)
 static void test_every_cut_and_flip(void **state)
 {
 	struct manifest_kit_ring *ring = *state;
-	struct buf object = {0};
 	uint8_t *big = calloc(1, LIMIT_DRILL_BYTES + 1);
 
-	enc_sample(ring, &object);
-	for (size_t len = 0; len < object.len; len += len < 256 ? 1 : 61)
-		assert_true(dec(ring->full, object.data, len) < 0);
-	for (size_t i = 0; i < object.len * 8; i += i < 150 * 8 ? 1 : 37) {
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-		assert_true(dec(ring->write, object.data, object.len) < 0);
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-	}
+	signed_kit_cut_and_flip(ring, enc_sample, dec, 256);
 	assert_non_null(big);
 	assert_int_equal(dec(ring->full, big, LIMIT_DRILL_BYTES + 1), -ERR_LIMIT);
 	free(big);
-	buf_free(&object);
 }
 
 /* --- rightly sealed and signed, and still wrong --- */
@@ -272,9 +264,9 @@ static void test_enc_refuses(void **state)
 	struct drillnote d = note();
 	struct buf object = {0};
 
-	d.number = 0;
+	d.head.number = 0;
 	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
-	d.number = 1;
+	d.head.number = 1;
 	d.place = (enum drillnote_place)0;
 	assert_int_equal(enc(ring->full, &d, &object), -ERR_USAGE);
 	d.place = DRILLNOTE_MEMORY;

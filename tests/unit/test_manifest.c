@@ -19,6 +19,7 @@
 #include "core/slot.h"
 #include "tests/support/bytes.h"
 #include "tests/support/manifest_kit.h"
+#include "tests/support/signed_kit.h"
 
 static void enc_sample(const struct manifest_kit_ring *ring, struct buf *object)
 {
@@ -131,7 +132,7 @@ static void test_smallest(void **state)
 	buf_free(&object);
 }
 
-static int dec_len(struct keys *keys, const uint8_t *bytes, size_t len)
+static int dec_len(struct keys *keys, const void *bytes, size_t len)
 {
 	struct manifest m = {0};
 	struct err err = {0};
@@ -148,21 +149,7 @@ static int dec_len(struct keys *keys, const uint8_t *bytes, size_t len)
 
 static void test_every_cut_and_flip(void **state)
 {
-	struct manifest_kit_ring *ring = *state;
-	struct buf object = {0};
-
-	enc_sample(ring, &object);
-	assert_int_equal(dec_len(ring->full, object.data, object.len), 0);
-	for (size_t len = 0; len < object.len; len += len < 512 ? 1 : 61)
-		assert_true(dec_len(ring->full, object.data, len) < 0);
-	for (size_t i = 0; i < object.len * 8; i += i < 80 * 8 ? 1 : 9) {
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-		assert_true(dec_len(ring->write, object.data, object.len) < 0);
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-	}
-	buf_put_u8(&object, 0);
-	assert_true(dec_len(ring->full, object.data, object.len) < 0);
-	buf_free(&object);
+	signed_kit_cut_and_flip(*state, enc_sample, dec_len, 512);
 }
 
 /* --- signed by a rightful writer, and still wrong --- */

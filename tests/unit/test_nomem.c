@@ -306,7 +306,7 @@ static int run_manifest_enc(struct err *err)
 static int run_damage(struct err *err)
 {
 	struct damage_place places[2] = {{.record = 1}, {.record = 2}};
-	struct damage d = {.number = 1, .places = places, .count = 2}, read = {0};
+	struct damage d = {.head.number = 1, .places = places, .count = 2}, read = {0};
 	struct buf out = {0};
 	int rc = damage_enc(box.keys, &d, &out, err);
 
@@ -320,7 +320,7 @@ static int run_damage(struct err *err)
 static int run_retire(struct err *err)
 {
 	struct retire_entry entry = {.sequence = 1};
-	struct retire r = {.number = 1, .entries = &entry, .count = 1}, read = {0};
+	struct retire r = {.head.number = 1, .entries = &entry, .count = 1}, read = {0};
 	struct buf out = {0};
 	int rc = retire_enc(box.keys, &r, &out, err);
 
@@ -348,7 +348,7 @@ static int run_condemn(struct err *err)
 static int run_tags(struct err *err)
 {
 	char a[] = "a", b[] = "b", *tags[] = {a, b};
-	struct tagrec t = {.number = 1, .tags = tags, .tag_count = 2}, read = {0};
+	struct tagrec t = {.head.number = 1, .tags = tags, .tag_count = 2}, read = {0};
 	struct buf out = {0};
 	int rc = tagrec_enc(box.keys, &t, 12, &out, err);
 

@@ -13,6 +13,7 @@
 #include "core/sign.h"
 #include "tests/support/bytes.h"
 #include "tests/support/manifest_kit.h"
+#include "tests/support/signed_kit.h"
 
 #define CLEAR_BYTES (8 + 16 + 32 + 8 + 8)
 #define ENTRY_BYTES (32 + 8 + 32)
@@ -27,7 +28,7 @@ static const struct {
 
 static struct retire record(size_t count)
 {
-	struct retire r = {.number = 7, .time_ns = INT64_MIN, .count = count};
+	struct retire r = {.head.number = 7, .head.time_ns = INT64_MIN, .count = count};
 
 	r.entries = calloc(count + 1, sizeof(*r.entries));
 	assert_non_null(r.entries);
@@ -56,7 +57,7 @@ static void enc_sample(const struct manifest_kit_ring *ring, struct buf *object)
 	retire_free(&r);
 }
 
-static int dec(const struct keys *keys, const void *bytes, size_t len)
+static int dec(struct keys *keys, const void *bytes, size_t len)
 {
 	struct retire r = {0};
 	struct err err = {0};
@@ -82,9 +83,9 @@ static void test_every_role_reads(void **state)
 		struct err err = {0};
 
 		assert_int_equal(retire_dec(who[i], object.data, object.len, &r, &err), 0);
-		assert_memory_equal(r.signer, ring->full->gc_pub, 32);
-		assert_memory_equal(r.repo, ring->full->repo, REPO_ID_BYTES);
-		assert_true(r.number == 7 && r.time_ns == INT64_MIN);
+		assert_memory_equal(r.head.signer, ring->full->gc_pub, 32);
+		assert_memory_equal(r.head.repo, ring->full->repo, REPO_ID_BYTES);
+		assert_true(r.head.number == 7 && r.head.time_ns == INT64_MIN);
 		assert_int_equal(r.count, ENTRIES);
 		for (size_t k = 0; k < r.count; k++)
 			assert_int_equal(retire_entry_cmp(&r.entries[k], &want.entries[k]), 0);
@@ -115,10 +116,10 @@ static void test_known_bytes(void **state)
 	struct buf got = {0}, want = {0};
 
 	(void)state;
-	r.number = 0x0102;
-	r.time_ns = -2;
-	memset(r.repo, 0xaa, sizeof(r.repo));
-	memset(r.signer, 0xbb, sizeof(r.signer));
+	r.head.number = 0x0102;
+	r.head.time_ns = -2;
+	memset(r.head.repo, 0xaa, sizeof(r.head.repo));
+	memset(r.head.signer, 0xbb, sizeof(r.head.signer));
 	retire_put_clear(&got, &r);
 	bytes_put_hex(&want, "6e6a617201060200");
 	bytes_put_hex(&want, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
@@ -167,23 +168,12 @@ static void test_most(void **state)
 static void test_every_cut_and_flip(void **state)
 {
 	struct manifest_kit_ring *ring = *state;
-	struct buf object = {0};
 	uint8_t *big = calloc(1, LIMIT_RETIRE_BYTES + 1);
 
-	enc_sample(ring, &object);
-	for (size_t len = 0; len < object.len; len++)
-		assert_true(dec(ring->full, object.data, len) < 0);
-	for (size_t i = 0; i < object.len * 8; i++) {
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-		assert_true(dec(ring->write, object.data, object.len) < 0);
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-	}
-	buf_put_u8(&object, 0);
-	assert_true(dec(ring->full, object.data, object.len) < 0);
+	signed_kit_cut_and_flip(ring, enc_sample, dec, SIZE_MAX);
 	assert_non_null(big);
 	assert_int_equal(dec(ring->full, big, LIMIT_RETIRE_BYTES + 1), -ERR_LIMIT);
 	free(big);
-	buf_free(&object);
 }
 
 /* --- rightly signed, and still wrong --- */
@@ -195,8 +185,8 @@ static int sign_and_dec(struct manifest_kit_ring *ring, struct retire *r, const 
 	struct err err = {0};
 	int rc;
 
-	memcpy(r->repo, ring->full->repo, sizeof(r->repo));
-	memcpy(r->signer, ring->full->gc_pub, sizeof(r->signer));
+	memcpy(r->head.repo, ring->full->repo, sizeof(r->head.repo));
+	memcpy(r->head.signer, ring->full->gc_pub, sizeof(r->head.signer));
 	retire_put_clear(&object, r);
 	buf_put(&object, more, strlen(more));
 	assert_int_equal(sign_append(&object, tag, ring->full->gc_secret, &err), 0);
@@ -222,9 +212,9 @@ static void test_signed_but_wrong(void **state)
 	assert_int_equal(sign_and_dec(ring, &r, "", "retire"), -ERR_DAMAGED);
 	r.entries[0] = first;
 	r.count = 1;
-	r.number = 0;
+	r.head.number = 0;
 	assert_int_equal(sign_and_dec(ring, &r, "", "retire"), -ERR_DAMAGED);
-	r.number = 1;
+	r.head.number = 1;
 	r.count = 0;
 	assert_int_equal(sign_and_dec(ring, &r, "", "retire"), -ERR_DAMAGED);
 	retire_free(&r);
@@ -253,9 +243,9 @@ static void test_enc_refuses(void **state)
 	struct retire r = record(ENTRIES);
 	struct buf object = {0};
 
-	r.number = 0;
+	r.head.number = 0;
 	assert_int_equal(enc(ring->full, &r, &object), -ERR_USAGE);
-	r.number = 1;
+	r.head.number = 1;
 	r.entries[1] = r.entries[0];
 	assert_int_equal(enc(ring->full, &r, &object), -ERR_USAGE);
 	r.entries[0].sequence = 0;

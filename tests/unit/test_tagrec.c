@@ -15,12 +15,13 @@
 #include "core/tagrec.h"
 #include "tests/support/bytes.h"
 #include "tests/support/manifest_kit.h"
+#include "tests/support/signed_kit.h"
 
 #define CLEAR_BYTES (8 + 16 + 32 + 8 + 8 + 32)
 
 static struct tagrec record(const char *const *tags, size_t count)
 {
-	struct tagrec t = {.number = 7, .time_ns = INT64_MIN, .manifest = bytes_id(5)};
+	struct tagrec t = {.head.number = 7, .head.time_ns = INT64_MIN, .manifest = bytes_id(5)};
 
 	t.tags = calloc(count + 1, sizeof(*t.tags));
 	assert_non_null(t.tags);
@@ -85,8 +86,8 @@ static void test_roles(void **state)
 		struct err err = {0};
 
 		assert_int_equal(tagrec_dec(who[i], object.data, object.len, &t, &err), 0);
-		assert_memory_equal(t.signer, ring->write->writer_pub, 32);
-		assert_true(t.number == 7 && t.time_ns == INT64_MIN);
+		assert_memory_equal(t.head.signer, ring->write->writer_pub, 32);
+		assert_true(t.head.number == 7 && t.head.time_ns == INT64_MIN);
 		assert_true(id_eq(&t.manifest, &manifest));
 		assert_int_equal(t.has_maint, i < 3);
 		assert_int_equal(t.has_read, i < 2);
@@ -109,12 +110,12 @@ static void test_no_tags_left(void **state)
 	struct buf object = {0};
 	struct err err = {0};
 
-	t.number = UINT64_MAX;
+	t.head.number = UINT64_MAX;
 	assert_int_equal(enc(ring->full, &t, 16, &object), 0);
 	assert_int_equal(object.len, 65536);
 	assert_int_equal(tagrec_dec(ring->full, object.data, object.len, &again, &err), 0);
 	assert_true(again.has_read && again.tag_count == 0 && again.mac_count == 0);
-	assert_true(again.number == UINT64_MAX);
+	assert_true(again.head.number == UINT64_MAX);
 	tagrec_free(&again);
 	tagrec_free(&t);
 	buf_free(&object);
@@ -152,21 +153,7 @@ static void test_most_and_longest_tags(void **state)
 
 static void test_every_cut_and_flip(void **state)
 {
-	struct manifest_kit_ring *ring = *state;
-	struct buf object = {0};
-
-	enc_sample(ring, &object);
-	assert_int_equal(dec(ring->full, object.data, object.len), 0);
-	for (size_t len = 0; len < object.len; len += len < 256 ? 1 : 61)
-		assert_true(dec(ring->full, object.data, len) < 0);
-	for (size_t i = 0; i < object.len * 8; i += i < 120 * 8 ? 1 : 37) {
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-		assert_true(dec(ring->write, object.data, object.len) < 0);
-		object.data[i / 8] ^= (uint8_t)(1u << (i % 8));
-	}
-	buf_put_u8(&object, 0);
-	assert_true(dec(ring->full, object.data, object.len) < 0);
-	buf_free(&object);
+	signed_kit_cut_and_flip(*state, enc_sample, dec, 256);
 }
 
 /* --- signed by a rightful writer, and still wrong --- */
@@ -174,17 +161,7 @@ static void test_every_cut_and_flip(void **state)
 static int change_and_sign(struct manifest_kit_ring *ring, struct keys *reader, size_t at,
 			   uint8_t to, const char *tag)
 {
-	struct buf object = {0};
-	struct err err = {0};
-	int rc;
-
-	enc_sample(ring, &object);
-	object.data[at] = to;
-	object.len -= SIGN_BYTES;
-	assert_int_equal(sign_append(&object, tag, ring->full->writer_secret, &err), 0);
-	rc = dec(reader, object.data, object.len);
-	buf_free(&object);
-	return rc;
+	return signed_kit_change(ring, enc_sample, dec, reader, at, to, tag);
 }
 
 static void test_signed_but_wrong(void **state)
@@ -290,7 +267,7 @@ static void test_enc_refuses(void **state)
 	t = record(tags, 1);
 	assert_int_equal(enc(ring->read, &t, 12, &object), -ERR_KEY);
 	assert_int_equal(enc(ring->maintain, &t, 12, &object), -ERR_KEY);
-	t.number = 0;
+	t.head.number = 0;
 	assert_int_equal(enc(ring->full, &t, 12, &object), -ERR_USAGE);
 	assert_int_equal(object.len, 0);
 	tagrec_free(&t);
