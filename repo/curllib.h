@@ -16,7 +16,6 @@
 /* The calls that are used, by their names without "curl_". */
 #define CURLLIB_CALLS(X)                                                                           \
 	X(global_init)                                                                             \
-	X(getdate)                                                                                 \
 	X(easy_init)                                                                               \
 	X(easy_reset)                                                                              \
 	X(easy_setopt)                                                                             \

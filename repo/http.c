@@ -2,7 +2,6 @@
 
 #ifdef HAVE_LIBCURL
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +45,6 @@ struct transfer {
 	struct buf *out;
 	size_t sent;
 	size_t header_bytes;
-	bool chunked;
 	size_t body_bytes;
 	char error_body[ERROR_BODY_BYTES];
 	size_t error_bytes;
@@ -157,95 +155,17 @@ static size_t write_body(char *bytes, size_t size, size_t count, void *arg)
 	return 0;
 }
 
-/* The value when the line is of that header, its end cut; else NULL. */
-static const char *value_of(char *line, const char *name)
-{
-	size_t len = strlen(name);
-
-	if (strncasecmp(line, name, len) != 0 || line[len] != ':')
-		return NULL;
-	line += len + 1;
-	line += strspn(line, " \t");
-	return line;
-}
-
-/* Digits up to the character that ends them; false for none, and for more than 64 bits. */
-static bool number(const char **at, char end, uint64_t *out)
-{
-	const char *p = *at;
-
-	*out = 0;
-	while (*p >= '0' && *p <= '9') {
-		uint64_t digit = (uint64_t)(*p++ - '0');
-
-		if (*out > (UINT64_MAX - digit) / 10)
-			return false;
-		*out = *out * 10 + digit;
-	}
-	if (p == *at || *p != end)
-		return false;
-	*at = end ? p + 1 : p;
-	return true;
-}
-
-/* "bytes 0-499/1234" */
-static void read_range(const char *value, struct http_answer *answer)
-{
-	uint64_t first, last, total;
-
-	if (strncasecmp(value, "bytes ", 6) != 0)
-		return;
-	value += 6;
-	if (!number(&value, '-', &first) || !number(&value, '/', &last) ||
-	    !number(&value, '\0', &total))
-		return;
-	if (first > last || last >= total)
-		return;
-	answer->has_range = true;
-	answer->range_offset = first;
-	answer->range_len = last - first + 1;
-	answer->range_total = total;
-}
-
-static void read_header(struct transfer *t, char *line)
-{
-	const char *value;
-
-	if (strncmp(line, "HTTP/", 5) == 0) { /* after a 100, another block follows */
-		t->chunked = false;
-		t->answer->has_range = false;
-		t->answer->date_s = -1;
-	} else if ((value = value_of(line, "Date")) != NULL) {
-		t->answer->date_s = (int64_t)t->http->lib->getdate(value, NULL);
-	} else if ((value = value_of(line, "Content-Range")) != NULL) {
-		read_range(value, t->answer);
-	} else if ((value = value_of(line, "Transfer-Encoding")) != NULL) {
-		t->chunked = strcasecmp(value, "chunked") == 0;
-	} else if (t->request->want_header &&
-		   (value = value_of(line, t->request->want_header)) != NULL &&
-		   strlen(value) < sizeof(t->answer->wanted)) {
-		(void)snprintf(t->answer->wanted, sizeof(t->answer->wanted), "%s", value);
-	}
-}
-
 static size_t take_header(char *bytes, size_t size, size_t count, void *arg)
 {
 	struct transfer *t = arg;
-	size_t n = size * count, len = n;
-	char line[512];
+	size_t n = size * count;
 
 	t->header_bytes += n;
 	if (t->header_bytes > HTTP_MAX_HEADERS) {
 		t->ended = TOO_MANY_HEADERS;
 		return 0;
 	}
-	while (len && isspace((unsigned char)bytes[len - 1]))
-		len--;
-	if (len >= sizeof(line)) /* none of those that are read here */
-		return n;
-	memcpy(line, bytes, len);
-	line[len] = '\0';
-	read_header(t, line);
+	httphead_line(&t->answer->head, t->request->want_header, bytes, n);
 	return n;
 }
 
@@ -373,44 +293,23 @@ static int headers_of(const struct http *http, const struct http_request *reques
 	return ok ? 0 : err_nomem(err);
 }
 
-/* The start of an error's body on one line, for the reader of a message. */
-static void error_text(const struct transfer *t)
-{
-	char *out = t->answer->error_text;
-	size_t n = 0;
-
-	for (size_t i = 0; i < t->error_bytes && n + 1 < sizeof(t->answer->error_text); i++) {
-		char c = t->error_body[i];
-
-		if (c > ' ' && c < 0x7f)
-			out[n++] = c;
-		else if (n && out[n - 1] != ' ')
-			out[n++] = ' ';
-	}
-	while (n && out[n - 1] == ' ')
-		n--;
-	out[n] = '\0';
-}
-
 static void take_facts(struct transfer *t)
 {
 	const struct curllib *lib = t->http->lib;
 	CURL *curl = t->http->curl;
-	curl_off_t length = -1, wait = 0;
+	struct http_answer *answer = t->answer;
+	curl_off_t length = -1;
 	const char *type = NULL;
 
-	(void)lib->easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &t->answer->status);
+	(void)lib->easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
 	(void)lib->easy_getinfo(curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-	(void)lib->easy_getinfo(curl, CURLINFO_RETRY_AFTER, &wait);
 	(void)lib->easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
-	t->answer->has_length = length >= 0;
-	t->answer->length_bytes = length >= 0 ? (uint64_t)length : 0;
-	if (wait > RETRY_AFTER_MOST_S)
-		wait = RETRY_AFTER_MOST_S;
-	t->answer->wait_s = wait > 0 ? (int)wait : 0;
-	(void)snprintf(t->answer->content_type, sizeof(t->answer->content_type), "%s",
-		       type ? type : "");
-	error_text(t);
+	answer->has_length = length >= 0;
+	answer->length_bytes = length >= 0 ? (uint64_t)length : 0;
+	answer->wait_s = httphead_wait_s(&answer->head, RETRY_AFTER_MOST_S);
+	(void)snprintf(answer->content_type, sizeof(answer->content_type), "%s", type ? type : "");
+	httphead_body_line(t->error_body, t->error_bytes, answer->error_text,
+			   sizeof(answer->error_text));
 }
 
 static int curl_error(struct http *http, CURLcode code, struct err *err)
@@ -480,8 +379,8 @@ static int judge(struct transfer *t, CURLcode code, struct err *err)
 	if (code != CURLE_OK)
 		return curl_error(t->http, code, err);
 	/* Where only the end of the connection ends a body, one that was cut looks whole. */
-	if (strcmp(t->request->method, "HEAD") != 0 && !t->answer->has_length && !t->chunked &&
-	    t->answer->status / 100 == 2 && t->answer->status != 204)
+	if (strcmp(t->request->method, "HEAD") != 0 && !t->answer->has_length &&
+	    !t->answer->head.chunked && t->answer->status / 100 == 2 && t->answer->status != 204)
 		return err_set(err, ERR_AGAIN, "the answer does not say where it ends");
 	return 0;
 }
@@ -496,7 +395,8 @@ int http_send(struct http *http, const struct http_request *request, struct http
 	CURLcode code;
 	int r;
 
-	*answer = (struct http_answer){.date_s = -1};
+	*answer = (struct http_answer){0};
+	httphead_init(&answer->head);
 	http->curl_text[0] = '\0';
 	http->lib->easy_reset(http->curl); /* options; the connection stays */
 	set_always(http);
@@ -566,7 +466,8 @@ int http_send(struct http *http, const struct http_request *request, struct http
 	(void)http;
 	(void)request;
 	(void)out;
-	*answer = (struct http_answer){.date_s = -1};
+	*answer = (struct http_answer){0};
+	httphead_init(&answer->head);
 	return err_set(err, ERR_USAGE, "this nightjar was built without libcurl");
 }
 

@@ -19,6 +19,7 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "core/httphead.h"
 #include "repo/net.h"
 
 #define HTTP_MAX_HEADERS (64 << 10) /* bytes of all header lines of one answer */
@@ -52,14 +53,11 @@ struct http_answer {
 	long status;
 	bool has_length;
 	uint64_t length_bytes; /* Content-Length, of HEAD too */
-	int64_t date_s;        /* the Date header, seconds since 1970; -1 without a good one */
 	int wait_s;            /* Retry-After in seconds, at most an hour; 0 without */
-	bool has_range;        /* a good Content-Range of bytes was there: */
-	uint64_t range_offset, range_len, range_total;
+	struct httphead head;
 	char content_type[128]; /* cut */
 	/* Of a status that is no 2xx: the start of the body, printable characters only. */
 	char error_text[1024];
-	char wanted[64]; /* the value of want_header; "" when it was not there, or longer */
 };
 
 /* net may be NULL and must outlive the connection. */

@@ -251,7 +251,8 @@ static int send_once(struct s3_client *c, const struct s3_request *r, struct s3_
 	struct parts p = {.count = 0};
 	int rc = build(c, r, &p, err);
 
-	*answer = (struct s3_answer){.http = {.date_s = -1}};
+	*answer = (struct s3_answer){0};
+	httphead_init(&answer->http.head);
 	if (rc == 0) {
 		const struct http_request request = {.method = r->method,
 						     .url = (const char *)p.url.data,
@@ -294,7 +295,8 @@ static int ask_why(struct s3_client *c, const struct s3_request *head, struct s3
 /* Its own region, when it says another than we signed for. */
 static bool learn_region(struct s3_client *c, const struct s3_answer *answer)
 {
-	const char *says = answer->error.region[0] ? answer->error.region : answer->http.wanted;
+	const char *says =
+	    answer->error.region[0] ? answer->error.region : answer->http.head.wanted;
 	long status = answer->http.status;
 
 	if (c->region_told || (status != 301 && status != 307 && status != 400 && status != 403) ||
@@ -313,10 +315,10 @@ static bool is_skewed(const struct s3_answer *answer)
 
 static bool learn_clock(struct s3_client *c, const struct s3_answer *answer)
 {
-	if (c->clock_told || !is_skewed(answer) || answer->http.date_s < 0)
+	if (c->clock_told || !is_skewed(answer) || answer->http.head.date_s < 0)
 		return false;
 	c->clock_told = true;
-	c->skew_s = answer->http.date_s - (int64_t)time(NULL);
+	c->skew_s = answer->http.head.date_s - (int64_t)time(NULL);
 	return true;
 }
 
@@ -383,9 +385,9 @@ static const struct refusal *refusal_of(const char *code)
 
 static int skewed(const struct s3_answer *answer, const char *what, struct err *err)
 {
-	long long off = (long long)((int64_t)time(NULL) - answer->http.date_s);
+	long long off = (long long)((int64_t)time(NULL) - answer->http.head.date_s);
 
-	if (answer->http.date_s < 0)
+	if (answer->http.head.date_s < 0)
 		return err_set(err, ERR_DENIED,
 			       "%s: the server refuses it, because this machine's clock is wrong: "
 			       "set it",

@@ -270,7 +270,8 @@ static int judge_range(const struct rest *s, const struct http_answer *answer, u
 			   "cannot be read in parts: the server gives whole files only", err);
 	if (answer->status != 200 && answer->status != 206)
 		return unexpected(s, answer, type, name, err);
-	if (answer->status == 206 && (!answer->has_range || answer->range_offset != offset))
+	if (answer->status == 206 &&
+	    (!answer->head.has_range || answer->head.range_offset != offset))
 		return say(s, ERR_IO, type, name, "was asked for in part; the server gave another",
 			   err);
 	return 0;
@@ -453,10 +454,10 @@ static int rest_now(struct store *store, int64_t *out_s, struct err *err)
 		return r;
 	if (answer.status != 200 && answer.status != 404)
 		return unexpected(s, &answer, STORE_CONFIG, NULL, err);
-	if (answer.date_s < 0)
+	if (answer.head.date_s < 0)
 		return err_set(err, ERR_IO, "%s: the server does not say what time it is (Date)",
 			       s->base.location);
-	*out_s = answer.date_s;
+	*out_s = answer.head.date_s;
 	return 0;
 }
 

@@ -220,10 +220,11 @@ static int range_of_whole(const struct store *s, const char *key, uint64_t offse
 static int check_range(const struct store *s, const char *key, const struct http_answer *answer,
 		       uint64_t offset, size_t len, size_t got, struct err *err)
 {
-	if (answer->has_range && answer->range_offset == offset && answer->range_len == got) {
+	if (answer->head.has_range && answer->head.range_offset == offset &&
+	    answer->head.range_len == got) {
 		if (got == len)
 			return 0;
-		if (got < len && answer->range_total == offset + got)
+		if (got < len && answer->head.range_total == offset + got)
 			return cut_short(s, key, err);
 	}
 	return err_set(err, ERR_IO, "%s/%s: the server sent other bytes than it was asked for",
@@ -281,10 +282,10 @@ static int s3_now(struct store *s, int64_t *out_s, struct err *err)
 
 	if (rc != 0 && rc != -ERR_MISSING)
 		return rc;
-	if (answer.http.date_s < 0)
+	if (answer.http.head.date_s < 0)
 		return err_set(err, ERR_IO, "%s: the server's answers have no good Date",
 			       s->location);
-	*out_s = answer.http.date_s;
+	*out_s = answer.http.head.date_s;
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "repo/walfile.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,11 @@
 #define WAL_MAGIC 0x377f0682u /* lowest bit: checksums are big-endian */
 #define WAL_VERSION 3007000u
 #define FRAMES_PER_TICK 256u
+/*
+ * A transaction may end the database with pages that it never wrote, free ones; so many are believed. More would be a
+ * number that a damaged or hostile log makes up, for which memory would be taken.
+ */
+#define UNWRITTEN_MOST (1u << 20)
 #define UNCOMMITTED_MOST 100000u /* frame headers that walfile_mark reads back for a commit */
 
 struct wal {
@@ -109,6 +115,19 @@ static int find_commit(struct wal *w, int (*tick)(void *arg), void *tick_arg, st
 	return rc;
 }
 
+/* The size that the last commit names is what was there, and at most a page more for each frame. */
+static int judge_size(const struct wal *w, const struct pageimage *image, struct err *err)
+{
+	uint64_t there = pageimage_size(image) / w->page_size + w->commit_frames;
+
+	if (w->commit_pages <= there + UNWRITTEN_MOST)
+		return 0;
+	return err_set(err, ERR_SOURCE,
+		       "the -wal is damaged: it names a database of %" PRIu32
+		       " pages, where there are %" PRIu64 " at most",
+		       w->commit_pages, there);
+}
+
 static int apply(struct wal *w, struct pageimage *image, int (*tick)(void *arg), void *tick_arg,
 		 struct err *err)
 {
@@ -144,6 +163,8 @@ int walfile_apply(int fd, struct pageimage *image, int (*tick)(void *arg), void 
 	if (w.frame == NULL)
 		return err_nomem(err);
 	rc = find_commit(&w, tick, tick_arg, err);
+	if (rc == 0)
+		rc = judge_size(&w, image, err);
 	if (rc == 0 && w.commit_frames > 0) {
 		rc = read_header(&w, &valid, err); /* checksums run from the start again */
 		if (rc == 0 && !valid)
@@ -196,7 +217,7 @@ bool walfile_mark(int fd, uint64_t size_bytes, struct walfile_mark *out_mark)
 	uint64_t own, i;
 
 	*out_mark = (struct walfile_mark){0};
-	if (read_header(&w, &valid, &ignored) != 0 || !valid)
+	if (size_bytes < WAL_HEADER_BYTES || read_header(&w, &valid, &ignored) != 0 || !valid)
 		return false;
 	memcpy(out_mark->salts, w.salt, sizeof(w.salt));
 	if (!own_frames(

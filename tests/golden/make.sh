@@ -194,9 +194,9 @@ done
 		manifest-cut | cut $manifest 1000 | check | 20 | damaged: its bytes are not those of its name | 1
 		manifest-newer | bytes $manifest 4 02; named $manifest | check | 20 | made by a newer nightjar | 1
 		manifest-as-tag | bytes $manifest 6 03; named $manifest | check | 20 | tag with a wrong signature | 1
-		manifest-vanished | drop repo/snapshots/$parent | check | 24 | has vanished, and no record says that it was removed | 0
+		manifest-vanished | drop repo/snapshots/$parent | check | 24 | has vanished, and no record says that it was removed | 1
 		manifest-late | put snapshots golden/hostile/late | check | 0 | not counted: made with a revoked key | 0
-		retire-vanished | drop $retire | check | 24 | has vanished, and no record says that it was removed | 0
+		retire-vanished | drop $retire | check | 24 | has vanished, and no record says that it was removed | 1
 		tag-flip | flip $tagged 200 | check | 20 | damaged: its bytes are not those of its name | 1
 		retire-flip | flip $retire 60 | check | 24 | damaged: its bytes are not those of its name | 1
 		drill-flip | flip $drill 200 | check | 20 | damaged: its bytes are not those of its name | 1

@@ -4,7 +4,8 @@
 Written from repo/FORMAT.md alone (the § below are its sections), with Python's standard library,
 libsodium and libzstd and no line of the program, so that it keeps the format honest, and so that
 whoever has only a repository, a key and the two files (nightjar_cells.py is §11) can restore. It
-never writes to a repository.
+never writes to a repository, and keeps nothing in mind: what vanished it knows from the manifests
+that are there (§8).
 
 What it trusts: nothing that a key does not authenticate. Damage is reported on stderr and makes the
 exit status 1; extract goes on after it, with every file that is whole.
@@ -536,7 +537,7 @@ class Repository:
     def __init__(self, path, arguments):
         self.path, self.problems, self.keys = path, 0, None
         self.places, self.well_cut = collections.defaultdict(list), set()
-        self.rested_on = set()
+        self.rested_on, self.retired = set(), set()
         self.memo, self.memo_bytes, self.budget = collections.OrderedDict(), 0, 0
         slots, rosters = [], []
         for name in self.names("keys"):
@@ -645,8 +646,21 @@ class Repository:
                 self.rested_on.update(entry.bases)
 
     def manifests(self):
-        found = []
-        for name in self.names("snapshots"):
+        found, listed, known = [], self.names("snapshots"), set()
+        self.read_records(listed, found)
+        known.update(listed)
+        if self.vanished(found, known):
+            # §8: a listing is not of one moment. What came meanwhile, retire records too, counts as seen.
+            again = [name for name in self.names("snapshots") if name not in known]
+            self.read_records(again, found)
+            known.update(again)
+        for name, (writer, sequence, by) in sorted(self.vanished(found, known).items()):
+            self.problem(f"snapshots/{name}: has vanished, and no record says that it was removed: "
+                         f"backup {sequence or ''} of writer {writer.hex()[:8]}, which manifest {by} names")
+        return sorted(found, key=lambda m: (m.time, m.writer, m.sequence, m.name))
+
+    def read_records(self, names, found):
+        for name in names:
             with self.guard():
                 data = self.object("snapshots", name)
                 read = {MANIFEST: self.manifest, RETIRE: self.retire_record,
@@ -655,7 +669,18 @@ class Repository:
                 need(read or data[5] != RECORD, f"snapshots/{name}: made by a newer nightjar")
                 if read:
                     found += read(data, name) or []
-        return sorted(found, key=lambda m: (m.time, m.name))
+
+    def vanished(self, manifests, known):
+        """§8 "What vanished": of what manifests name, what is neither there, be it damaged, nor retired."""
+        missed = {}
+        for m in manifests:
+            named = [(m.writer, 0, name) for name in m.parents] + m.others
+            for writer, sequence, name in named:
+                if name.hex() not in known and name not in self.retired:
+                    _, most, _ = missed.get(name.hex(), (None, 0, None))
+                    if sequence >= most:
+                        missed[name.hex()] = writer, sequence, m.name
+        return missed
 
     def manifest(self, data, name):
         try:
@@ -692,6 +717,7 @@ class Repository:
         gone = f.many("I", lambda: f.unpack("32sQ32s"), same)
         need(gone and len(gone) <= MAX_RETIRED and all(sequence for _, sequence, _ in gone) and
              f.at + 64 == len(data), f"{f.what}: not a retire record")
+        self.retired.update(manifest for _, _, manifest in gone)
 
     def tag_record(self, data, name):
         """What `list` shows are the tags of the backup; but a record must be what it claims to be."""

@@ -163,10 +163,9 @@ static void sum_be(uint32_t s[2], const uint8_t *p, size_t len)
 	}
 }
 
-/* What a big-endian machine would have written: the same frames, other checksums. SQLite takes it, too. */
-static void big_endian_checksums(void **state)
+/* The checksums anew, big-endian. Where the last frame begins. */
+static size_t sum_again(const struct fixture *f)
 {
-	struct fixture *f = *state;
 	size_t frame = 24 + 1024, at;
 	uint32_t s[2] = {0, 0};
 	uint8_t salt[8];
@@ -184,7 +183,42 @@ static void big_endian_checksums(void **state)
 		put_be32(f->wal.p + at + 20, s[1]);
 	}
 	assert_true(at > 32 + 5 * frame);
+	return at - frame;
+}
+
+/* What a big-endian machine would have written: the same frames, other checksums. SQLite takes it, too. */
+static void big_endian_checksums(void **state)
+{
+	(void)sum_again(*state);
 	whole_log(state);
+}
+
+/* Free pages at its end may never have been written; four thousand million of them are made up, and take no memory. */
+static void a_size_that_cannot_be(void **state)
+{
+	struct fixture *f = *state;
+	struct pageimage *image = NULL;
+	struct err err = {0};
+	size_t last = sum_again(f);
+	struct bytes got;
+	char path[400];
+	int fd;
+
+	put_be32(f->wal.p + last + 4, 1000);
+	(void)sum_again(f);
+	got = we_recover(f, f->wal.p, f->wal.len);
+	assert_int_equal(got.len, 1000 * 1024);
+	free(got.p);
+	put_be32(f->wal.p + last, UINT32_MAX);
+	put_be32(f->wal.p + last + 4, UINT32_MAX);
+	(void)sum_again(f);
+	kit_spew(kit_path(&f->kit, "ours-wal", path), f->wal.p, f->wal.len);
+	fd = open(path, O_RDONLY);
+	assert_int_equal(pageimage_new(f->kit.cache, 0, &image, &err), 0);
+	assert_int_equal(walfile_apply(fd, image, NULL, NULL, &err), -ERR_SOURCE);
+	assert_non_null(strstr(err.text, "a database of 4294967295 pages"));
+	pageimage_free(image);
+	(void)close(fd);
 }
 
 int main(void)
@@ -195,6 +229,7 @@ int main(void)
 	    TEST(cut_anywhere),
 	    TEST(damaged_anywhere),
 	    TEST(big_endian_checksums),
+	    TEST(a_size_that_cannot_be),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
