@@ -7,6 +7,7 @@
 
 #include "tests/support/crashlab.h"
 
+#include <fcntl.h>
 #include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -44,6 +45,8 @@ static const struct crash_case crash_cases[] = {
 	 "0", "--no-writers"),
     CASE("repair index", STAGE_UNINDEXED, CRASH_REPAIR, "segments written: 1", 0, "repair",
 	 "index"),
+    CASE("repair packs", STAGE_DAMAGED, CRASH_REPAIR, "nothing is lost", 0, "repair", "packs"),
+    CASE("check --repair", STAGE_DAMAGED, CRASH_REPAIR, "no damage found", 0, "check", "--repair"),
     CASE("copy", STAGE_OTHER, CRASH_COPY, "manifests copied: 3", 0, "copy", "--from-repo",
 	 "@source", "--from-key-file", "@sourcekey"),
     CASE("restore", STAGE_THREE, CRASH_RESTORE, "restored ", 0, "restore", "latest", "--target",
@@ -115,8 +118,8 @@ static void go_on(struct crashlab *lab)
 char *crashlab_stage(const struct crashlab *lab, enum crash_stage stage)
 {
 	static const char *const names[] = {
-	    "empty",     "made",      "one",   "three",    "forgotten",
-	    "condemned", "unindexed", "other", "restored",
+	    "empty",     "made",      "one",     "three", "forgotten",
+	    "condemned", "unindexed", "damaged", "other", "restored",
 	};
 
 	return tmpdir_path(lab->dir, names[stage]);
@@ -177,10 +180,55 @@ static void make_first(struct crashlab *lab)
 	free(app), free(key);
 }
 
+static bool spoil(void *arg, const char *path, bool is_folder)
+{
+	unsigned *packs = arg;
+	int fd = is_folder ? -1 : open(path, O_RDWR | O_CLOEXEC);
+	uint8_t byte;
+
+	if (is_folder)
+		return false;
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &byte, 1, 100), 1);
+	byte ^= 0x40;
+	assert_int_equal(pwrite(fd, &byte, 1, 100), 1);
+	assert_int_equal(close(fd), 0);
+	++*packs;
+	return false;
+}
+
+/* A stage that is STAGE_THREE but for what was done to the disk; its backups can be restored only when that is undone. */
+static void keep_broken(struct crashlab *lab, enum crash_stage stage)
+{
+	char *path = crashlab_stage(lab, stage);
+
+	treecopy(lab->disk, path);
+	memcpy(lab->known[stage], lab->known[STAGE_THREE], sizeof(lab->known[0]));
+	lab->known_count[stage] = lab->known_count[STAGE_THREE];
+	free(path);
+}
+
+static void make_broken(struct crashlab *lab)
+{
+	char *index = tmpdir_path(lab->disk, "repo/index"),
+	     *data = tmpdir_path(lab->disk, "repo/data");
+	unsigned packs = 0;
+
+	back_to(lab, STAGE_THREE);
+	(void)treesum_any(data, spoil, &packs);
+	assert_true(packs >= 2);
+	keep_broken(lab, STAGE_DAMAGED);
+	back_to(lab, STAGE_THREE);
+	tmpdir_remove(strdup(index));
+	assert_int_equal(mkdir(index, 0700), 0);
+	keep_broken(lab, STAGE_UNINDEXED);
+	free(index), free(data);
+}
+
 static void make_later(struct crashlab *lab)
 {
 	char *app = tmpdir_path(lab->dir, "app"), *out = tmpdir_path(lab->disk, "out");
-	char *index = tmpdir_path(lab->disk, "repo/index"), *want = tmpdir_path(lab->dir, "want");
+	char *want = tmpdir_path(lab->dir, "want");
 
 	back_to(lab, STAGE_ONE);
 	RUN(lab, "backup", "--host", "night", app);
@@ -195,13 +243,7 @@ static void make_later(struct crashlab *lab)
 	keep(lab, STAGE_FORGOTTEN);
 	RUN(lab, "prune", "--max-unused", "0");
 	keep(lab, STAGE_CONDEMNED);
-	back_to(lab, STAGE_THREE);
-	tmpdir_remove(strdup(index));
-	assert_int_equal(mkdir(index, 0700), 0);
-	keep(lab, STAGE_UNINDEXED);
-	memcpy(lab->known[STAGE_UNINDEXED], lab->known[STAGE_THREE], sizeof(lab->known[0]));
-	lab->known_count[STAGE_UNINDEXED] = 3;
-	free(app), free(out), free(index), free(want);
+	free(app), free(out), free(want);
 }
 
 static void sum_source(const struct crashlab *lab, uint8_t out_sum[TREESUM_BYTES])
@@ -222,6 +264,7 @@ void crashlab_new(struct crashlab *lab)
 	make_first(lab);
 	go_on(lab);
 	make_later(lab);
+	make_broken(lab);
 	crashlab_leave(lab);
 	app = tmpdir_path(lab->dir, "app");
 	treesum(app, crashlab_skip_shm, lab->app_sum);

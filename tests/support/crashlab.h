@@ -23,6 +23,7 @@ enum crash_stage {
 	STAGE_FORGOTTEN, /* the first two are forgotten */
 	STAGE_CONDEMNED, /* and what only they needed condemned */
 	STAGE_UNINDEXED, /* STAGE_THREE without its index */
+	STAGE_DAMAGED,   /* STAGE_THREE with a wrong byte in each pack */
 	STAGE_OTHER,     /* another repository, with one backup */
 	STAGE_RESTORED,  /* STAGE_THREE, and the first of its backups restored below out/ */
 	STAGES

@@ -356,7 +356,7 @@ static const char *judge_next(const struct crashlab *lab, const struct crash_cas
 const char *crashlab_judge(const struct crashlab *lab, const struct crash_case *c, const char *said)
 {
 	const char *why = judge_surroundings(lab);
-	bool early = c->kind != CRASH_INIT && c->kind != CRASH_REPAIR;
+	bool early = c->kind != CRASH_INIT && (c->kind != CRASH_REPAIR || strstr(said, c->promise));
 	char *log;
 
 	if (!why && early)
