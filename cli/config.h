@@ -32,6 +32,7 @@ struct config_repository {
 	struct lines extended;                             /* as of -o, OPTION_WORDS_MOST at most */
 	char *cacert;
 	char *rest_username, *rest_password_file; /* both or none */
+	char *parity;                             /* off, 2 or 4; NULL = as init said */
 	unsigned line;
 };
 

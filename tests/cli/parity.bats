@@ -69,6 +69,68 @@ kind() {
 	nightjar -q check --read-data
 }
 
+# kinds FOLDER: of all its packs that are not in repo/ as it was, sorted
+kinds() {
+	for pack in "$1"/data/*/*; do
+		[ -e "whole/${pack#repo/}" ] || kind "$pack"
+	done | sort | tr -d '\n'
+}
+
+@test "forget --prune --parity: what is repacked has it" {
+	fails 2 "*--parity: goes with --prune*" forget --keep-last 1 --parity 4
+	fails 2 "*--parity: '3' is not off, 2 or 4" forget --keep-last 1 --prune --parity 3
+	[ "$(kinds repo)" = "" ]
+	# Of a pack with a backup's only chunk and another's that stays, the latter moves.
+	head -c 300000 /dev/urandom >"$SRC/stays.bin"
+	head -c 900000 /dev/urandom >"$SRC/goes.bin"
+	nightjar -q backup --parity off "$SRC"
+	rm "$SRC/goes.bin"
+	nightjar -q backup --parity off "$SRC"
+	[[ $(kinds repo) =~ ^0+$ ]]
+	nightjar -q forget --keep-last 1 --prune --parity 4
+	kinds repo | grep -q 4
+	nightjar -q check --read-data
+}
+
+@test "nightly: each repository has the parity that its section says, or that of init; other commands, too" {
+	nightjar -q -r "$WORK/away" init --key-file akey
+	{
+		printf '[repository "here"]\nlocation = %s/repo\nkey-file = %s/key\nparity = 4\n' "$WORK" "$WORK"
+		printf '[repository "away"]\nlocation = %s/away\nkey-file = %s/akey\n' "$WORK" "$WORK"
+		printf '[source]\npath = %s\n[retention]\nkeep-last = 1\nprune = yes\nmax-unused = 0%%\n' "$SRC"
+	} >n.ini
+	chmod 600 n.ini
+	unset NIGHTJAR_REPOSITORY NIGHTJAR_KEY_FILE
+	export NIGHTJAR_CONFIG=$WORK/n.ini
+	head -c 300000 /dev/urandom >"$SRC/stays.bin"
+	head -c 900000 /dev/urandom >"$SRC/goes.bin"
+	nightjar -q nightly
+	[[ $(kinds repo) =~ ^1*4[14]*$ ]]
+	[[ $(kinds away) =~ ^[12]+$ ]]
+	# Prune moves what stays, as the file says by then.
+	rm "$SRC/goes.bin"
+	sed -i 's/^parity = 4/parity = off/' n.ini
+	nightjar -q nightly
+	kinds repo | grep -q 0
+	[[ $(kinds away) =~ ^[12]+$ ]]
+	# What is typed finds it there, and an option beats it.
+	echo more >"$SRC/more"
+	cp -a repo/. whole
+	nightjar -q -r "$WORK/repo" backup "$SRC"
+	[[ $(kinds repo) =~ ^0+$ ]]
+	echo most >"$SRC/most"
+	cp -a repo/. whole
+	nightjar -q -r "$WORK/repo" backup --parity 4 "$SRC"
+	[[ $(kinds repo) =~ ^[14]+$ ]]
+	# init as well.
+	printf '[repository]\nlocation = %s/made\nkey-file = %s/mkey\nparity = off\n' "$WORK" "$WORK" >n.ini
+	nightjar -q init
+	nightjar -q --no-cache backup "$SRC"
+	[[ $(kinds made) =~ ^0+$ ]]
+	printf '[repository]\nlocation = /x\n\nparity = 3\n' >n.ini
+	fails 2 "nightjar: $WORK/n.ini:4: 'parity': '3' is not off, 2 or 4" nightly
+}
+
 @test "check writes to no pack and says what would mend it; check --repair without a key does" {
 	run --separate-stderr nightjar check --read-data
 	[[ $output != *"next:"* ]]
