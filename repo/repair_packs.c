@@ -29,30 +29,42 @@ struct run {
 	struct buf one;    /* record */
 	bool lists_only;   /* a maintain key: what is sealed for reading it cannot judge */
 	uint64_t unjudged; /* of the pack under way */
+	struct err unput;  /* why a pack or its segment could not be written */
 };
 
 /* --- new packs --- */
 
+static int put(struct run *run, enum store_type type, struct buf *object, struct err *err)
+{
+	int r = repo_put(run->repo, type, object, NULL, err);
+
+	if (r && mend_is_refusal(err))
+		run->unput = *err;
+	return r;
+}
+
 /* The pack, and at once the segment that names it. */
 static int flush(struct run *run, struct err *err)
 {
+	const size_t records = run->mover ? pack_mover_records(run->mover) : 0;
 	struct indexseg_pack pack = {0};
 	struct buf object = {0}, segment = {0};
 	int r;
 
-	if (!run->mover || pack_mover_records(run->mover) == 0)
+	if (!records)
 		return 0;
 	r = pack_mover_finish(run->mover, &object, &pack.dir, &pack.name, err);
 	pack.pack_bytes = object.len;
 	if (!r)
-		r = repo_put(run->repo, STORE_DATA, &object, NULL, err);
+		r = put(run, STORE_DATA, &object, err);
 	if (!r)
 		r = indexseg_enc_gc(run->repo->keys, run->domain, &run->wrap, &pack, 1,
 				    run->repo->conf.floor_log2, &segment, err);
 	if (!r)
-		r = repo_put(run->repo, STORE_INDEX, &segment, NULL, err);
+		r = put(run, STORE_INDEX, &segment, err);
 	if (!r)
 		r = index_add_pack(run->index, &pack.name, pack.pack_bytes, &pack.dir, err);
+	run->result->records_saved += r ? 0 : records;
 	pack_dir_free(&pack.dir);
 	buf_free(&object);
 	buf_free(&segment);
@@ -103,7 +115,6 @@ static int move(struct run *run, uint32_t at, const void *sealed, struct err *er
 		if (!r)
 			r = pack_mover_add(run->mover, &moved, err);
 	}
-	run->result->records_saved += !r;
 	if (!r && pack_mover_bytes(run->mover) >= PACK_TARGET_BYTES)
 		r = flush(run, err);
 	return r;
@@ -229,8 +240,29 @@ static int save_records(struct run *run, uint32_t number, struct err *err)
 	return r ? r : flush(run, err);
 }
 
+/*
+ * It stays as it is, and unnoted, or prune might take what still opens of it. What was moved before is in a pack of its own. Nothing rests on it in this
+ * run: nobody knows what of it is whole.
+ */
+static void give_up(struct run *run, const struct id *name, size_t noted)
+{
+	char text[1000];
+
+	pack_mover_free(run->mover);
+	run->mover = NULL;
+	run->fresh.count = noted;
+	run->result->unwritten++;
+	(void)snprintf(text, sizeof(text),
+		       "damaged; what still opens of it cannot be moved into a new pack: %s; it is "
+		       "as it was; when that is put right, do this again",
+		       run->unput.text);
+	repair_tell(&run->options->cb, true, STORE_DATA, name, text);
+	run->unput = (struct err){0};
+}
+
 static int repair_pack(struct run *run, const struct id *name, struct err *err)
 {
+	const size_t noted = run->fresh.count;
 	const uint64_t saved = run->result->records_saved;
 	uint32_t number = index_find_pack(run->index, name);
 	char text[200];
@@ -246,6 +278,10 @@ static int repair_pack(struct run *run, const struct id *name, struct err *err)
 		return 0;
 	}
 	r = save_records(run, number, err);
+	if (r && run->unput.code) {
+		give_up(run, name, noted);
+		return 0;
+	}
 	if (!r)
 		r = count_lost(run, number, &lost, err);
 	if (r)
@@ -272,25 +308,32 @@ static int repair_pack(struct run *run, const struct id *name, struct err *err)
 	return 0;
 }
 
-/* Mended, it is no longer damaged. Where the store keeps it from being written back, what it was is moved instead. */
+/*
+ * Mended, it is no longer damaged. Where the store never lets it be written back, what it was is moved instead; where there is only no room now, or
+ * no right, there is none for that either.
+ */
 static int tell_mended(struct run *run, const struct id *name, const struct mend *m)
 {
-	char what[MEND_TEXT_CHARS], text[1100];
+	char what[MEND_TEXT_CHARS], text[REPAIR_TEXT_CHARS];
+	const bool moves = m->state == MEND_COULD && m->why.code == ERR_DENIED;
 
 	mend_text(m, what);
+	run->result->damaged += !moves; /* else it is counted when it is moved */
 	if (m->state == MEND_DONE) {
-		run->result->damaged++;
 		run->result->mended++;
 		run->result->blocks_mended += m->mended.blocks;
 		(void)snprintf(text, sizeof(text), "mended by its parity: %s", what);
+	} else if (!moves) {
+		run->result->unwritten++;
+		repair_say_unwritten(m, text);
 	} else {
 		(void)snprintf(text, sizeof(text),
 			       "its parity gives it back (%s), but it cannot be put in its place: "
 			       "%s; its records are moved instead",
 			       what, m->why.text);
 	}
-	repair_tell(&run->options->cb, false, STORE_DATA, name, text);
-	return m->state != MEND_DONE;
+	repair_tell(&run->options->cb, m->state != MEND_DONE && !moves, STORE_DATA, name, text);
+	return moves;
 }
 
 /* 1 when the bytes are not those of the name, and could not be made so. */
@@ -341,7 +384,9 @@ static int look_at_all(struct run *run, struct err *err)
 
 static int put_notes(struct run *run, struct err *err)
 {
+	const struct repair_callbacks *cb = &run->options->cb;
 	uint64_t number = run->list.notes.number;
+	char text[900];
 	int r;
 
 	notes_settle(&run->fresh);
@@ -349,7 +394,15 @@ static int put_notes(struct run *run, struct err *err)
 		return 0;
 	r = notes_put(run->repo, &run->fresh, run->options->now_ns, &number, err);
 	run->result->noted = r ? 0 : run->fresh.count;
-	return r;
+	run->result->unnoted = r && mend_is_refusal(err);
+	if (!run->result->unnoted)
+		return r;
+	(void)snprintf(text, sizeof(text),
+		       "it cannot be written: %s; when that is put right, do this again",
+		       err->text);
+	if (cb->lost)
+		cb->lost(cb->arg, "damage note", text);
+	return 0;
 }
 
 static void on_touched(void *arg, const struct id *manifest, const char *path, const char *text)
