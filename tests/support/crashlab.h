@@ -25,6 +25,8 @@ enum crash_stage {
 	STAGE_UNINDEXED, /* STAGE_THREE without its index */
 	STAGE_OTHER,     /* another repository, with one backup */
 	STAGE_RESTORED,  /* STAGE_THREE, and the first of its backups restored below out/ */
+	STAGE_ROTTEN,    /* STAGE_THREE, a block of each pack rotten, which parity gives back */
+	STAGE_SPOILT, /* STAGE_ONE and another, whose pack is damaged, has no parity, and all its records */
 	STAGES
 };
 
