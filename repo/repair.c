@@ -47,6 +47,15 @@ bool repair_is_damage(const struct err *why)
 	       (why->code == ERR_IO && why->sys_errno == EIO);
 }
 
+bool repair_knows_domain(const struct repo *repo, uint32_t domain)
+{
+	bool known = domain == 0;
+
+	for (size_t i = 0; !known && i < repo->roster.writer_count; i++)
+		known = repo->roster.writers[i].domain == domain;
+	return known;
+}
+
 int repair_new_wrap(struct repo *repo, uint32_t domain, struct indexseg_wrap *out_wrap,
 		    struct err *err)
 {

@@ -43,12 +43,25 @@ static int put(struct run *run, enum store_type type, struct buf *object, struct
 	return r;
 }
 
+static int put_segment(struct run *run, uint32_t domain, const struct indexseg_wrap *wrap,
+		       const struct indexseg_pack *pack, struct err *err)
+{
+	struct buf segment = {0};
+	int r = indexseg_enc_gc(run->repo->keys, domain, wrap, pack, 1, run->repo->conf.floor_log2,
+				&segment, err);
+
+	if (!r)
+		r = put(run, STORE_INDEX, &segment, err);
+	buf_free(&segment);
+	return r;
+}
+
 /* The pack, and at once the segment that names it. */
 static int flush(struct run *run, struct err *err)
 {
 	const size_t records = run->mover ? pack_mover_records(run->mover) : 0;
 	struct indexseg_pack pack = {0};
-	struct buf object = {0}, segment = {0};
+	struct buf object = {0};
 	int r;
 
 	if (!records)
@@ -58,17 +71,22 @@ static int flush(struct run *run, struct err *err)
 	if (!r)
 		r = put(run, STORE_DATA, &object, err);
 	if (!r)
-		r = indexseg_enc_gc(run->repo->keys, run->domain, &run->wrap, &pack, 1,
-				    run->repo->conf.floor_log2, &segment, err);
-	if (!r)
-		r = put(run, STORE_INDEX, &segment, err);
+		r = put_segment(run, run->domain, &run->wrap, &pack, err);
 	if (!r)
 		r = index_add_pack(run->index, &pack.name, pack.pack_bytes, &pack.dir, err);
+	if (!r)
+		run->index->packs[index_find_pack(run->index, &pack.name)].named = true;
 	run->result->records_saved += r ? 0 : records;
 	pack_dir_free(&pack.dir);
 	buf_free(&object);
-	buf_free(&segment);
 	return r;
+}
+
+static int find_wrap(struct run *run, uint32_t domain, struct indexseg_wrap *out_wrap,
+		     struct err *err)
+{
+	return run->lists_only ? repair_find_wrap(run->repo, domain, out_wrap, err)
+			       : indexseg_wrap_new(run->repo->keys, domain, out_wrap, err);
 }
 
 static int use_domain(struct run *run, uint32_t domain, struct err *err)
@@ -82,8 +100,7 @@ static int use_domain(struct run *run, uint32_t domain, struct err *err)
 	run->mover = NULL;
 	run->domain = domain;
 	if (!r)
-		r = run->lists_only ? repair_find_wrap(run->repo, domain, &run->wrap, err)
-				    : indexseg_wrap_new(run->repo->keys, domain, &run->wrap, err);
+		r = find_wrap(run, domain, &run->wrap, err);
 	if (!r)
 		r = pack_mover_new(run->repo->keys, domain, run->repo->conf.floor_log2, &run->mover,
 				   err);
@@ -190,6 +207,39 @@ static int save_record(struct run *run, uint32_t at, struct slot_cache cache[2],
 	return r;
 }
 
+/*
+ * What is in this pack needs no moving. No segment names it where a repair was cut off between the two: from now on backups rest on
+ * it, so it must be found without asking every pack.
+ */
+static int rest_on(struct run *run, uint32_t number, struct err *err)
+{
+	struct index_pack *p = &run->index->packs[number];
+	struct indexseg_pack pack = {.name = p->name, .pack_bytes = p->pack_bytes};
+	struct indexseg_wrap wrap;
+	int r;
+
+	if (p->named)
+		return 0;
+	r = index_get_directory(run->repo, &p->name, p->pack_bytes, &pack.dir, err);
+	if (!r && repair_knows_domain(run->repo, pack.dir.slots[0].domain)) {
+		r = find_wrap(run, pack.dir.slots[0].domain, &wrap, err);
+		if (!r)
+			r = put_segment(run, pack.dir.slots[0].domain, &wrap, &pack, err);
+	}
+	p->named = !r;
+	pack_dir_free(&pack.dir);
+	return r;
+}
+
+static int keep_record(struct run *run, uint32_t at, struct slot_cache cache[2], struct err *err)
+{
+	const struct record_info info = run->index->places[at].info;
+	uint32_t other = index_find_good(run->index, info.kind, &info.id);
+
+	return other == INDEX_NONE ? save_record(run, at, cache, err)
+				   : rest_on(run, run->index->places[other].pack, err);
+}
+
 static int note(struct run *run, uint32_t at, struct err *err)
 {
 	const struct damage_place place = notes_place(run->index, at);
@@ -228,11 +278,9 @@ static int save_records(struct run *run, uint32_t number, struct err *err)
 	index_mark_pack(run->index, number);
 	run->unjudged = 0;
 	for (uint32_t i = 0; !r && i < count; i++) {
-		const struct record_info info = run->index->places[first + i].info;
-
 		r = repair_tick(&run->options->cb, 0, 0, "records", err);
-		if (!r && index_find_good(run->index, info.kind, &info.id) == INDEX_NONE)
-			r = save_record(run, first + i, cache, err);
+		if (!r)
+			r = keep_record(run, first + i, cache, err);
 		if (r >= 0)
 			r = note(run, first + i, err);
 	}

@@ -28,6 +28,8 @@ int repair_find_wrap(struct repo *repo, uint32_t domain, struct indexseg_wrap *o
 		     struct err *err) ERR_UNUSED_WARN;
 int repair_new_wrap(struct repo *repo, uint32_t domain, struct indexseg_wrap *out_wrap,
 		    struct err *err) ERR_UNUSED_WARN;
+/* A full key could derive any domain, and the table of a key holds few: those that nobody writes are nobody's. */
+bool repair_knows_domain(const struct repo *repo, uint32_t domain);
 
 /* A manifest that can never be restored as it is. */
 struct repair_doomed {

@@ -26,7 +26,7 @@ enum crash_stage {
 	STAGE_OTHER,     /* another repository, with one backup */
 	STAGE_RESTORED,  /* STAGE_THREE, and the first of its backups restored below out/ */
 	STAGE_ROTTEN,    /* STAGE_THREE, a block of each pack rotten, which parity gives back */
-	STAGE_SPOILT, /* STAGE_ONE and another, whose pack is damaged, has no parity, and all its records */
+	STAGE_SPOILT, /* STAGE_ONE and one more, whose pack is damaged and has no parity; its records still open */
 	STAGES
 };
 
