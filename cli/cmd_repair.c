@@ -204,6 +204,12 @@ static void packs_json(struct cli *cli, const struct repair_packs_result *res)
 	json_free(&j);
 }
 
+/* Something is lost, or could not be written down. */
+static bool packs_damaged(const struct repair_packs_result *res)
+{
+	return res->records_lost || res->packs_lost || res->unwritten || res->unnoted;
+}
+
 static void packs_people(struct cli *cli, const struct repair_packs_result *res)
 {
 	if (!res->damaged) {
@@ -301,8 +307,7 @@ enum exit_code cmd_repair_packs(struct cli *cli, const void *options, int count,
 		packs_json(cli, &res);
 	else
 		packs_people(cli, &res);
-	return res.records_lost + res.packs_lost + res.unwritten + res.unnoted ? EXIT_DAMAGED
-									       : EXIT_OK;
+	return packs_damaged(&res) ? EXIT_DAMAGED : EXIT_OK;
 }
 
 /* --- repair manifests --- */
