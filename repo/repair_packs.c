@@ -13,12 +13,21 @@
 #include "repo/mend.h"
 #include "repo/repair_run.h"
 
+/* A pack that is damaged and stays so. */
+struct bad {
+	struct id name;
+	uint64_t saved, unjudged; /* records of it */
+	bool told;                /* there is nothing to count */
+};
+
 struct run {
 	struct repo *repo;
 	const struct repair_packs_options *options;
 	struct repair_packs_result *result;
 	struct manifest_list list; /* for its notes */
 	struct index *index;
+	struct bad *bad;
+	size_t bad_count, bad_cap;
 	struct notes fresh;       /* of damaged packs, not noted yet */
 	struct idset lost;        /* chunks, counted once whatever packs they are lost with */
 	struct pack_mover *mover; /* of one domain */
@@ -275,7 +284,6 @@ static int save_records(struct run *run, uint32_t number, struct err *err)
 
 	for (size_t i = 0; cache && i < 2; i++)
 		cache[i].used = false;
-	index_mark_pack(run->index, number);
 	run->unjudged = 0;
 	for (uint32_t i = 0; !r && i < count; i++) {
 		r = repair_tick(&run->options->cb, 0, 0, "records", err);
@@ -289,8 +297,7 @@ static int save_records(struct run *run, uint32_t number, struct err *err)
 }
 
 /*
- * It stays as it is, and unnoted, or prune might take what still opens of it. What was moved before is in a pack of its own. Nothing rests on it in this
- * run: nobody knows what of it is whole.
+ * It stays as it is, and unnoted, or prune might take what still opens of it. What was moved before is in a pack of its own.
  */
 static void give_up(struct run *run, const struct id *name, size_t noted)
 {
@@ -308,41 +315,66 @@ static void give_up(struct run *run, const struct id *name, size_t noted)
 	run->unput = (struct err){0};
 }
 
-static int repair_pack(struct run *run, const struct id *name, struct err *err)
+/* Its bytes once more, which there was no room for while others were looked at. 1: by now it is whole, or gone. */
+static int read_again(struct run *run, const struct id *name, struct err *err)
+{
+	struct mend m;
+	int r = mend_pack(run->repo->store, name, false, &run->bytes, &m, err);
+
+	if (r == -ERR_MISSING && !run->options->packs)
+		return 1;
+	if (r)
+		return repo_name(run->repo->store, STORE_DATA, name, err);
+	run->whole_read = m.state != MEND_BEYOND || run->bytes.len > 0;
+	return m.state == MEND_WHOLE;
+}
+
+static int save_pack(struct run *run, struct bad *bad, struct err *err)
 {
 	const size_t noted = run->fresh.count;
 	const uint64_t saved = run->result->records_saved;
-	uint32_t number = index_find_pack(run->index, name);
-	char text[200];
-	uint64_t lost = 0;
+	uint32_t number = index_find_pack(run->index, &bad->name);
 	int r;
 
-	run->result->damaged++;
+	bad->told = true;
 	if (number == INDEX_NONE) {
 		run->result->packs_lost++;
-		repair_tell(&run->options->cb, true, STORE_DATA, name,
+		repair_tell(&run->options->cb, true, STORE_DATA, &bad->name,
 			    "damaged, and neither its directory nor an index segment tells what "
 			    "was in it");
 		return 0;
 	}
+	r = read_again(run, &bad->name, err);
+	if (r)
+		return r < 0 ? r : 0;
 	r = save_records(run, number, err);
 	if (r && run->unput.code) {
-		give_up(run, name, noted);
+		give_up(run, &bad->name, noted);
 		return 0;
 	}
-	if (!r)
-		r = count_lost(run, number, &lost, err);
-	if (r)
-		return r;
+	bad->told = false;
+	bad->saved = run->result->records_saved - saved;
+	bad->unjudged = run->unjudged;
 	run->result->unjudged += run->unjudged;
+	return r;
+}
+
+static int tell_pack(struct run *run, const struct bad *bad, struct err *err)
+{
+	uint32_t number = index_find_pack(run->index, &bad->name);
+	char text[200];
+	uint64_t lost = 0;
+	int r = bad->told ? 0 : count_lost(run, number, &lost, err);
+
+	if (r || bad->told)
+		return r;
 	if (run->lists_only && lost)
 		(void)snprintf(text, sizeof(text),
 			       "damaged; records: %lu, moved into a new pack: %llu; sealed for "
 			       "reading, which a full key can judge and save: %llu",
 			       (unsigned long)run->index->packs[number].place_count,
-			       (unsigned long long)(run->result->records_saved - saved),
-			       (unsigned long long)run->unjudged);
-	else if (!lost && run->result->records_saved == saved)
+			       (unsigned long long)bad->saved, (unsigned long long)bad->unjudged);
+	else if (!lost && !bad->saved)
 		(void)snprintf(text, sizeof(text),
 			       "damaged; nothing is lost by it, all that it "
 			       "held is elsewhere");
@@ -350,10 +382,42 @@ static int repair_pack(struct run *run, const struct id *name, struct err *err)
 		(void)snprintf(text, sizeof(text),
 			       "damaged; records: %lu, moved into a new pack: %llu, lost: %llu",
 			       (unsigned long)run->index->packs[number].place_count,
-			       (unsigned long long)(run->result->records_saved - saved),
-			       (unsigned long long)lost);
-	repair_tell(&run->options->cb, lost != 0, STORE_DATA, name, text);
+			       (unsigned long long)bad->saved, (unsigned long long)lost);
+	repair_tell(&run->options->cb, lost != 0, STORE_DATA, &bad->name, text);
 	return 0;
+}
+
+/* Nothing rests on it from now on, not even what others of these hold: each may be whole where another is not. */
+static int add_bad(struct run *run, const struct id *name, struct err *err)
+{
+	uint32_t number = index_find_pack(run->index, name);
+
+	if (run->bad_count == run->bad_cap) {
+		size_t cap = run->bad_cap ? 2 * run->bad_cap : 16;
+		struct bad *grown = realloc(run->bad, cap * sizeof(*grown));
+
+		if (!grown)
+			return err_nomem(err);
+		run->bad = grown;
+		run->bad_cap = cap;
+	}
+	run->bad[run->bad_count++] = (struct bad){.name = *name};
+	run->result->damaged++;
+	if (number != INDEX_NONE)
+		index_mark_pack(run->index, number);
+	return 0;
+}
+
+/* First all of them are known; then what opens is moved; then it shows what is lost. */
+static int repair_bad(struct run *run, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < run->bad_count; i++)
+		r = save_pack(run, &run->bad[i], err);
+	for (size_t i = 0; !r && i < run->bad_count; i++)
+		r = tell_pack(run, &run->bad[i], err);
+	return r;
 }
 
 /*
@@ -392,7 +456,6 @@ static int is_damaged(struct run *run, const struct id *name, struct err *err)
 
 	if (r)
 		return repo_name(run->repo->store, STORE_DATA, name, err);
-	run->whole_read = m.state != MEND_BEYOND || run->bytes.len > 0;
 	if (m.state == MEND_DONE || m.state == MEND_COULD)
 		return tell_mended(run, name, &m);
 	return m.state == MEND_BEYOND;
@@ -407,7 +470,7 @@ static int look_at(struct run *run, const struct id *name, struct err *err)
 		run->result->packs--; /* prune was faster */
 		return 0;
 	}
-	return r == 1 ? repair_pack(run, name, err) : r;
+	return r == 1 ? add_bad(run, name, err) : r;
 }
 
 static int look_at_all(struct run *run, struct err *err)
@@ -506,6 +569,8 @@ int repair_packs(struct repo *repo, const struct repair_packs_options *options,
 		r = look_at_all(&run, err);
 	}
 	if (!r)
+		r = repair_bad(&run, err);
+	if (!r)
 		r = put_notes(&run, err);
 	if (!r)
 		r = tell_touched(&run, err);
@@ -514,6 +579,7 @@ int repair_packs(struct repo *repo, const struct repair_packs_options *options,
 	manifest_list_free(&run.list);
 	notes_free(&run.fresh);
 	idset_free(&run.lost);
+	free(run.bad);
 	buf_free(&run.bytes);
 	buf_free(&run.one);
 	return r;
