@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "repo/check.h"
 #include "repo/condemned.h"
 #include "repo/idset.h"
 #include "repo/index.h"
@@ -163,6 +164,8 @@ static void packs_repair_stops(enum store_fault_kind kind)
 	bool fired = true;
 
 	for (uint64_t k = 1; fired; k++) {
+		const struct check_options check = {.now_ns = 10};
+		struct check_result checked;
 		struct repair_packs_result result;
 		struct repairbox *f;
 		struct buf bytes;
@@ -187,6 +190,9 @@ static void packs_repair_stops(enum store_fault_kind kind)
 		MUST(store_remove(f->c->inner, STORE_DATA, &pack, f->err), f->err);
 		repo_case_reopen(f->c);
 		assert_int_equal(repairbox_readable(f), REPAIRBOX_BACKUPS);
+		/* Nor is it left to find what no segment names. */
+		MUST(check_run(f->c->repo, &check, &checked, f->err), f->err);
+		assert_int_equal(checked.damaged, 0);
 		buf_free(&bytes);
 		assert_int_equal(repairbox_teardown(&state), 0);
 	}
