@@ -244,7 +244,7 @@ static int on_progress(void *arg, const struct backup_progress *at)
 static int check_words(const struct backup_words *w, struct err *err)
 {
 	int64_t when;
-	int r = 0;
+	int r = parity_word_check(w->parity, err);
 
 	if (!r && w->time && strcmp(w->time, "now") != 0 && !text_time_parse(w->time, &when))
 		r = err_set(err, ERR_USAGE,
@@ -531,8 +531,6 @@ static int run_backup(struct teller *t, const struct backup_words *w, int count,
 	};
 	int r = prepare(cli, w, count, operands, &lists, &o, err);
 
-	if (!r)
-		r = parity_word_check(w->parity, err);
 	if (!r)
 		r = session_host(w->host, host, err);
 	if (!r)

@@ -1,18 +1,20 @@
 #include "cli/command.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "cli/forget_show.h"
 #include "cli/lines.h"
+#include "cli/parity_word.h"
 #include "cli/pick.h"
 #include "cli/process.h"
 #include "cli/session.h"
 #include "cli/text.h"
 
 struct forget_words {
-	const char *count[RETENTION_UNITS], *within[RETENTION_UNITS], *min_age;
+	const char *count[RETENTION_UNITS], *within[RETENTION_UNITS], *min_age, *parity;
 	struct option_list keep_tags, hosts, tags, paths, group_by;
 	bool prune, dry_run;
 };
@@ -53,6 +55,8 @@ const struct option_spec cmd_forget_options[] = {
      "what makes a group: of host, paths, tags; '' = one group (default host,paths)"},
     {"prune", 0, OPTION_FLAG, offsetof(struct forget_words, prune), NULL,
      "then prune, as 'nightjar prune' without options does"},
+    {"parity", 0, OPTION_STRING, offsetof(struct forget_words, parity), "off|2|4",
+     "with --prune: parity of the packs that it writes, instead of what 'init' set"},
     {"dry-run", 'n', OPTION_FLAG, offsetof(struct forget_words, dry_run), NULL,
      "only show what would be removed, and why the rest is kept"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
@@ -189,6 +193,11 @@ static int read_words(const struct forget_words *words, struct wanted *w, struct
 		r = read_group_by(&words->group_by, &w->o.group_by, err);
 	if (!r)
 		r = read_paths(&words->paths, err);
+	if (!r)
+		r = parity_word_check(words->parity, err);
+	if (!r && words->parity && !words->prune)
+		r = err_set(err, ERR_USAGE,
+			    "--parity: goes with --prune, as only prune writes packs");
 	w->o.keep_tags = w->keep_tags;
 	w->o.keep_tag_count = words->keep_tags.count;
 	w->o.tags = w->tags;
@@ -312,12 +321,13 @@ static int run(struct cli *cli, const struct forget_words *words, struct wanted 
 }
 
 /* With what prune does unless told otherwise. Of a dry run it would see what is still there. */
-static enum exit_code prune(struct cli *cli, bool dry_run)
+static enum exit_code prune(struct cli *cli, const struct forget_words *w)
 {
-	char word[] = "prune", *words[] = {word, NULL};
+	char word[] = "prune", parity[24], *words[] = {word, parity, NULL};
 
-	if (!dry_run)
-		return command_run(cli, 1, words);
+	(void)snprintf(parity, sizeof(parity), "--parity=%s", w->parity ? w->parity : "");
+	if (!w->dry_run)
+		return command_run(cli, w->parity ? 2 : 1, words);
 	out_note(&cli->out, "a dry run: nothing was removed, so there is nothing new to prune");
 	return EXIT_OK;
 }
@@ -336,5 +346,5 @@ enum exit_code cmd_forget(struct cli *cli, const void *options, int count, char 
 	wanted_free(&w);
 	if (r)
 		return command_fail(cli, &err);
-	return words->prune ? prune(cli, words->dry_run) : EXIT_OK;
+	return words->prune ? prune(cli, words) : EXIT_OK;
 }

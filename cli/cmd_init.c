@@ -142,12 +142,12 @@ enum exit_code cmd_init(struct cli *cli, const void *options, int count, char **
 	const char *location = NULL;
 	int r = parity_word_check(w->parity, &err);
 
-	parity_word_set(w->parity, &init.parity);
 	(void)count;
 	(void)operands;
 	session_label(&init.label);
 	if (!r)
 		r = command_repo(cli, &location, &err);
+	parity_word_set(w->parity ? w->parity : cli->global.parity, &init.parity);
 	if (!r)
 		r = store_stack_open(location, &cli->net, NULL, &store, &err);
 	if (!r)

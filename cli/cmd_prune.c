@@ -126,6 +126,8 @@ static int read_words(const struct prune_words *w, struct prune_options *o, stru
 {
 	int r = parse_unused(w->max_unused, o, err);
 
+	if (!r)
+		r = parity_word_check(w->parity, err);
 	if (!r && w->grace && w->no_writers)
 		return err_set(err, ERR_USAGE, "--grace does not go with --no-writers");
 	o->max_repack_bytes = w->max_repack.given ? w->max_repack.value : 0;
@@ -307,9 +309,6 @@ enum exit_code cmd_prune(struct cli *cli, const void *options, int count, char *
 	struct prune_result res = {0};
 	struct err err = {0};
 	int r = read_words(w, &o, &err);
-
-	if (!r)
-		r = parity_word_check(w->parity, &err);
 
 	(void)count, (void)operands;
 	if (r)

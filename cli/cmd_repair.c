@@ -191,15 +191,23 @@ static void packs_json(struct cli *cli, const struct repair_packs_result *res)
 	json_u64(&j, "packs_damaged", res->damaged);
 	json_u64(&j, "packs_mended", res->mended);
 	json_u64(&j, "blocks_mended", res->blocks_mended);
+	json_u64(&j, "packs_not_written", res->unwritten);
 	json_u64(&j, "packs_lost", res->packs_lost);
 	json_u64(&j, "records_saved", res->records_saved);
 	json_u64(&j, "records_lost", res->records_lost);
 	json_u64(&j, "records_not_judged", res->unjudged);
 	json_u64(&j, "noted", res->noted);
+	json_bool(&j, "not_noted", res->unnoted);
 	json_u64(&j, "paths_touched", res->touched);
 	json_close(&j);
 	out_json(&cli->out, &j);
 	json_free(&j);
+}
+
+/* Something is lost, or could not be written down. */
+static bool packs_damaged(const struct repair_packs_result *res)
+{
+	return res->records_lost || res->packs_lost || res->unwritten || res->unnoted;
 }
 
 static void packs_people(struct cli *cli, const struct repair_packs_result *res)
@@ -216,6 +224,11 @@ static void packs_people(struct cli *cli, const struct repair_packs_result *res)
 	    (unsigned long long)res->damaged, (unsigned long long)res->packs,
 	    (unsigned long long)res->mended, (unsigned long long)res->records_saved,
 	    (unsigned long long)res->records_lost);
+	if (res->unwritten)
+		out_line(&cli->out,
+			 "packs that could not be written: %llu; they are as they were. When what "
+			 "kept them from it is put right: 'nightjar repair packs' again",
+			 (unsigned long long)res->unwritten);
 	if (res->unjudged)
 		out_line(
 		    &cli->out,
@@ -223,6 +236,8 @@ static void packs_people(struct cli *cli, const struct repair_packs_result *res)
 		    "with the full key saves those that still open, and the next backup stores "
 		    "again what its sources still have",
 		    (unsigned long long)res->unjudged);
+	else if (res->unwritten + res->unnoted)
+		return;
 	else if (res->damaged == res->mended)
 		out_line(&cli->out,
 			 "nothing is lost; next: a copy of the repository on another disk, "
@@ -292,7 +307,7 @@ enum exit_code cmd_repair_packs(struct cli *cli, const void *options, int count,
 		packs_json(cli, &res);
 	else
 		packs_people(cli, &res);
-	return res.records_lost + res.packs_lost ? EXIT_DAMAGED : EXIT_OK;
+	return packs_damaged(&res) ? EXIT_DAMAGED : EXIT_OK;
 }
 
 /* --- repair manifests --- */

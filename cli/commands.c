@@ -193,7 +193,12 @@ static const char repair_packs_detail[] =
     "index' first. A maintain key moves lists alone and notes the rest; what of that still opens "
     "only\n"
     "the full key saves.\n"
-    "Exit codes: 0 nothing is lost; 20 something is: each path that it touches is named.";
+    "What cannot be written, as the disk is full or may only be read, stays as it is and is named "
+    "with\n"
+    "the reason; the rest is mended.\n"
+    "Exit codes: 0 nothing is lost; 20 something is, and each path that it touches is named, or a "
+    "pack\n"
+    "could not be written.";
 static const char repair_manifests_detail[] =
     "Of each backup that rests on lost data a new one is made without the files, folders and "
     "databases\n"

@@ -563,6 +563,7 @@ void config_free(struct config *config)
 		free(r->cacert);
 		free(r->rest_username);
 		free(r->rest_password_file);
+		free(r->parity);
 	}
 	for (size_t i = 0; i < config->source_count; i++) {
 		struct config_source *s = &config->sources[i];

@@ -33,6 +33,7 @@ struct config_repository {
 	char *cacert;
 	char *rest_username, *rest_password_file; /* both or none */
 	bool append_only;                         /* a night removes nothing there */
+	char *parity;                             /* off, 2 or 4; NULL = as init said */
 	unsigned line;
 };
 

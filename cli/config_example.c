@@ -32,6 +32,8 @@ const char config_example[] =
     "# The user of a rest: location that names none; else NIGHTJAR_REST_USERNAME and _PASSWORD.\n"
     "# rest-username = app1\n"
     "# rest-password-file = /etc/nightjar/rest.password\n"
+    "# Parity of the packs that are written into it, off, 2 or 4, instead of what 'init' set:\n"
+    "# parity = 4\n"
     "\n"
     "# One section a source, each a backup of its own in every repository: [source \"app\"].\n"
     "[source \"app\"]\n"

@@ -208,6 +208,7 @@ int config_file_fill(const struct config_file *file, struct options_global *glob
 	if (same_url(chosen->location, global->repo) && !config_names_user(global->repo))
 		global->repo = chosen->location;
 	fill_network(chosen, global);
+	global->parity = chosen->parity;
 	if (!global->password_file && !global->password_command && !global->key_file) {
 		global->password_file = chosen->password_file;
 		global->password_command = chosen->password_command;

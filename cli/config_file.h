@@ -24,7 +24,7 @@ int config_file_load(const struct options_global *global, struct config_file *ou
 
 /*
  * The repository, when nothing else says one and the file has exactly one; and when the repository is one of the file's, its key
- * and how it is reached, as far as nothing else says them; it may be named without the user that its location has. Again on what it filled: nothing changes. ERR_USAGE when it has several and none was chosen. The strings belong to file.
+ * and how it is reached, as far as nothing else says them; and the parity of its packs. It may be named without the user that its location has. Again on what it filled: nothing changes. ERR_USAGE when it has several and none was chosen. The strings belong to file.
  */
 int config_file_fill(const struct config_file *file, struct options_global *global,
 		     struct err *err) ERR_UNUSED_WARN;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/parity_word.h"
 #include "cli/ping.h"
 #include "cli/text.h"
 #include "cli/transfers.h"
@@ -41,6 +42,7 @@ const struct config_key config_keys[] = {
     {SECTION_REPOSITORY, "rest-username", CONFIG_TEXT, REPOSITORY(rest_username)},
     {SECTION_REPOSITORY, "rest-password-file", CONFIG_PATH, REPOSITORY(rest_password_file)},
     {SECTION_REPOSITORY, "append-only", CONFIG_BOOL, REPOSITORY(append_only)},
+    {SECTION_REPOSITORY, "parity", CONFIG_PARITY, REPOSITORY(parity)},
 
     {SECTION_SOURCE, "path", CONFIG_PATHS, SOURCE(paths)},
     {SECTION_SOURCE, "exclude", CONFIG_WORDS, SOURCE(words)},
@@ -186,6 +188,18 @@ static int need_prom(const char *value, struct err *err)
 		       value);
 }
 
+static int need_parity(const char *value, struct err *err)
+{
+	static const char option[] = "--parity";
+	int r = parity_word_check(value, err);
+
+	/* The name is said in the file's way. */
+	if (r == -ERR_USAGE && strncmp(err->text, option, sizeof(option) - 1) == 0)
+		memmove(err->text, err->text + sizeof(option) - 1,
+			strlen(err->text + sizeof(option) - 1) + 1);
+	return r;
+}
+
 /* The command whose option the key is. */
 static const char *command_of(const struct config_key *key)
 {
@@ -302,6 +316,9 @@ int config_key_set(const struct config_key *key, void *section, const char *valu
 		return r ? r : put_text(member, value, "", err);
 	case CONFIG_PROM:
 		r = need_prom(value, err);
+		return r ? r : put_text(member, value, "", err);
+	case CONFIG_PARITY:
+		r = need_parity(value, err);
 		return r ? r : put_text(member, value, "", err);
 	case CONFIG_URL:
 		r = ping_url_judge(value, err);

@@ -29,6 +29,7 @@ enum config_kind {
 	CONFIG_SPAN,   /* int64_t: seconds */
 	CONFIG_URL,    /* char *: of a ping */
 	CONFIG_PROM,   /* char *: absolute, ends with .prom */
+	CONFIG_PARITY, /* char *: as --parity takes it */
 	/* struct lines: "--key=value", an option of the command that it is for, which judges the value */
 	CONFIG_WORD,
 	CONFIG_WORDS,      /* may be repeated, one a line */

@@ -77,6 +77,7 @@ void mending_json(struct json *j, const struct repair_parity_result *res)
 	json_u64(j, "packs_damaged", res->damaged);
 	json_u64(j, "packs_mended", res->mended);
 	json_u64(j, "blocks_mended", res->blocks);
+	json_u64(j, "packs_not_written", res->unwritten);
 }
 
 static void show_json(struct cli *cli, const struct repair_parity_result *res)

@@ -64,6 +64,7 @@ struct options_global {
 	struct option_number limit_upload, limit_download; /* KiB/s, 0 = none */
 	struct option_words extended;                      /* -o KEY=VALUE */
 	struct option_words configured; /* the same of the configuration file, which -o beats */
+	const char *parity; /* of the configuration file only; a command's --parity beats it */
 	bool no_cache;
 	bool json;
 	bool quiet;

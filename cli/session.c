@@ -12,6 +12,7 @@
 
 #include <sodium.h>
 
+#include "cli/parity_word.h"
 #include "cli/paths.h"
 #include "cli/rollback.h"
 #include "cli/secret.h"
@@ -230,7 +231,11 @@ static int open_own(struct cli *cli, bool direct, struct session *out_session, s
 
 	*out_session = (struct session){0};
 	way.key_file = cli->global.key_file;
-	return r ? r : open_at(cli, &way, out_session, err);
+	if (!r)
+		r = open_at(cli, &way, out_session, err);
+	if (!r)
+		parity_word_set(cli->global.parity, &out_session->repo->parity);
+	return r;
 }
 
 int session_open(struct cli *cli, struct session *out_session, struct err *err)

@@ -15,7 +15,10 @@ struct session {
 	struct reader *reader;
 };
 
-/* Opens the repository with the key file, or the password from where the options say. */
+/*
+ * Opens the repository with the key file, or the password from where the options say. New packs have the parity that the configuration
+ * file says for it.
+ */
 int session_open(struct cli *cli, struct session *out_session, struct err *err) ERR_UNUSED_WARN;
 /* The same past the cache of this host, for whoever verifies what the repository has. */
 int session_open_direct(struct cli *cli, struct session *out_session,

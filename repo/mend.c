@@ -81,6 +81,25 @@ static int get(struct store *store, const struct id *name, struct buf *bytes, st
 	return r ? r : !id_eq(&digest, name);
 }
 
+bool mend_is_refusal(const struct err *why)
+{
+	return why->code == ERR_DENIED || why->code == ERR_FULL || why->code == ERR_IO;
+}
+
+/* "cannot write <its place>: Read-only file system": the name is told beside it. */
+static void say_why_alone(const struct store *store, const struct id *name, struct err *why)
+{
+	char path[STORE_PATH_CHARS];
+	const char *place;
+
+	store_path(STORE_DATA, name, path);
+	place = strstr(why->text, path);
+	if (why->sys_errno && place && strncmp(place + strlen(path), ": ", 2) == 0)
+		memmove(why->text, place + strlen(path) + 2, strlen(place + strlen(path) + 2) + 1);
+	else
+		repo_unname(store, STORE_DATA, name, why);
+}
+
 static int write_back(struct store *store, const struct id *name, const struct buf *bytes,
 		      struct mend *m, struct err *err)
 {
@@ -90,8 +109,8 @@ static int write_back(struct store *store, const struct id *name, const struct b
 		m->state = MEND_DONE;
 		return 0;
 	}
-	if (m->why.code == ERR_DENIED) {
-		repo_unname(store, STORE_DATA, name, &m->why);
+	if (mend_is_refusal(&m->why)) {
+		say_why_alone(store, name, &m->why);
 		return 0;
 	}
 	*err = m->why;

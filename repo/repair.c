@@ -1,6 +1,7 @@
 #include "repo/repair.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,10 +27,33 @@ void repair_tell(const struct repair_callbacks *cb, bool lost, enum store_type t
 		cb->repaired(cb->arg, path, text);
 }
 
+void repair_say_unwritten(const struct mend *m, char out[REPAIR_TEXT_CHARS])
+{
+	char what[MEND_TEXT_CHARS];
+
+	mend_text(m, what);
+	(void)snprintf(out, REPAIR_TEXT_CHARS,
+		       "damaged; its parity gives it back (%s), but it cannot be put in its place: "
+		       "%s; %s",
+		       what, m->why.text,
+		       m->why.code == ERR_DENIED
+			   ? "'repair packs' with the full key moves its records"
+			   : "it is as it was; when that is put right, do this again");
+}
+
 bool repair_is_damage(const struct err *why)
 {
 	return why->code == ERR_DAMAGED || why->code == ERR_LIMIT ||
 	       (why->code == ERR_IO && why->sys_errno == EIO);
+}
+
+bool repair_knows_domain(const struct repo *repo, uint32_t domain)
+{
+	bool known = domain == 0;
+
+	for (size_t i = 0; !known && i < repo->roster.writer_count; i++)
+		known = repo->roster.writers[i].domain == domain;
+	return known;
 }
 
 int repair_new_wrap(struct repo *repo, uint32_t domain, struct indexseg_wrap *out_wrap,

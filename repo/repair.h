@@ -56,14 +56,16 @@ struct repair_parity_options {
 };
 
 struct repair_parity_result {
-	uint64_t packs;   /* looked at */
-	uint64_t damaged; /* of them */
-	uint64_t mended;  /* of these: written back as they were */
-	uint64_t blocks;  /* of 4 KiB that were damaged in those */
-};                        /* damaged > mended: exit 20 */
+	uint64_t packs;     /* looked at */
+	uint64_t damaged;   /* of them */
+	uint64_t mended;    /* of these: written back as they were */
+	uint64_t blocks;    /* of 4 KiB that were damaged in those */
+	uint64_t unwritten; /* damaged; parity gives them back, and they could not be written */
+};                          /* damaged > mended: exit 20 */
 
 /*
- * Reads every pack, and mends those whose bytes are not those of their names by their parity, in place, where the store allows that (repo/mend.h).
+ * Reads every pack, and mends those whose bytes are not those of their names by their parity, in place, where the store allows that (repo/mend.h). Each that could not be
+ * written is told as lost, with the reason, and the next one is looked at.
  * Needs no key. ERR_MISSING a named pack is not there; ERR_IO, ERR_CANCELLED.
  */
 int repair_parity(struct store *store, const struct repair_parity_options *options,
@@ -90,13 +92,17 @@ struct repair_packs_result {
 	uint64_t packs_lost; /* damaged, and it is not known what was in them: > 0: exit 20 */
 	uint64_t noted;      /* records that no note named before */
 	uint64_t touched;    /* paths of manifests that miss something */
+	uint64_t
+	    unwritten; /* damaged, and neither put back nor moved, as writing failed: > 0: exit 20 */
+	bool unnoted;  /* the note could not be written: exit 20 */
 };
 
 /*
  * Packs whose bytes are not those of their names: what parity gives back is put in its place again. Of the others what still opens is moved, as it is, into new packs, which an index segment names; all that
  * was in the damaged pack is noted, so that nobody rests on it any more and prune may take it. Where something is lost every path of
  * every manifest that it touches is told. A record can only be judged with the key that it is sealed for: a maintain key moves lists, notes
- * the rest as damaged, whole or not, and counts it as lost until a full key has judged it. ERR_KEY another role. ERR_MISSING a named pack is not there; ERR_IO, ERR_VERSION, ERR_CANCELLED.
+ * the rest as damaged, whole or not, and counts it as lost until a full key has judged it. Where writing fails, as on a full disk, the pack is told
+ * as lost with the reason, left as it is and not noted, and the next one is looked at. ERR_KEY another role. ERR_MISSING a named pack is not there; ERR_IO, ERR_VERSION, ERR_CANCELLED.
  */
 int repair_packs(struct repo *repo, const struct repair_packs_options *options,
 		 struct repair_packs_result *out_result, struct err *err) ERR_UNUSED_WARN;

@@ -169,21 +169,11 @@ static int take_words(struct run *run, struct err *err)
 	return r;
 }
 
-/* A full key could derive any domain, and the table of a key holds few: those that nobody writes are nobody's. */
-static bool domain_known(const struct repo *repo, uint32_t domain)
-{
-	bool known = domain == 0;
-
-	for (size_t i = 0; !known && i < repo->roster.writer_count; i++)
-		known = repo->roster.writers[i].domain == domain;
-	return known;
-}
-
 static int read_directory(struct run *run, struct pack *p, struct err *err)
 {
 	int r = index_get_directory(run->repo, &p->name, p->bytes, &p->own.dir, err);
 
-	if (!r && !domain_known(run->repo, p->own.dir.slots[0].domain)) {
+	if (!r && !repair_knows_domain(run->repo, p->own.dir.slots[0].domain)) {
 		pack_dir_free(&p->own.dir);
 		r = err_set(err, ERR_DAMAGED, "of a domain that no writer has");
 	}

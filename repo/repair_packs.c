@@ -13,12 +13,21 @@
 #include "repo/mend.h"
 #include "repo/repair_run.h"
 
+/* A pack that is damaged and stays so. */
+struct bad {
+	struct id name;
+	uint64_t saved, unjudged; /* records of it */
+	bool told;                /* there is nothing to count */
+};
+
 struct run {
 	struct repo *repo;
 	const struct repair_packs_options *options;
 	struct repair_packs_result *result;
 	struct manifest_list list; /* for its notes */
 	struct index *index;
+	struct bad *bad;
+	size_t bad_count, bad_cap;
 	struct notes fresh;       /* of damaged packs, not noted yet */
 	struct idset lost;        /* chunks, counted once whatever packs they are lost with */
 	struct pack_mover *mover; /* of one domain */
@@ -29,34 +38,64 @@ struct run {
 	struct buf one;    /* record */
 	bool lists_only;   /* a maintain key: what is sealed for reading it cannot judge */
 	uint64_t unjudged; /* of the pack under way */
+	struct err unput;  /* why a pack or its segment could not be written */
 };
 
 /* --- new packs --- */
 
+static int put(struct run *run, enum store_type type, struct buf *object, struct err *err)
+{
+	int r = repo_put(run->repo, type, object, NULL, err);
+
+	if (r && mend_is_refusal(err))
+		run->unput = *err;
+	return r;
+}
+
+static int put_segment(struct run *run, uint32_t domain, const struct indexseg_wrap *wrap,
+		       const struct indexseg_pack *pack, struct err *err)
+{
+	struct buf segment = {0};
+	int r = indexseg_enc_gc(run->repo->keys, domain, wrap, pack, 1, run->repo->conf.floor_log2,
+				&segment, err);
+
+	if (!r)
+		r = put(run, STORE_INDEX, &segment, err);
+	buf_free(&segment);
+	return r;
+}
+
 /* The pack, and at once the segment that names it. */
 static int flush(struct run *run, struct err *err)
 {
+	const size_t records = run->mover ? pack_mover_records(run->mover) : 0;
 	struct indexseg_pack pack = {0};
-	struct buf object = {0}, segment = {0};
+	struct buf object = {0};
 	int r;
 
-	if (!run->mover || pack_mover_records(run->mover) == 0)
+	if (!records)
 		return 0;
 	r = pack_mover_finish(run->mover, &object, &pack.dir, &pack.name, err);
 	pack.pack_bytes = object.len;
 	if (!r)
-		r = repo_put(run->repo, STORE_DATA, &object, NULL, err);
+		r = put(run, STORE_DATA, &object, err);
 	if (!r)
-		r = indexseg_enc_gc(run->repo->keys, run->domain, &run->wrap, &pack, 1,
-				    run->repo->conf.floor_log2, &segment, err);
-	if (!r)
-		r = repo_put(run->repo, STORE_INDEX, &segment, NULL, err);
+		r = put_segment(run, run->domain, &run->wrap, &pack, err);
 	if (!r)
 		r = index_add_pack(run->index, &pack.name, pack.pack_bytes, &pack.dir, err);
+	if (!r)
+		run->index->packs[index_find_pack(run->index, &pack.name)].named = true;
+	run->result->records_saved += r ? 0 : records;
 	pack_dir_free(&pack.dir);
 	buf_free(&object);
-	buf_free(&segment);
 	return r;
+}
+
+static int find_wrap(struct run *run, uint32_t domain, struct indexseg_wrap *out_wrap,
+		     struct err *err)
+{
+	return run->lists_only ? repair_find_wrap(run->repo, domain, out_wrap, err)
+			       : indexseg_wrap_new(run->repo->keys, domain, out_wrap, err);
 }
 
 static int use_domain(struct run *run, uint32_t domain, struct err *err)
@@ -70,8 +109,7 @@ static int use_domain(struct run *run, uint32_t domain, struct err *err)
 	run->mover = NULL;
 	run->domain = domain;
 	if (!r)
-		r = run->lists_only ? repair_find_wrap(run->repo, domain, &run->wrap, err)
-				    : indexseg_wrap_new(run->repo->keys, domain, &run->wrap, err);
+		r = find_wrap(run, domain, &run->wrap, err);
 	if (!r)
 		r = pack_mover_new(run->repo->keys, domain, run->repo->conf.floor_log2, &run->mover,
 				   err);
@@ -103,7 +141,6 @@ static int move(struct run *run, uint32_t at, const void *sealed, struct err *er
 		if (!r)
 			r = pack_mover_add(run->mover, &moved, err);
 	}
-	run->result->records_saved += !r;
 	if (!r && pack_mover_bytes(run->mover) >= PACK_TARGET_BYTES)
 		r = flush(run, err);
 	return r;
@@ -179,6 +216,39 @@ static int save_record(struct run *run, uint32_t at, struct slot_cache cache[2],
 	return r;
 }
 
+/*
+ * What is in this pack needs no moving. No segment names it where a repair was cut off between the two: from now on backups rest on
+ * it, so it must be found without asking every pack.
+ */
+static int rest_on(struct run *run, uint32_t number, struct err *err)
+{
+	struct index_pack *p = &run->index->packs[number];
+	struct indexseg_pack pack = {.name = p->name, .pack_bytes = p->pack_bytes};
+	struct indexseg_wrap wrap;
+	int r;
+
+	if (p->named)
+		return 0;
+	r = index_get_directory(run->repo, &p->name, p->pack_bytes, &pack.dir, err);
+	if (!r && repair_knows_domain(run->repo, pack.dir.slots[0].domain)) {
+		r = find_wrap(run, pack.dir.slots[0].domain, &wrap, err);
+		if (!r)
+			r = put_segment(run, pack.dir.slots[0].domain, &wrap, &pack, err);
+	}
+	p->named = !r;
+	pack_dir_free(&pack.dir);
+	return r;
+}
+
+static int keep_record(struct run *run, uint32_t at, struct slot_cache cache[2], struct err *err)
+{
+	const struct record_info info = run->index->places[at].info;
+	uint32_t other = index_find_good(run->index, info.kind, &info.id);
+
+	return other == INDEX_NONE ? save_record(run, at, cache, err)
+				   : rest_on(run, run->index->places[other].pack, err);
+}
+
 static int note(struct run *run, uint32_t at, struct err *err)
 {
 	const struct damage_place place = notes_place(run->index, at);
@@ -214,14 +284,11 @@ static int save_records(struct run *run, uint32_t number, struct err *err)
 
 	for (size_t i = 0; cache && i < 2; i++)
 		cache[i].used = false;
-	index_mark_pack(run->index, number);
 	run->unjudged = 0;
 	for (uint32_t i = 0; !r && i < count; i++) {
-		const struct record_info info = run->index->places[first + i].info;
-
 		r = repair_tick(&run->options->cb, 0, 0, "records", err);
-		if (!r && index_find_good(run->index, info.kind, &info.id) == INDEX_NONE)
-			r = save_record(run, first + i, cache, err);
+		if (!r)
+			r = keep_record(run, first + i, cache, err);
 		if (r >= 0)
 			r = note(run, first + i, err);
 	}
@@ -229,36 +296,85 @@ static int save_records(struct run *run, uint32_t number, struct err *err)
 	return r ? r : flush(run, err);
 }
 
-static int repair_pack(struct run *run, const struct id *name, struct err *err)
+/*
+ * It stays as it is, and unnoted, or prune might take what still opens of it. What was moved before is in a pack of its own.
+ */
+static void give_up(struct run *run, const struct id *name, size_t noted)
 {
+	char text[1000];
+
+	pack_mover_free(run->mover);
+	run->mover = NULL;
+	run->fresh.count = noted;
+	run->result->unwritten++;
+	(void)snprintf(text, sizeof(text),
+		       "damaged; what still opens of it cannot be moved into a new pack: %s; it is "
+		       "as it was; when that is put right, do this again",
+		       run->unput.text);
+	repair_tell(&run->options->cb, true, STORE_DATA, name, text);
+	run->unput = (struct err){0};
+}
+
+/* Its bytes once more, which there was no room for while others were looked at. 1: by now it is whole, or gone. */
+static int read_again(struct run *run, const struct id *name, struct err *err)
+{
+	struct mend m;
+	int r = mend_pack(run->repo->store, name, false, &run->bytes, &m, err);
+
+	if (r == -ERR_MISSING && !run->options->packs)
+		return 1;
+	if (r)
+		return repo_name(run->repo->store, STORE_DATA, name, err);
+	run->whole_read = m.state != MEND_BEYOND || run->bytes.len > 0;
+	return m.state == MEND_WHOLE;
+}
+
+static int save_pack(struct run *run, struct bad *bad, struct err *err)
+{
+	const size_t noted = run->fresh.count;
 	const uint64_t saved = run->result->records_saved;
-	uint32_t number = index_find_pack(run->index, name);
-	char text[200];
-	uint64_t lost = 0;
+	uint32_t number = index_find_pack(run->index, &bad->name);
 	int r;
 
-	run->result->damaged++;
+	bad->told = true;
 	if (number == INDEX_NONE) {
 		run->result->packs_lost++;
-		repair_tell(&run->options->cb, true, STORE_DATA, name,
+		repair_tell(&run->options->cb, true, STORE_DATA, &bad->name,
 			    "damaged, and neither its directory nor an index segment tells what "
 			    "was in it");
 		return 0;
 	}
-	r = save_records(run, number, err);
-	if (!r)
-		r = count_lost(run, number, &lost, err);
+	r = read_again(run, &bad->name, err);
 	if (r)
-		return r;
+		return r < 0 ? r : 0;
+	r = save_records(run, number, err);
+	if (r && run->unput.code) {
+		give_up(run, &bad->name, noted);
+		return 0;
+	}
+	bad->told = false;
+	bad->saved = run->result->records_saved - saved;
+	bad->unjudged = run->unjudged;
 	run->result->unjudged += run->unjudged;
+	return r;
+}
+
+static int tell_pack(struct run *run, const struct bad *bad, struct err *err)
+{
+	uint32_t number = index_find_pack(run->index, &bad->name);
+	char text[200];
+	uint64_t lost = 0;
+	int r = bad->told ? 0 : count_lost(run, number, &lost, err);
+
+	if (r || bad->told)
+		return r;
 	if (run->lists_only && lost)
 		(void)snprintf(text, sizeof(text),
 			       "damaged; records: %lu, moved into a new pack: %llu; sealed for "
 			       "reading, which a full key can judge and save: %llu",
 			       (unsigned long)run->index->packs[number].place_count,
-			       (unsigned long long)(run->result->records_saved - saved),
-			       (unsigned long long)run->unjudged);
-	else if (!lost && run->result->records_saved == saved)
+			       (unsigned long long)bad->saved, (unsigned long long)bad->unjudged);
+	else if (!lost && !bad->saved)
 		(void)snprintf(text, sizeof(text),
 			       "damaged; nothing is lost by it, all that it "
 			       "held is elsewhere");
@@ -266,31 +382,70 @@ static int repair_pack(struct run *run, const struct id *name, struct err *err)
 		(void)snprintf(text, sizeof(text),
 			       "damaged; records: %lu, moved into a new pack: %llu, lost: %llu",
 			       (unsigned long)run->index->packs[number].place_count,
-			       (unsigned long long)(run->result->records_saved - saved),
-			       (unsigned long long)lost);
-	repair_tell(&run->options->cb, lost != 0, STORE_DATA, name, text);
+			       (unsigned long long)bad->saved, (unsigned long long)lost);
+	repair_tell(&run->options->cb, lost != 0, STORE_DATA, &bad->name, text);
 	return 0;
 }
 
-/* Mended, it is no longer damaged. Where the store keeps it from being written back, what it was is moved instead. */
+/* Nothing rests on it from now on, not even what others of these hold: each may be whole where another is not. */
+static int add_bad(struct run *run, const struct id *name, struct err *err)
+{
+	uint32_t number = index_find_pack(run->index, name);
+
+	if (run->bad_count == run->bad_cap) {
+		size_t cap = run->bad_cap ? 2 * run->bad_cap : 16;
+		struct bad *grown = realloc(run->bad, cap * sizeof(*grown));
+
+		if (!grown)
+			return err_nomem(err);
+		run->bad = grown;
+		run->bad_cap = cap;
+	}
+	run->bad[run->bad_count++] = (struct bad){.name = *name};
+	run->result->damaged++;
+	if (number != INDEX_NONE)
+		index_mark_pack(run->index, number);
+	return 0;
+}
+
+/* First all of them are known; then what opens is moved; then it shows what is lost. */
+static int repair_bad(struct run *run, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < run->bad_count; i++)
+		r = save_pack(run, &run->bad[i], err);
+	for (size_t i = 0; !r && i < run->bad_count; i++)
+		r = tell_pack(run, &run->bad[i], err);
+	return r;
+}
+
+/*
+ * Mended, it is no longer damaged. Where the store never lets it be written back, what it was is moved instead; where there is only no room now, or
+ * no right, there is none for that either.
+ */
 static int tell_mended(struct run *run, const struct id *name, const struct mend *m)
 {
-	char what[MEND_TEXT_CHARS], text[1100];
+	char what[MEND_TEXT_CHARS], text[REPAIR_TEXT_CHARS];
+	const bool moves = m->state == MEND_COULD && m->why.code == ERR_DENIED;
 
 	mend_text(m, what);
+	run->result->damaged += !moves; /* else it is counted when it is moved */
 	if (m->state == MEND_DONE) {
-		run->result->damaged++;
 		run->result->mended++;
 		run->result->blocks_mended += m->mended.blocks;
 		(void)snprintf(text, sizeof(text), "mended by its parity: %s", what);
+	} else if (!moves) {
+		run->result->unwritten++;
+		repair_say_unwritten(m, text);
 	} else {
 		(void)snprintf(text, sizeof(text),
 			       "its parity gives it back (%s), but it cannot be put in its place: "
 			       "%s; its records are moved instead",
 			       what, m->why.text);
 	}
-	repair_tell(&run->options->cb, false, STORE_DATA, name, text);
-	return m->state != MEND_DONE;
+	repair_tell(&run->options->cb, m->state != MEND_DONE && !moves, STORE_DATA, name, text);
+	return moves;
 }
 
 /* 1 when the bytes are not those of the name, and could not be made so. */
@@ -301,7 +456,6 @@ static int is_damaged(struct run *run, const struct id *name, struct err *err)
 
 	if (r)
 		return repo_name(run->repo->store, STORE_DATA, name, err);
-	run->whole_read = m.state != MEND_BEYOND || run->bytes.len > 0;
 	if (m.state == MEND_DONE || m.state == MEND_COULD)
 		return tell_mended(run, name, &m);
 	return m.state == MEND_BEYOND;
@@ -316,7 +470,7 @@ static int look_at(struct run *run, const struct id *name, struct err *err)
 		run->result->packs--; /* prune was faster */
 		return 0;
 	}
-	return r == 1 ? repair_pack(run, name, err) : r;
+	return r == 1 ? add_bad(run, name, err) : r;
 }
 
 static int look_at_all(struct run *run, struct err *err)
@@ -341,7 +495,9 @@ static int look_at_all(struct run *run, struct err *err)
 
 static int put_notes(struct run *run, struct err *err)
 {
+	const struct repair_callbacks *cb = &run->options->cb;
 	uint64_t number = run->list.notes.number;
+	char text[900];
 	int r;
 
 	notes_settle(&run->fresh);
@@ -349,7 +505,15 @@ static int put_notes(struct run *run, struct err *err)
 		return 0;
 	r = notes_put(run->repo, &run->fresh, run->options->now_ns, &number, err);
 	run->result->noted = r ? 0 : run->fresh.count;
-	return r;
+	run->result->unnoted = r && mend_is_refusal(err);
+	if (!run->result->unnoted)
+		return r;
+	(void)snprintf(text, sizeof(text),
+		       "it cannot be written: %s; when that is put right, do this again",
+		       err->text);
+	if (cb->lost)
+		cb->lost(cb->arg, "damage note", text);
+	return 0;
 }
 
 static void on_touched(void *arg, const struct id *manifest, const char *path, const char *text)
@@ -405,6 +569,8 @@ int repair_packs(struct repo *repo, const struct repair_packs_options *options,
 		r = look_at_all(&run, err);
 	}
 	if (!r)
+		r = repair_bad(&run, err);
+	if (!r)
 		r = put_notes(&run, err);
 	if (!r)
 		r = tell_touched(&run, err);
@@ -413,6 +579,7 @@ int repair_packs(struct repo *repo, const struct repair_packs_options *options,
 	manifest_list_free(&run.list);
 	notes_free(&run.fresh);
 	idset_free(&run.lost);
+	free(run.bad);
 	buf_free(&run.bytes);
 	buf_free(&run.one);
 	return r;

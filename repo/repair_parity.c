@@ -41,17 +41,13 @@ int repair_find_pack(struct store *store, const char *prefix, struct id *out_nam
 
 static void tell(struct run *run, const struct id *name, const struct mend *m)
 {
-	char what[MEND_TEXT_CHARS], text[1100];
+	char what[MEND_TEXT_CHARS], text[REPAIR_TEXT_CHARS];
 
 	mend_text(m, what);
 	if (m->state == MEND_DONE)
 		(void)snprintf(text, sizeof(text), "mended by its parity: %s", what);
 	else if (m->state == MEND_COULD)
-		(void)snprintf(
-		    text, sizeof(text),
-		    "damaged; its parity gives it back (%s), but it cannot be put in its "
-		    "place: %s; 'repair packs' with the full key moves its records",
-		    what, m->why.text);
+		repair_say_unwritten(m, text);
 	else
 		(void)snprintf(text, sizeof(text),
 			       "damaged, and %s; 'repair packs' with the full key saves what still "
@@ -77,6 +73,7 @@ static int look_at(struct run *run, const struct id *name, struct err *err)
 		run->result->mended++;
 		run->result->blocks += m.mended.blocks;
 	}
+	run->result->unwritten += m.state == MEND_COULD;
 	tell(run, name, &m);
 	return 0;
 }

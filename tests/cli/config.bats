@@ -135,6 +135,7 @@ count() {
 		3|no duration|# c\n[retention]\nkeep-within = 36hours\n
 		2|yes or no|[retention]\nprune = 1\n
 		2|'keep-daily': 'x' is|[retention]\nkeep-daily = x\n
+		3|'parity': '3' is not off, 2 or 4|[repository]\nlocation = /x\nparity = 3\n
 		3|'grace': 2 hours at least|[retention]\nprune = yes\ngrace = 1h\n
 		3|'max-unused': '5' has no unit|[retention]\nprune = yes\nmax-unused = 5\n
 		3|'max-repack-size': *too large|[retention]\nprune = yes\nmax-repack-size = 99999999t\n

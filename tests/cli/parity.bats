@@ -14,6 +14,26 @@ keyless() {
 	env -u NIGHTJAR_KEY_FILE "$NIGHTJAR" "$@"
 }
 
+teardown() {
+	! mountpoint -q "$WORK/small" || umount "$WORK/small"
+	common_teardown
+}
+
+# in_small: repo/ on a small disk of its own, whose NIGHTJAR_REPOSITORY it then is; packs are BIG and SMALL there
+in_small() {
+	need_root
+	mkdir small && mount -t tmpfs -o size=3m none small 2>/dev/null || skip "mounting is not allowed here"
+	cp -a repo small/repo
+	BIG=small/$BIG SMALL=small/$SMALL
+	export NIGHTJAR_REPOSITORY=small/repo
+}
+
+fill_up() {
+	cat /dev/zero >small/filler 2>/dev/null || true
+	! echo more 2>/dev/null >small/more
+	rm small/more
+}
+
 # rot FILE BLOCK COUNT: so many blocks of 4 KiB become something else
 rot() {
 	chmod u+w "$1"
@@ -67,6 +87,76 @@ kind() {
 	nightjar -q prune --no-writers --max-unused 0% --parity off
 	for pack in repo/data/*/*; do kind "$pack"; done | grep -q 0
 	nightjar -q check --read-data
+}
+
+# kinds FOLDER: of all its packs that are not in repo/ as it was, sorted
+kinds() {
+	for pack in "$1"/data/*/*; do
+		[ -e "whole/${pack#repo/}" ] || kind "$pack"
+	done | sort | tr -d '\n'
+}
+
+# own_source: a folder OWN that no other test sees
+own_source() {
+	OWN=$WORK/own
+	mkdir "$OWN"
+}
+
+@test "forget --prune --parity: what is repacked has it" {
+	own_source
+	fails 2 "*--parity: goes with --prune*" forget --keep-last 1 --parity 4
+	fails 2 "*--parity: '3' is not off, 2 or 4" forget --keep-last 1 --prune --parity 3
+	[ "$(kinds repo)" = "" ]
+	# Of a pack with a backup's only chunk and another's that stays, the latter moves.
+	head -c 300000 /dev/urandom >"$OWN/stays.bin"
+	head -c 900000 /dev/urandom >"$OWN/goes.bin"
+	nightjar -q backup --parity off "$OWN"
+	rm "$OWN/goes.bin"
+	nightjar -q backup --parity off "$OWN"
+	[[ $(kinds repo) =~ ^0+$ ]]
+	nightjar -q forget --keep-last 1 --prune --parity 4
+	kinds repo | grep -q 4
+	nightjar -q check --read-data
+}
+
+@test "nightly: each repository has the parity that its section says, or that of init; other commands, too" {
+	own_source
+	nightjar -q -r "$WORK/away" init --key-file akey
+	{
+		printf '[repository "here"]\nlocation = %s/repo\nkey-file = %s/key\nparity = 4\n' "$WORK" "$WORK"
+		printf '[repository "away"]\nlocation = %s/away\nkey-file = %s/akey\n' "$WORK" "$WORK"
+		printf '[source]\npath = %s\n[retention]\nkeep-last = 1\nprune = yes\nmax-unused = 0%%\n' "$OWN"
+	} >n.ini
+	chmod 600 n.ini
+	unset NIGHTJAR_REPOSITORY NIGHTJAR_KEY_FILE
+	export NIGHTJAR_CONFIG=$WORK/n.ini
+	head -c 300000 /dev/urandom >"$OWN/stays.bin"
+	head -c 900000 /dev/urandom >"$OWN/goes.bin"
+	nightjar -q nightly
+	[[ $(kinds repo) =~ ^1*4[14]*$ ]]
+	[[ $(kinds away) =~ ^[12]+$ ]]
+	# Prune moves what stays, as the file says by then.
+	rm "$OWN/goes.bin"
+	sed -i 's/^parity = 4/parity = off/' n.ini
+	nightjar -q nightly
+	kinds repo | grep -q 0
+	[[ $(kinds away) =~ ^[12]+$ ]]
+	# What is typed finds it there, and an option beats it.
+	echo more >"$OWN/more"
+	cp -a repo/. whole
+	nightjar -q -r "$WORK/repo" backup "$OWN"
+	[[ $(kinds repo) =~ ^0+$ ]]
+	echo most >"$OWN/most"
+	cp -a repo/. whole
+	nightjar -q -r "$WORK/repo" backup --parity 4 "$OWN"
+	[[ $(kinds repo) =~ ^[14]+$ ]]
+	# init as well.
+	printf '[repository]\nlocation = %s/made\nkey-file = %s/mkey\nparity = off\n' "$WORK" "$WORK" >n.ini
+	nightjar -q init
+	nightjar -q --no-cache backup "$OWN"
+	[[ $(kinds made) =~ ^0+$ ]]
+	printf '[repository]\nlocation = /x\n\nparity = 3\n' >n.ini
+	fails 2 "nightjar: $WORK/n.ini:4: 'parity': '3' is not off, 2 or 4" nightly
 }
 
 @test "check writes to no pack and says what would mend it; check --repair without a key does" {
@@ -152,6 +242,74 @@ kind() {
 	run --separate-stderr nightjar --json repair packs
 	assert_status 20
 	[ "$(jq '.packs_mended' <<<"$output")" -eq 0 ] && [ "$(jq '.records_saved' <<<"$output")" -ge 1 ]
+}
+
+@test "on a full disk each pack that cannot be written is named, with the reason; with room again all are mended" {
+	in_small
+	rot "$BIG" 10 3
+	rot "$SMALL" 0 1
+	cp -a small/repo rotten
+	fill_up
+	local why="damaged; its parity gives it back (* blocks were damaged), but it cannot be put in its place: No space left on device; it is as it was; *do this again"
+	for command in "keyless check --repair" "keyless repair packs" "nightjar check --repair" "nightjar repair packs"; do
+		# shellcheck disable=SC2086
+		run --separate-stderr $command
+		assert_status 20
+		says "*${BIG#small/repo/}: $why"
+		says "*${SMALL#small/repo/}: $why"
+		diff -r rotten small/repo
+	done
+	[ "$(nightjar --json repair packs | jq -c '[.packs_damaged, .packs_mended, .packs_not_written, .noted]')" = "[2,0,2,0]" ]
+	[ "$(keyless --json check --repair | jq -c '[.num_errors, .packs_not_written]')" = "[2,2]" ]
+	# Room for the small one, whichever comes first.
+	truncate -s -400000 small/filler
+	run --separate-stderr keyless check --repair
+	assert_status 20
+	says "*${BIG#small/repo/}: $why"
+	says "nightjar: warning: ${SMALL#small/repo/}: mended by its parity: *"
+	rm small/filler
+	keyless -q check --repair
+	diff -r whole small/repo
+}
+
+@test "on a disk that may only be read, too" {
+	in_small
+	rot "$BIG" 10 3
+	rot "$SMALL" 0 1
+	cp -a small/repo rotten
+	mount -o remount,ro small
+	for command in "keyless check --repair" "nightjar check --repair" "nightjar repair packs"; do
+		# shellcheck disable=SC2086
+		run --separate-stderr $command
+		assert_status 20
+		says "*${BIG#small/repo/}: *cannot be put in its place: Read-only file system; it is as it was*"
+		says "*${SMALL#small/repo/}: *cannot be put in its place: Read-only file system; it is as it was*"
+	done
+	mount -o remount,rw small
+	diff -r rotten small/repo
+	keyless -q check --repair
+	diff -r whole small/repo
+}
+
+@test "beyond its parity on a full disk: what opens stays where it is, unnoted, until there is room" {
+	in_small
+	rot "$BIG" 30 9
+	rot "$SMALL" 0 1
+	cp -a small/repo rotten
+	fill_up
+	run --separate-stderr nightjar repair packs
+	assert_status 20
+	says "*${BIG#small/repo/}: damaged; what still opens of it cannot be moved into a new pack: *No space left on device; it is as it was; *do this again"
+	says "*${SMALL#small/repo/}: damaged; its parity gives it back *No space left on device*"
+	# A folder may have been made for the new pack, and no file.
+	find small/repo -type d -empty -path '*/data/*' -delete
+	diff -r rotten small/repo
+	rm small/filler
+	run --separate-stderr nightjar --json repair packs
+	assert_status 20
+	[ "$(jq -c '[.packs_damaged, .packs_mended, .packs_not_written, .not_noted]' <<<"$output")" = "[2,1,0,false]" ]
+	[ "$(jq '.records_saved' <<<"$output")" -ge 1 ]
+	cmp "$SMALL" "whole/${SMALL#small/repo/}"
 }
 
 @test "a pack without parity is named" {

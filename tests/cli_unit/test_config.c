@@ -46,6 +46,7 @@ static void how_it_is_reached(void **state)
 				 "rest-username = me\n"
 				 "rest-password-file = /p\n"
 				 "append-only = yes\n"
+				 "parity = 4\n"
 				 "[repository \"other\"]\n"
 				 "location = /x\n");
 	const struct config_repository *r = &c.repositories[0];
@@ -60,6 +61,8 @@ static void how_it_is_reached(void **state)
 	assert_string_equal(r->rest_password_file, "/p");
 	assert_true(r->append_only);
 	assert_false(c.repositories[1].limit_upload.given || c.repositories[1].append_only);
+	assert_string_equal(r->parity, "4");
+	assert_null(c.repositories[1].parity);
 	assert_int_equal(c.repositories[1].extended.count, 0);
 	assert_null(config_secret(&c));
 	config_free(&c);
@@ -248,6 +251,8 @@ static void refused(void **state)
 	    {"[retention]\nprune = yes\ngrace = 90s\n", 3, "a time such as"},
 	    {"[retention]\nkeep-daily = seven\n", 2, "'keep-daily': 'seven' is no"},
 	    {"[retention]\n= x\n", 2, "the name of a key is missing"},
+	    {"[repository]\nlocation = /x\nparity = 3\n", 3, "'parity': '3' is not off, 2 or 4"},
+	    {"[repository]\nlocation = /x\nparity = 2\nparity = 4\n", 4, "'parity' comes twice"},
 	    {"[retention]\nprune = yes\ngrace = 1h\n", 3, "'grace': 2 hours at least"},
 	    {"[retention]\nprune = yes\nmax-unused = much\n", 3, "'max-unused': 'much' is neither"},
 	    {"[retention]\nprune = yes\nmax-unused = 5\n", 3, "'max-unused': '5' has no unit"},

@@ -140,8 +140,8 @@ static void test_states(void **state)
 struct disk {
 	struct store_layer layer;
 	struct id name;
-	size_t from, until; /* blocks of that pack that fail */
-	bool fixed;         /* to replace it is refused */
+	size_t from, until;    /* blocks of that pack that fail */
+	enum err_code refusal; /* of whatever is written, when it is not 0 */
 };
 
 static bool hits(const struct disk *d, const struct id *name, size_t at, size_t len)
@@ -174,10 +174,21 @@ static int disk_replace(struct store *s, enum store_type type, const struct id *
 {
 	struct disk *d = (struct disk *)s;
 
-	if (d->fixed)
-		return err_set(err, ERR_DENIED, "this disk is glued");
+	if (d->refusal)
+		return err_set(err, d->refusal, "this disk is glued");
 	d->until = 0; /* written anew it reads */
 	return store_replace(d->layer.inner, type, name, bytes, len, err);
+}
+
+static int disk_put(struct store *s, enum store_type type, const struct id *name, const void *bytes,
+		    size_t len, struct err *err)
+{
+	const struct disk *d = (const struct disk *)s;
+
+	/* What only adds does that. */
+	if (d->refusal && d->refusal != ERR_DENIED)
+		return err_set(err, d->refusal, "this disk is glued");
+	return store_put(d->layer.inner, type, name, bytes, len, err);
 }
 
 static void disk_free(struct store *s)
@@ -190,7 +201,7 @@ static void disk_free(struct store *s)
 
 static const struct store_ops disk_ops = {
     .create = store_layer_create,
-    .put = store_layer_put,
+    .put = disk_put,
     .get = disk_get,
     .get_range = disk_get_range,
     .size = store_layer_size,
@@ -245,7 +256,7 @@ static void test_not_replaced(void **state)
 	struct mend m;
 
 	b->c->repo->store = &d->layer.base;
-	d->fixed = true;
+	d->refusal = ERR_DENIED;
 	rot(b, 0, 3, 2);
 	assert_int_equal(mended(b, &d->layer.base, 0, true, &m), MEND_COULD);
 	assert_string_equal(m.why.text, "this disk is glued");
@@ -262,6 +273,157 @@ static void test_not_replaced(void **state)
 	MUST(store_remove(b->c->inner, STORE_DATA, &b->pack[0], b->err), b->err);
 	repo_case_reopen(b->c);
 	MUST(repo_case_try_read(b->c->repo, &b->manifest[0], b->file, 1, b->err), b->err);
+}
+
+/* --- a disk that is full, or may only be read --- */
+
+struct told {
+	unsigned lost, repaired, glued;
+};
+
+static void count_lost(void *arg, const char *object, const char *text)
+{
+	struct told *t = arg;
+
+	(void)object;
+	t->lost++;
+	t->glued += strstr(text, "this disk is glued; ") && strstr(text, "do this again");
+}
+
+static void count_repaired(void *arg, const char *object, const char *text)
+{
+	struct told *t = arg;
+
+	(void)object, (void)text;
+	t->repaired++;
+}
+
+static struct repair_callbacks telling(struct told *t)
+{
+	*t = (struct told){0};
+	return (struct repair_callbacks){.lost = count_lost, .repaired = count_repaired, .arg = t};
+}
+
+static struct disk *glued(struct box *b, enum err_code refusal)
+{
+	struct disk *d = disk_over(b, b->c->repo->store);
+
+	b->c->repo->store = &d->layer.base;
+	d->refusal = refusal;
+	return d;
+}
+
+/* Each is named and left as it is, and once there is room all are mended. */
+static void goes_on_after(struct box *b, enum err_code refusal)
+{
+	struct disk *d = glued(b, refusal);
+	struct told told;
+	const struct repair_parity_options parity = {.cb = telling(&told)};
+	const struct repair_packs_options packs = {.now_ns = 9, .cb = telling(&told)};
+	struct repair_parity_result mended;
+	struct repair_packs_result result;
+
+	rot(b, 0, 3, 2);
+	rot(b, 1, 0, 1);
+	MUST(repair_parity(&d->layer.base, &parity, &mended, b->err), b->err);
+	assert_int_equal(mended.packs, 2);
+	assert_int_equal(mended.damaged, 2);
+	assert_int_equal(mended.unwritten, 2);
+	assert_int_equal(mended.mended, 0);
+	assert_int_equal(told.glued, 2);
+	(void)telling(&told);
+	MUST(repair_packs(b->c->repo, &packs, &result, b->err), b->err);
+	assert_int_equal(result.packs, 2);
+	assert_int_equal(result.damaged, 2);
+	assert_int_equal(result.unwritten, 2);
+	assert_int_equal(result.records_saved + result.records_lost + result.packs_lost, 0);
+	assert_int_equal(result.noted, 0);
+	assert_false(result.unnoted);
+	assert_int_equal(told.glued, 2);
+	assert_int_equal(told.lost + told.repaired, 2);
+	d->refusal = 0;
+	MUST(repair_parity(&d->layer.base, &parity, &mended, b->err), b->err);
+	assert_int_equal(mended.mended, 2);
+	assert_true(is_as_it_was(b, 0) && is_as_it_was(b, 1));
+}
+
+static void test_full(void **state)
+{
+	goes_on_after(*state, ERR_FULL);
+}
+
+static void test_read_only(void **state)
+{
+	goes_on_after(*state, ERR_IO);
+}
+
+/* What has gone away is not asked for each pack, until its patience ends for each. */
+static void test_gone(void **state)
+{
+	struct box *b = *state;
+	struct disk *d = glued(b, ERR_AGAIN);
+	struct told told;
+	const struct repair_parity_options options = {.cb = telling(&told)};
+	struct repair_parity_result result;
+
+	rot(b, 0, 3, 2);
+	rot(b, 1, 0, 1);
+	MUST_FAIL(repair_parity(&d->layer.base, &options, &result, b->err), ERR_AGAIN, b->err);
+	assert_int_equal(result.unwritten, 0);
+}
+
+/* What cannot be moved stays where it is, and prune is not told to take it. */
+static void test_full_beyond(void **state)
+{
+	struct box *b = *state;
+	struct disk *d = glued(b, ERR_FULL);
+	struct told told;
+	const struct repair_packs_options options = {.now_ns = 9, .cb = telling(&told)};
+	struct repair_packs_result result;
+
+	rot(b, 0, 40, 5); /* in the middle of its records: most of them still open */
+	rot(b, 1, 0, 1);
+	MUST(repair_packs(b->c->repo, &options, &result, b->err), b->err);
+	assert_int_equal(result.damaged, 2);
+	assert_int_equal(result.unwritten, 2);
+	assert_int_equal(result.records_saved + result.records_lost + result.packs_lost, 0);
+	assert_int_equal(result.noted, 0);
+	assert_false(result.unnoted);
+	assert_int_equal(told.glued, 2);
+	assert_int_equal(repo_case_count(b->c->inner, STORE_SNAPSHOTS), 2);
+	assert_int_equal(repo_case_count(b->c->inner, STORE_DATA), 2);
+	d->refusal = 0;
+	MUST(repair_packs(b->c->repo, &options, &result, b->err), b->err);
+	assert_int_equal(result.mended, 1);
+	assert_int_equal(result.unwritten, 0);
+	assert_true(result.records_saved > 0);
+	assert_true(result.records_lost > 0);
+	assert_int_equal(result.noted, result.records_saved + result.records_lost);
+	assert_true(is_as_it_was(b, 1));
+	repo_case_reopen(b->c);
+	MUST(repo_case_try_read(b->c->repo, &b->manifest[1], b->file + 1, 1, b->err), b->err);
+}
+
+/* Nothing of it opens, so there is nothing to move, and only the note is not written. */
+static void test_full_note(void **state)
+{
+	struct box *b = *state;
+	struct disk *d = glued(b, ERR_FULL);
+	struct told told;
+	const struct repair_packs_options options = {.now_ns = 9, .cb = telling(&told)};
+	struct repair_packs_result result;
+
+	rot(b, 1, 0, 3);
+	MUST(repair_packs(b->c->repo, &options, &result, b->err), b->err);
+	assert_true(result.unnoted);
+	assert_int_equal(result.noted, 0);
+	assert_int_equal(result.unwritten, 0);
+	assert_int_equal(told.glued, 1);
+	assert_true(result.records_lost > 0);
+	d->refusal = 0;
+	MUST(repair_packs(b->c->repo, &options, &result, b->err), b->err);
+	assert_false(result.unnoted);
+	assert_true(result.noted > 0);
 }
 
 /* --- stops --- */
@@ -356,6 +518,11 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_states, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_unreadable_blocks, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_not_replaced, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_full_beyond, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_full_note, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_stops, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_notes, setup, teardown),
 	};

@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include "repo/check.h"
 #include "repo/condemned.h"
+#include "repo/idset.h"
 #include "repo/index.h"
 #include "tests/support/must.h"
 #include "tests/support/repairbox.h"
@@ -90,6 +92,71 @@ static void test_packs_without_loss(void **state)
 	buf_free(&bytes);
 }
 
+/* The note, which is none of the backups. */
+static void forget_notes(struct repairbox *f)
+{
+	for (size_t n = repo_case_count(f->c->inner, STORE_SNAPSHOTS); n > 0; n--) {
+		struct id name = repairbox_nth(f, STORE_SNAPSHOTS, n - 1);
+		bool backup = false;
+
+		for (size_t b = 0; b < REPAIRBOX_BACKUPS; b++)
+			backup = backup || id_eq(&name, &f->manifests[b]);
+		if (!backup)
+			MUST(store_remove(f->c->inner, STORE_SNAPSHOTS, &name, f->err), f->err);
+	}
+}
+
+/* Damages the first record of the pack that is not this one; gives its id. */
+static struct id flip_another(struct repairbox *f, const struct index *index, const struct id *pack,
+			      const struct id *not_this)
+{
+	const struct index_place *p =
+	    &index->places[index->packs[index_find_pack(index, pack)].first_place];
+
+	p += id_eq(&p->info.id, not_this);
+	repo_case_flip(f->c->inner, STORE_DATA, pack, p->offset, 7);
+	return p->info.id;
+}
+
+/* Two copies, each damaged where the other is whole: none of them is trusted before both were looked at, whichever comes first. */
+static void test_packs_both_copies(void **state)
+{
+	struct repairbox *f = *state;
+	struct index *index = repo_case_index(f->c);
+	const struct id old = index->packs[0].name;
+	struct buf bytes = repo_case_get(f->c->inner, STORE_DATA, &old);
+	struct repair_packs_result result;
+	struct idset before = {0};
+	struct id copy = {{0}}, flipped;
+
+	for (size_t i = 0; i < index->pack_count; i++)
+		MUST(idset_add(&before, &index->packs[i].name, f->err), f->err);
+	index_free(index);
+	repo_case_flip(f->c->inner, STORE_DATA, &old, 60, 0);
+	assert_int_equal(repairbox_packs(f).records_lost, 0);
+	repo_case_replace(f->c->inner, STORE_DATA, &old, bytes.data, bytes.len);
+	forget_notes(f);
+	repo_case_reopen(f->c);
+	index = repo_case_index(f->c);
+	assert_int_equal(index->pack_count, REPAIRBOX_BACKUPS + 1);
+	for (size_t i = 0; i < index->pack_count; i++) {
+		if (!idset_has(&before, &index->packs[i].name))
+			copy = index->packs[i].name;
+	}
+	flipped = flip_another(f, index, &old, &old);
+	(void)flip_another(f, index, &copy, &flipped);
+	index_free(index);
+	result = repairbox_packs(f);
+	assert_int_equal(result.damaged, 2);
+	assert_int_equal(result.records_lost, 0);
+	MUST(store_remove(f->c->inner, STORE_DATA, &old, f->err), f->err);
+	MUST(store_remove(f->c->inner, STORE_DATA, &copy, f->err), f->err);
+	repo_case_reopen(f->c);
+	assert_int_equal(repairbox_readable(f), REPAIRBOX_BACKUPS);
+	buf_free(&bytes);
+	idset_free(&before);
+}
+
 /* Wherever it ends nothing is lost by it, and the next run does the rest. */
 static void packs_repair_stops(enum store_fault_kind kind)
 {
@@ -97,6 +164,8 @@ static void packs_repair_stops(enum store_fault_kind kind)
 	bool fired = true;
 
 	for (uint64_t k = 1; fired; k++) {
+		const struct check_options check = {.now_ns = 10};
+		struct check_result checked;
 		struct repair_packs_result result;
 		struct repairbox *f;
 		struct buf bytes;
@@ -121,6 +190,9 @@ static void packs_repair_stops(enum store_fault_kind kind)
 		MUST(store_remove(f->c->inner, STORE_DATA, &pack, f->err), f->err);
 		repo_case_reopen(f->c);
 		assert_int_equal(repairbox_readable(f), REPAIRBOX_BACKUPS);
+		/* Nor is it left to find what no segment names. */
+		MUST(check_run(f->c->repo, &check, &checked, f->err), f->err);
+		assert_int_equal(checked.damaged, 0);
 		buf_free(&bytes);
 		assert_int_equal(repairbox_teardown(&state), 0);
 	}
@@ -402,6 +474,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_packs_each_record),
 	    cmocka_unit_test_setup_teardown(test_packs_without_loss, repairbox_setup,
+					    repairbox_teardown),
+	    cmocka_unit_test_setup_teardown(test_packs_both_copies, repairbox_setup,
 					    repairbox_teardown),
 	    cmocka_unit_test(test_packs_crash),
 	    cmocka_unit_test_setup_teardown(test_packs_roles, repairbox_setup, repairbox_teardown),

@@ -7,7 +7,6 @@
 
 #include "tests/support/crashlab.h"
 
-#include <fcntl.h>
 #include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -45,8 +44,11 @@ static const struct crash_case crash_cases[] = {
 	 "0", "--no-writers"),
     CASE("repair index", STAGE_UNINDEXED, CRASH_REPAIR, "segments written: 1", 0, "repair",
 	 "index"),
-    CASE("repair packs", STAGE_DAMAGED, CRASH_REPAIR, "nothing is lost", 0, "repair", "packs"),
-    CASE("check --repair", STAGE_DAMAGED, CRASH_REPAIR, "no damage found", 0, "check", "--repair"),
+    CASE("check --repair", STAGE_ROTTEN, CRASH_REPAIR, "no damage found", 0, "check", "--repair"),
+    CASE("repair packs, mending", STAGE_ROTTEN, CRASH_REPAIR, "mended by their parity: 2", 0,
+	 "repair", "packs"),
+    CASE("repair packs, moving", STAGE_SPOILT, CRASH_REPAIR, "nothing is lost", 0, "repair",
+	 "packs"),
     CASE("copy", STAGE_OTHER, CRASH_COPY, "manifests copied: 3", 0, "copy", "--from-repo",
 	 "@source", "--from-key-file", "@sourcekey"),
     CASE("restore", STAGE_THREE, CRASH_RESTORE, "restored ", 0, "restore", "latest", "--target",
@@ -118,8 +120,8 @@ static void go_on(struct crashlab *lab)
 char *crashlab_stage(const struct crashlab *lab, enum crash_stage stage)
 {
 	static const char *const names[] = {
-	    "empty",     "made",      "one",     "three", "forgotten",
-	    "condemned", "unindexed", "damaged", "other", "restored",
+	    "empty",     "made",  "one",      "three",  "forgotten", "condemned",
+	    "unindexed", "other", "restored", "rotten", "spoilt",
 	};
 
 	return tmpdir_path(lab->dir, names[stage]);
@@ -180,55 +182,10 @@ static void make_first(struct crashlab *lab)
 	free(app), free(key);
 }
 
-static bool spoil(void *arg, const char *path, bool is_folder)
-{
-	unsigned *packs = arg;
-	int fd = is_folder ? -1 : open(path, O_RDWR | O_CLOEXEC);
-	uint8_t byte;
-
-	if (is_folder)
-		return false;
-	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, &byte, 1, 100), 1);
-	byte ^= 0x40;
-	assert_int_equal(pwrite(fd, &byte, 1, 100), 1);
-	assert_int_equal(close(fd), 0);
-	++*packs;
-	return false;
-}
-
-/* A stage that is STAGE_THREE but for what was done to the disk; its backups can be restored only when that is undone. */
-static void keep_broken(struct crashlab *lab, enum crash_stage stage)
-{
-	char *path = crashlab_stage(lab, stage);
-
-	treecopy(lab->disk, path);
-	memcpy(lab->known[stage], lab->known[STAGE_THREE], sizeof(lab->known[0]));
-	lab->known_count[stage] = lab->known_count[STAGE_THREE];
-	free(path);
-}
-
-static void make_broken(struct crashlab *lab)
-{
-	char *index = tmpdir_path(lab->disk, "repo/index"),
-	     *data = tmpdir_path(lab->disk, "repo/data");
-	unsigned packs = 0;
-
-	back_to(lab, STAGE_THREE);
-	(void)treesum_any(data, spoil, &packs);
-	assert_true(packs >= 2);
-	keep_broken(lab, STAGE_DAMAGED);
-	back_to(lab, STAGE_THREE);
-	tmpdir_remove(strdup(index));
-	assert_int_equal(mkdir(index, 0700), 0);
-	keep_broken(lab, STAGE_UNINDEXED);
-	free(index), free(data);
-}
-
 static void make_later(struct crashlab *lab)
 {
 	char *app = tmpdir_path(lab->dir, "app"), *out = tmpdir_path(lab->disk, "out");
-	char *want = tmpdir_path(lab->dir, "want");
+	char *index = tmpdir_path(lab->disk, "repo/index"), *want = tmpdir_path(lab->dir, "want");
 
 	back_to(lab, STAGE_ONE);
 	RUN(lab, "backup", "--host", "night", app);
@@ -243,7 +200,73 @@ static void make_later(struct crashlab *lab)
 	keep(lab, STAGE_FORGOTTEN);
 	RUN(lab, "prune", "--max-unused", "0");
 	keep(lab, STAGE_CONDEMNED);
-	free(app), free(out), free(want);
+	back_to(lab, STAGE_THREE);
+	tmpdir_remove(strdup(index));
+	assert_int_equal(mkdir(index, 0700), 0);
+	keep(lab, STAGE_UNINDEXED);
+	memcpy(lab->known[STAGE_UNINDEXED], lab->known[STAGE_THREE], sizeof(lab->known[0]));
+	lab->known_count[STAGE_UNINDEXED] = 3;
+	free(app), free(out), free(index), free(want);
+}
+
+struct damage {
+	off_t at;     /* what is written over */
+	size_t bytes; /* so much of it */
+	unsigned count;
+	bool only_bare; /* of packs without parity */
+};
+
+/* Is that what the pack's header says of its tail? (FORMAT.md §5) */
+static bool has_parity(FILE *pack)
+{
+	return fseek(pack, 30, SEEK_SET) == 0 && fgetc(pack) != 0;
+}
+
+static bool damage_pack(void *arg, const char *path, bool is_folder)
+{
+	static const uint8_t rot[4096];
+	struct damage *d = arg;
+	FILE *f;
+
+	if (is_folder)
+		return false;
+	if (chmod(path, 0600) != 0 || !(f = fopen(path, "r+")))
+		abort();
+	if (!d->only_bare || !has_parity(f)) {
+		if (fseek(f, d->at, SEEK_SET) != 0 || fwrite(rot, 1, d->bytes, f) != d->bytes)
+			abort();
+		d->count++;
+	}
+	if (fclose(f) != 0 || chmod(path, 0400) != 0)
+		abort();
+	return false;
+}
+
+static void damage(const struct crashlab *lab, enum crash_stage stage, struct damage *d)
+{
+	char *path = crashlab_stage(lab, stage), *data = tmpdir_path(path, "repo/data");
+
+	(void)treesum_any(data, damage_pack, d);
+	free(path), free(data);
+}
+
+/* Stages are what is known of them, and damaged then. */
+static void make_damaged(struct crashlab *lab)
+{
+	struct damage block = {.at = 4096, .bytes = 4096};
+	struct damage slot = {.at = 40, .bytes = 32, .only_bare = true};
+	char *app = tmpdir_path(lab->dir, "app");
+
+	back_to(lab, STAGE_THREE);
+	keep(lab, STAGE_ROTTEN);
+	damage(lab, STAGE_ROTTEN, &block);
+	assert_int_equal(block.count, 2);
+	back_to(lab, STAGE_ONE);
+	RUN(lab, "backup", "--host", "night", "--parity", "off", app);
+	keep(lab, STAGE_SPOILT);
+	damage(lab, STAGE_SPOILT, &slot);
+	assert_int_equal(slot.count, 1);
+	free(app);
 }
 
 static void sum_source(const struct crashlab *lab, uint8_t out_sum[TREESUM_BYTES])
@@ -264,7 +287,7 @@ void crashlab_new(struct crashlab *lab)
 	make_first(lab);
 	go_on(lab);
 	make_later(lab);
-	make_broken(lab);
+	make_damaged(lab);
 	crashlab_leave(lab);
 	app = tmpdir_path(lab->dir, "app");
 	treesum(app, crashlab_skip_shm, lab->app_sum);

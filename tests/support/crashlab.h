@@ -23,9 +23,10 @@ enum crash_stage {
 	STAGE_FORGOTTEN, /* the first two are forgotten */
 	STAGE_CONDEMNED, /* and what only they needed condemned */
 	STAGE_UNINDEXED, /* STAGE_THREE without its index */
-	STAGE_DAMAGED,   /* STAGE_THREE with a wrong byte in each pack */
 	STAGE_OTHER,     /* another repository, with one backup */
 	STAGE_RESTORED,  /* STAGE_THREE, and the first of its backups restored below out/ */
+	STAGE_ROTTEN,    /* STAGE_THREE, a block of each pack rotten, which parity gives back */
+	STAGE_SPOILT, /* STAGE_ONE and one more, whose pack is damaged and has no parity; its records still open */
 	STAGES
 };
 

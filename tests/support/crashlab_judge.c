@@ -1,5 +1,6 @@
 #include "tests/support/crashlab_judge.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,6 +302,78 @@ static const char *judge_target(const struct crashlab *lab, bool done)
 	return why;
 }
 
+/* --- packs --- */
+
+static bool hashes_to_its_name(const char *path)
+{
+	uint8_t part[65536], sum[crypto_hash_sha256_BYTES];
+	char hex[2 * sizeof(sum) + 1];
+	crypto_hash_sha256_state state;
+	FILE *f = fopen(path, "r");
+	size_t n;
+
+	if (!f)
+		abort();
+	crypto_hash_sha256_init(&state);
+	while ((n = fread(part, 1, sizeof(part), f)) > 0)
+		crypto_hash_sha256_update(&state, part, n);
+	if (ferror(f) || fclose(f) != 0)
+		abort();
+	crypto_hash_sha256_final(&state, sum);
+	(void)sodium_bin2hex(hex, sizeof(hex), sum, sizeof(sum));
+	return strcmp(strrchr(path, '/') + 1, hex) == 0;
+}
+
+static bool is_broken(void *arg, const char *path, bool is_folder)
+{
+	(void)arg;
+	return !is_folder && !hashes_to_its_name(path);
+}
+
+struct packs {
+	const char *old, *now; /* the folders */
+};
+
+static bool is_third(void *arg, const char *path, bool is_folder)
+{
+	const struct packs *p = arg;
+	char *old;
+	bool third;
+
+	if (is_folder || is_temporary(NULL, path, false) || hashes_to_its_name(path))
+		return false;
+	old = tmpdir_path(p->old, path + strlen(p->now) + 1);
+	third = !same_files(path, old);
+	if (third)
+		(void)fprintf(stderr, "#   neither old nor whole: %s\n", path);
+	free(old);
+	return third;
+}
+
+static bool is_gone(void *arg, const char *path, bool is_folder)
+{
+	const struct packs *p = arg;
+	char *now = tmpdir_path(p->now, path + strlen(p->old) + 1);
+	bool gone = !is_folder && access(now, F_OK) != 0;
+
+	free(now);
+	return gone;
+}
+
+/* A repair that was cut off has lost none, and each is what it was, or what its name says. */
+static const char *judge_packs(const struct crashlab *lab, const struct crash_case *c)
+{
+	char *stage = crashlab_stage(lab, c->stage), *old = tmpdir_path(stage, "repo/data");
+	char *now = tmpdir_path(lab->disk, "repo/data");
+	struct packs p = {old, now};
+	const char *why = NULL;
+
+	TRY("a pack is neither as it was nor whole", !treesum_any(now, is_third, &p));
+	TRY("a pack is gone", !treesum_any(old, is_gone, &p));
+	free(stage), free(old), free(now);
+	return why;
+}
+
 /* --- going on --- */
 
 /* The same command, with nothing done in between. */
@@ -343,6 +416,7 @@ static const char *judge_next(const struct crashlab *lab, const struct crash_cas
 	TRY("the next backup fails", RUN(lab, "backup", "--host", "night", app) == 0);
 	TRY("the next prune fails", RUN(lab, "prune", "--no-writers") == 0);
 	TRY("a temporary file is left in the repository", !any_in(lab, "repo", is_temporary));
+	TRY("a pack that does not hash to its name is left", !any_in(lab, "repo/data", is_broken));
 	TRY("check --read-data found damage after the next backup",
 	    RUN(lab, "check", "--read-data") == 0);
 	TRY("the next backup restores otherwise", restores_to(lab, "latest", lab->want_sum));
@@ -361,6 +435,8 @@ const char *crashlab_judge(const struct crashlab *lab, const struct crash_case *
 
 	if (!why && early)
 		why = judge_backups(lab, c, said);
+	if (!why && c->kind == CRASH_REPAIR)
+		why = judge_packs(lab, c);
 	if (!why && c->kind == CRASH_RESTORE)
 		why = judge_target(lab, false);
 	if (!why && c->kind == CRASH_INIT)
