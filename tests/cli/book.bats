@@ -88,12 +88,6 @@ largest_pack() {
 	(cd "$REPO" && find data -type f -printf '%s %p\n' | sort -rn | head -1 | cut -d' ' -f2)
 }
 
-# damage FILE: one byte of it
-damage() {
-	chmod u+w "$1"
-	printf X | dd of="$1" bs=1 seek=5000 conv=notrunc status=none
-}
-
 notes() {
 	sqlite3 "${1:-$APP/app.db}" 'SELECT group_concat(body) FROM notes'
 }
@@ -247,7 +241,7 @@ says() {
 	mv "$KEY" key.away
 	says 12 "key file …: cannot be opened: No such file or directory" manifests
 	mv key.away "$KEY"
-	damage "$REPO/$(largest_pack)"
+	flip "$REPO/$(largest_pack)" 5000
 	says 20 "the record is damaged or was changed" check --read-data
 	chmod 666 "$INI"
 	says 2 "others can write to it: 'chmod go-w' it" nightly
@@ -430,7 +424,7 @@ a_prune_that_is_due() {
 	needs rsync
 	a_repository
 	mirror
-	damage "$OFFSITE/$(largest_pack)"
+	flip "$OFFSITE/$(largest_pack)" 5000
 	run run_blocks "sh test offsite"
 	assert_status 1
 	[[ $output == *"sha256sum"*FAILED* || $output == *"check --read-data"*damaged* ]]
@@ -459,7 +453,7 @@ a_prune_that_is_due() {
 	a_repository
 	mirror
 	export OBJECT=$(largest_pack)
-	damage "$REPO/$OBJECT"
+	flip "$REPO/$OBJECT" 5000
 	run nightjar --json check --read-data
 	assert_status 20
 	[[ $(jq -r 'select(.item) | .item' <<<"$output") == *"$OBJECT"* ]]
@@ -468,7 +462,7 @@ a_prune_that_is_due() {
 
 @test "bit rot is mended by parity" {
 	a_repository
-	damage "$REPO/$(largest_pack)"
+	flip "$REPO/$(largest_pack)" 5000
 	run nightjar check --read-data
 	[[ $output == *"'nightjar check --repair' can mend this"* ]]
 	run_blocks "sh test parity"

@@ -29,18 +29,6 @@ object() {
 	find "repo/$1" -type f -printf '%s %p\n' | sort -n | tail -1 | cut -d' ' -f2
 }
 
-# put_byte FILE OFFSET BYTE
-put_byte() {
-	chmod u+w "$1"
-	# shellcheck disable=SC2059
-	printf "\\x$(printf %02x "$3")" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
-}
-
-# flip FILE OFFSET: changes a bit of that byte
-flip() {
-	put_byte "$1" "$2" $(($(od -An -tu1 -j "$2" -N 1 "$1") ^ 4))
-}
-
 # cut FILE BYTES
 cut_short() {
 	chmod u+w "$1" && truncate -s "$2" "$1"

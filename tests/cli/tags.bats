@@ -104,8 +104,7 @@ records() {
 	before=$(ls repo/snapshots)
 	nightjar tag --add k "$id"
 	record=$(comm -13 <(echo "$before") <(ls repo/snapshots))
-	chmod u+w "repo/snapshots/$record"
-	printf 'X' | dd of="repo/snapshots/$record" bs=1 seek=200 conv=notrunc status=none
+	flip "repo/snapshots/$record" 200
 	run nightjar check
 	assert_status 20
 	[[ $output == *"$record"* ]]
