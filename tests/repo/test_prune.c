@@ -14,8 +14,6 @@
 #include "tests/support/must.h"
 #include "tests/support/prunebox.h"
 
-#define GRACE (72 * PRUNEBOX_HOUR)
-
 static void test_nothing_due(void **state)
 {
 	struct prunebox *b = *state;
@@ -47,13 +45,13 @@ static void test_two_phases(void **state)
 	condemned = b->result.condemned;
 	assert_true(condemned.packs > 0);
 	assert_int_equal(b->result.deleted.packs, 0);
-	assert_int_equal(b->result.due_s, b->now_s + GRACE);
+	assert_int_equal(b->result.due_s, b->now_s + PRUNEBOX_GRACE);
 	packs += b->result.written.packs;
 	assert_int_equal(prunebox_count(b, STORE_DATA), packs);
 	assert_int_equal(prunebox_count(b, STORE_LOCKS), 2); /* the record, and its date */
 	prunebox_assert_clean(b, b->c->repo, true);
 
-	prunebox_pass(b, GRACE - 1);
+	prunebox_pass(b, PRUNEBOX_GRACE - 1);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, 0);
 	assert_int_equal(b->result.condemned.packs, 0);
@@ -94,7 +92,7 @@ static void test_dry_run(void **state)
 	assert_int_equal(b->result.condemned.packs, dry.condemned.packs);
 	assert_int_equal(b->result.condemned.bytes, dry.condemned.bytes);
 	assert_int_equal(b->result.due_s, dry.due_s);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	b->options.dry_run = true;
 	locks = prunebox_count(b, STORE_LOCKS);
 	packs = prunebox_count(b, STORE_DATA);
@@ -124,7 +122,7 @@ static void test_writer_stores_again(void **state)
 	prunebox_night(b);
 	assert_true(b->backup.bytes_added >= PRUNEBOX_LARGE);
 	assert_int_equal(b->warnings, 0); /* known from the start */
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, condemned);
 	assert_int_equal(b->result.needed_again.packs, 0);
@@ -169,7 +167,7 @@ static void test_condemned_meanwhile(void **state)
 	night_meanwhile(b, prune_now);
 	condemned = b->result.condemned.packs;
 	assert_true(condemned > 0);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, condemned);
 	assert_int_equal(b->result.needed_again.packs, 0);
@@ -182,8 +180,8 @@ static int days_of_prunes(struct prunebox *b)
 {
 	(void)prune_now(b);
 	assert_true(b->result.condemned.packs > 0);
-	prunebox_pass(b, GRACE);
-	b->boot_s += GRACE;
+	prunebox_pass(b, PRUNEBOX_GRACE);
+	b->boot_s += PRUNEBOX_GRACE;
 	(void)prune_now(b);
 	assert_true(b->result.deleted.packs > 0);
 	assert_true(prunebox_count(b, STORE_LOCKS) <= 1); /* it watches the packs of this backup */
@@ -249,14 +247,14 @@ static void test_needed_again(void **state)
 	     b->err);
 	b->nights[b->night_count++] = name;
 	buf_free(&manifest);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, 0);
 	assert_true(b->result.needed_again.packs > 0);
 	/* The record stays: who lists it now must not trust what another prune may be deleting (R4). */
 	assert_int_equal(prunebox_count(b, STORE_LOCKS), 2);
 	for (int i = 0; i < 3; i++) {
-		prunebox_pass(b, GRACE);
+		prunebox_pass(b, PRUNEBOX_GRACE);
 		prunebox_prune(b);
 		assert_int_equal(b->result.needed_again.packs, 0);
 	}
@@ -291,7 +289,7 @@ static void test_manifest_unreadable(void **state)
 
 	prunebox_dead_pack(b);
 	prunebox_prune(b);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	packs = prunebox_count(b, STORE_DATA);
 	locks = prunebox_count(b, STORE_LOCKS);
 	repo_case_flip(b->c->inner, STORE_SNAPSHOTS, &b->nights[1], 700, 2);
@@ -356,8 +354,10 @@ static void test_no_writers(void **state)
 
 static struct id put_stale_record(struct prunebox *b, struct id *pack)
 {
-	struct condemn c = {
-	    .kind = CONDEMN_PACKS, .time_s = b->now_s - 10 * GRACE, .packs = pack, .pack_count = 1};
+	struct condemn c = {.kind = CONDEMN_PACKS,
+			    .time_s = b->now_s - 10 * PRUNEBOX_GRACE,
+			    .packs = pack,
+			    .pack_count = 1};
 	struct buf bytes = {0};
 	struct id name;
 
@@ -390,7 +390,7 @@ static void test_stale_record(void **state)
 	assert_int_equal(b->result.deleted.packs, 0);
 	assert_int_equal(prunebox_count(b, STORE_DATA), packs);
 	assert_int_equal(prunebox_count(b, STORE_LOCKS), 2);
-	prunebox_pass(b, GRACE - 1);
+	prunebox_pass(b, PRUNEBOX_GRACE - 1);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, 0);
 	prunebox_pass(b, 1);
@@ -409,8 +409,8 @@ static void test_dated_in_the_future(void **state)
 	assert_true(b->result.condemned.packs > 0);
 	prunebox_pass(b, -1000 * PRUNEBOX_DAY);
 	prunebox_prune(b);
-	assert_int_equal(b->result.due_s, b->now_s + GRACE);
-	prunebox_pass(b, GRACE);
+	assert_int_equal(b->result.due_s, b->now_s + PRUNEBOX_GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	prunebox_prune(b);
 	assert_true(b->result.deleted.packs > 0);
 	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
@@ -432,65 +432,6 @@ static void test_record_unreadable(void **state)
 	MUST_FAIL(condemned_load(b->c->repo, NULL, NULL, &c, b->err), ERR_IO, b->err);
 	assert_non_null(strstr(b->err->text, "locks/"));
 	assert_null(c.records);
-}
-
-/* --- packs of backups that did not end (R9) --- */
-
-static int interrupt(struct prunebox *b)
-{
-	(void)b;
-	return 1;
-}
-
-static void test_orphans(void **state)
-{
-	struct prunebox *b = *state;
-	size_t packs;
-
-	prunebox_attach(b, "a", 1, PRUNEBOX_LARGE);
-	prunebox_night(b);
-	prunebox_attach(b, "b", 2, PRUNEBOX_LARGE);
-	b->meanwhile = interrupt;
-	assert_int_equal(prunebox_try_night(b), -ERR_CANCELLED);
-	packs = prunebox_count(b, STORE_DATA);
-	assert_int_equal(packs, 2);
-	prunebox_prune(b);
-	assert_int_equal(b->result.watched.packs, 1);
-	assert_int_equal(b->result.condemned.packs, 0);
-	prunebox_pass(b, 14 * PRUNEBOX_DAY - 1);
-	prunebox_prune(b);
-	assert_int_equal(b->result.watched.packs, 1);
-	assert_int_equal(b->result.condemned.packs, 0);
-	assert_int_equal(prunebox_count(b, STORE_LOCKS), 1);
-	prunebox_pass(b, 1);
-	prunebox_prune(b);
-	assert_int_equal(b->result.watched.packs, 0);
-	assert_int_equal(b->result.condemned.packs, 1);
-	prunebox_pass(b, GRACE);
-	prunebox_prune(b);
-	assert_int_equal(b->result.deleted.packs, 1);
-	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
-	prunebox_assert_clean(b, b->c->repo, true);
-	prunebox_assert_restores(b);
-}
-
-/* The next backup goes on from there, condemned they are not. */
-static void test_orphans_are_used(void **state)
-{
-	struct prunebox *b = *state;
-
-	prunebox_attach(b, "a", 1, PRUNEBOX_LARGE);
-	prunebox_night(b);
-	prunebox_attach(b, "b", 2, PRUNEBOX_LARGE);
-	b->meanwhile = interrupt;
-	assert_int_equal(prunebox_try_night(b), -ERR_CANCELLED);
-	prunebox_prune(b);
-	prunebox_night(b);
-	assert_true(b->backup.bytes_added < PRUNEBOX_LARGE);
-	prunebox_prune(b);
-	assert_int_equal(b->result.watched.packs, 0);
-	assert_int_equal(prunebox_count(b, STORE_LOCKS), 0);
-	prunebox_assert_restores(b);
 }
 
 /* --- what a check makes of it --- */
@@ -553,14 +494,14 @@ static void test_check_names_bad_records(void **state)
 	free(names);
 	assert_int_equal(check(b).damaged, count);
 	/* They bind nobody: the next prune begins anew, and a backup goes on. */
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, 0);
 	assert_true(b->result.condemned.packs > 0);
 	assert_int_equal(prunebox_count(b, STORE_LOCKS), 2); /* the rotten ones are gone */
 	prunebox_night(b);
 	prunebox_assert_restores(b);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	prunebox_prune(b);
 	assert_true(b->result.deleted.packs > 0);
 }
@@ -586,8 +527,6 @@ int main(void)
 	    T(test_options),
 	    T(test_no_writers),
 	    T(test_record_unreadable),
-	    T(test_orphans),
-	    T(test_orphans_are_used),
 	    T(test_check_tells),
 	    T(test_check_names_bad_records),
 	};

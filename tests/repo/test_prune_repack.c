@@ -11,8 +11,6 @@
 #include "tests/support/must.h"
 #include "tests/support/prunebox.h"
 
-#define GRACE (72 * PRUNEBOX_HOUR)
-
 /* --- repacking --- */
 
 static void repack_with(struct prunebox *b, struct repo *repo)
@@ -47,7 +45,7 @@ static void finish_repack(struct prunebox *b, struct repo *repo)
 {
 	struct prune_sum repacked = b->result.repacked;
 
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	MUST(prunebox_try_prune(b, repo), b->err);
 	assert_true(b->result.deleted.packs >= repacked.packs);
 	assert_int_equal(b->result.needed_again.packs, 0);
@@ -117,7 +115,7 @@ static void test_small_packs(void **state)
 	assert_true(b->result.repacked.packs > 64);
 	assert_true(b->result.written.packs < 3);
 	assert_true(prunebox_count(b, STORE_INDEX) < 3);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, packs);
 	assert_true(prunebox_count(b, STORE_DATA) < 3);
@@ -192,7 +190,7 @@ static void test_two_writers(void **state)
 	prunebox_prune(b);
 	assert_true(b->result.condemned.packs > 0);
 	assert_both_read(b, manifests);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	prunebox_prune(b);
 	assert_true(b->result.deleted.packs > 0);
 	assert_both_read(b, manifests);
@@ -219,7 +217,7 @@ static void test_planted_copy(void **state)
 	for (int i = 0; i < 3; i++) {
 		repo_case_reopen(b->c);
 		(void)prunebox_try_prune(b, b->c->repo);
-		prunebox_pass(b, GRACE);
+		prunebox_pass(b, PRUNEBOX_GRACE);
 	}
 	assert_both_read(b, manifests);
 }
@@ -268,7 +266,7 @@ static void test_heir_rots(void **state)
 	while (at < count && id_eq(&before[at], &after[at]))
 		at++;
 	repo_case_flip(b->c->inner, STORE_DATA, &after[at], 20000, 1);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	prunebox_prune(b);
 	assert_true(b->result.needed_again.packs > 0);
 	assert_int_equal(b->result.deleted.packs, 0);
@@ -304,7 +302,7 @@ static void test_an_hour(void **state)
 	repack_with(b, b->c->repo);
 	due = b->result.condemned.packs;
 	assert_true(due > 2);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	b->options.progress = on_progress;
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, due);
@@ -342,7 +340,7 @@ static void test_record_is_lost(void **state)
 	repo_case_reopen(b->c);
 	repack_with(b, b->c->repo);
 	assert_true(b->result.condemned.packs > 2);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	b->options.progress = lose_record;
 	prunebox_prune(b);
 	assert_int_equal(b->result.deleted.packs, 1);
@@ -452,7 +450,7 @@ static void test_killed(void **state)
 	b->options.unused = PRUNE_UNUSED_PERCENT;
 	killed_at_each_call(b);
 	prunebox_prune(b);
-	prunebox_pass(b, GRACE);
+	prunebox_pass(b, PRUNEBOX_GRACE);
 	killed_at_each_call(b);
 }
 

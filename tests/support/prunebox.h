@@ -12,6 +12,7 @@
 
 #define PRUNEBOX_HOUR INT64_C(3600)
 #define PRUNEBOX_DAY (24 * PRUNEBOX_HOUR)
+#define PRUNEBOX_GRACE (72 * PRUNEBOX_HOUR) /* what prune waits unless told otherwise */
 #define PRUNEBOX_NIGHTS 80
 
 struct prunebox {
