@@ -8,7 +8,8 @@
 #include "core/sha256.h"
 #include "repo/witness.h"
 
-#define ROUNDS_MOST 16 /* surveys of one run */
+#define ROUNDS_MOST 16  /* surveys of one run that end */
+#define SURVEYS_AGAIN 2 /* before damage is believed */
 
 int64_t prune_boot_s(const struct prune_job *job)
 {
@@ -197,6 +198,7 @@ static int survey(struct prune_job *job, struct err *err)
 	struct repo *repo = job->repo;
 	int r;
 
+	job->lacks = false;
 	how.merge_writers = repo->keys->role == ROLE_FULL;
 	job->boot_s = prune_boot_s(job);
 	r = store_now(repo->store, &job->now_s, err);
@@ -219,6 +221,7 @@ static int survey(struct prune_job *job, struct err *err)
 	mark_absent(job);
 	(void)condemned_apply(&job->condemned, job->index);
 	r = liveness_mark(job->reader, &job->manifests, &how, &job->liveness, err);
+	job->lacks = r == -ERR_DAMAGED || r == -ERR_MISSING;
 	job->result->chunks = job->liveness.chunks;
 	return r ? r : prune_plan(job, err);
 }
@@ -241,6 +244,18 @@ static void survey_free(struct prune_job *job)
 	job->packs = NULL;
 	free(job->rotten.ids);
 	job->rotten = (struct prune_names){0};
+}
+
+/* Where another prune has moved what is needed, and deleted where it was, between two of these steps: there it is the next time. */
+static int survey_surely(struct prune_job *job, struct err *err)
+{
+	int r = survey(job, err);
+
+	for (int i = 0; i < SURVEYS_AGAIN && job->lacks; i++) {
+		survey_free(job);
+		r = survey(job, err);
+	}
+	return r;
 }
 
 /* --- records --- */
@@ -403,7 +418,7 @@ static int one_round(struct prune_job *job, bool first, bool *out_again, struct 
 
 	*out_again = false;
 	sums_restart(job->result);
-	r = survey(job, err);
+	r = survey_surely(job, err);
 	if (r)
 		return r;
 	job->result->now_s = job->now_s;

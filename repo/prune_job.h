@@ -47,6 +47,7 @@ struct prune_job {
 	struct liveness liveness;
 	struct prune_pack *packs;  /* by pack of the index */
 	struct err bad_manifest;   /* the first */
+	bool lacks;                /* the last survey has not found what a manifest needs */
 	struct prune_names rotten; /* records that do not verify */
 	/* all of them */
 	struct idset distrusted; /* packs whose bytes turned out not to be their name's */

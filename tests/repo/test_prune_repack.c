@@ -454,6 +454,55 @@ static void test_killed(void **state)
 	killed_at_each_call(b);
 }
 
+/* --- two prunes at once --- */
+
+struct meeting {
+	struct prunebox *b;
+	unsigned marks;
+};
+
+/* As soon as the first has begun to read, a second one moves what is needed and deletes where it was. */
+static int on_mark(void *arg, const char *phase, uint64_t done, uint64_t total)
+{
+	struct meeting *m = arg;
+	const struct prune_options options = {
+	    .unused = PRUNE_UNUSED_PERCENT, .unused_percent = 0, .no_writers = true};
+	struct prune_result result;
+	struct repo *repo = NULL;
+	struct err err = {0};
+
+	(void)done, (void)total;
+	if (strcmp(phase, "mark") != 0 || m->marks++ > 0)
+		return 0;
+	MUST(repo_case_open_with(m->b->c, &m->b->c->keyfile, &repo, &err), &err);
+	MUST(prune_run(repo, &options, &result, &err), &err);
+	assert_true(result.repacked.packs > 1);
+	assert_true(result.deleted.packs > 1);
+	repo_close(repo);
+	return 0;
+}
+
+/* What is not where it was is no damage. */
+static void test_another_prune_meanwhile(void **state)
+{
+	struct prunebox *b = *state;
+	struct meeting m = {.b = b};
+	struct prune_result result;
+	struct prune_options options = {.progress = on_mark, .arg = &m};
+
+	prunebox_attach(b, "long", 1, 30 << 20); /* of many chunks: its list is what is read */
+	prunebox_nights(b, 5);
+	prunebox_forget(b, 2);
+	prunebox_forget(b, 0);
+	repo_case_reopen(b->c);
+	MUST(prune_run(b->c->repo, &options, &result, b->err), b->err);
+	assert_true(m.marks > 1);
+	repo_case_reopen(b->c);
+	assert_index_follows(b);
+	prunebox_assert_clean(b, b->c->repo, true);
+	prunebox_assert_restores(b);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, prunebox_setup, prunebox_teardown)
@@ -461,7 +510,7 @@ int main(void)
 	    T(test_repack),      T(test_maintainer),       T(test_writer_reads_them),
 	    T(test_heir_rots),   T(test_an_hour),          T(test_record_is_lost),
 	    T(test_small_packs), T(test_two_writers),      T(test_planted_copy),
-	    T(test_killed),      T(test_backup_meanwhile),
+	    T(test_killed),      T(test_backup_meanwhile), T(test_another_prune_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
