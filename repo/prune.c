@@ -246,12 +246,21 @@ static void survey_free(struct prune_job *job)
 	job->rotten = (struct prune_names){0};
 }
 
-/* Where another prune has moved what is needed, and deleted where it was, between two of these steps: there it is the next time. */
+/* Where another prune has moved what is needed, and deleted where it was, between two of these steps, new segments say where. */
+static bool has_moved(struct prune_job *job)
+{
+	const size_t before = job->index->segments.count;
+	struct err why = {0};
+
+	return index_refresh(job->repo, job->index, NULL, NULL, &why) == 0 &&
+	       job->index->segments.count > before;
+}
+
 static int survey_surely(struct prune_job *job, struct err *err)
 {
 	int r = survey(job, err);
 
-	for (int i = 0; i < SURVEYS_AGAIN && job->lacks; i++) {
+	for (int i = 0; i < SURVEYS_AGAIN && job->lacks && has_moved(job); i++) {
 		survey_free(job);
 		r = survey(job, err);
 	}

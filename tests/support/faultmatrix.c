@@ -107,6 +107,13 @@ static bool is_missed(const struct worker *w, const struct fault *f, const char 
 	       strstr(said, "or cannot be read");
 }
 
+/* A pack that is damaged, and could not be written anew, whyever: then the repository is, and is said to be, as before. */
+static bool stays_damaged(const struct fault *f, const char *said)
+{
+	return f->c->broken && (strstr(said, "cannot be put in its place: ") ||
+				strstr(said, "cannot be moved into a new pack: "));
+}
+
 static bool may_end(const struct fault *f, int status)
 {
 	if (status == 1)
@@ -150,7 +157,9 @@ static const char *judge_error(const struct worker *w, const struct fault *f, in
 		return "hangs";
 	if (status >= 127)
 		return "crashes";
-	if (!may_end(f, status) && !(status == 24 && is_missed(w, f, said)))
+	if (stays_damaged(f, said)
+		? status != 20
+		: !may_end(f, status) && !(status == 24 && is_missed(w, f, said)))
 		return "the exit code is wrong";
 	if (lines == 0 || (lines > 1 && !goes_on(f, status)))
 		return lines ? "more than one line of errors" : "no word about the error";
