@@ -212,8 +212,9 @@ static bool keep_copies(struct mark *m, const struct chunk_ref *ref, unsigned be
 
 	if (first == INDEX_NONE)
 		return false;
-	if (m->kept[first] >= below_depth ||
-	    ((m->out->live[first] & OPENED) && has_live_copy(m, ref, below_depth)))
+	/* What was kept before may lie deeper: what is condemned did not count then, and does in keep_needy. */
+	if ((m->kept[first] >= below_depth || (m->out->live[first] & OPENED)) &&
+	    has_live_copy(m, ref, below_depth))
 		return true;
 	best = best_copy(m->index, ref, below_depth);
 	if (best == INDEX_NONE)
