@@ -91,24 +91,11 @@ static const char *presence_fault(const struct index_pack *pack, const struct id
 	return *out_size < pack->pack_bytes ? "cut short" : "longer than it was written";
 }
 
-/* Another pack gives this place's chunk. */
-static bool place_elsewhere(const struct check_run *run, uint32_t number)
-{
-	const struct index_place *place = &run->index->places[number];
-
-	for (uint32_t at = index_find(run->index, place->info.kind, &place->info.id);
-	     at != INDEX_NONE; at = run->index->places[at].next) {
-		if (run->index->places[at].pack != place->pack && index_place_whole(run->index, at))
-			return true;
-	}
-	return false;
-}
-
 /* Everything that the pack should give others do. */
 bool check_pack_replaced(const struct check_run *run, const struct index_pack *pack)
 {
 	for (uint32_t i = 0; i < pack->place_count; i++) {
-		if (!place_elsewhere(run, pack->first_place + i))
+		if (index_find_instead(run->index, pack->first_place + i) == INDEX_NONE)
 			return false;
 	}
 	return true;

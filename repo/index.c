@@ -304,6 +304,18 @@ uint32_t index_find_good(const struct index *index, uint8_t kind, const struct i
 	return at;
 }
 
+uint32_t index_find_instead(const struct index *index, uint32_t place)
+{
+	const struct index_place *p = &index->places[place];
+	uint32_t at = index_find(index, p->info.kind, &p->info.id);
+
+	while (at != INDEX_NONE &&
+	       (index->places[at].pack == p->pack || index->places[at].info.depth > p->info.depth ||
+		!index_place_whole(index, at)))
+		at = index->places[at].next;
+	return at;
+}
+
 uint32_t index_find_base(const struct index *index, uint8_t kind, const struct id *id,
 			 unsigned below_depth)
 {

@@ -135,6 +135,8 @@ uint32_t index_find(const struct index *index, uint8_t kind, const struct id *id
 bool index_place_whole(const struct index *index, uint32_t place);
 /* The first whole place, or INDEX_NONE: what a manifest may rest on (I2). */
 uint32_t index_find_good(const struct index *index, uint8_t kind, const struct id *id);
+/* A whole place of the same id in another pack, that lies no deeper: what rests on this one may rest on it. INDEX_NONE: there is none. */
+uint32_t index_find_instead(const struct index *index, uint32_t place);
 /* The whole place of least depth, of those below a depth: what a delta of that depth may rest on. INDEX_NONE: there is none. */
 uint32_t index_find_base(const struct index *index, uint8_t kind, const struct id *id,
 			 unsigned below_depth);

@@ -242,8 +242,8 @@ static int rest_on(struct run *run, uint32_t number, struct err *err)
 
 static int keep_record(struct run *run, uint32_t at, struct slot_cache cache[2], struct err *err)
 {
-	const struct record_info info = run->index->places[at].info;
-	uint32_t other = index_find_good(run->index, info.kind, &info.id);
+	/* A copy that lies deeper does not do: others may rest on this one. */
+	uint32_t other = index_find_instead(run->index, at);
 
 	return other == INDEX_NONE ? save_record(run, at, cache, err)
 				   : rest_on(run, run->index->places[other].pack, err);

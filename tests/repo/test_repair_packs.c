@@ -14,6 +14,7 @@
 #include "repo/index.h"
 #include "tests/support/must.h"
 #include "tests/support/repairbox.h"
+#include "tests/support/twodepths.h"
 
 /* --- packs --- */
 
@@ -64,6 +65,26 @@ static void test_packs_each_record(void **state)
 	for (size_t i = 0; i < records; i++)
 		records = damage_record(i);
 	assert_true(records >= REPAIRBOX_FILES + 2);
+}
+
+/* A record stays that another copy cannot stand in for, as it lies deeper than what rests on it. */
+static void test_packs_at_their_depth(void **state)
+{
+	struct repo_case *c = *state;
+	const struct twodepths t = twodepths_make(c);
+	const struct repair_packs_options options = {.now_ns = 9};
+	struct repair_packs_result result;
+	struct buf bytes = repo_case_get(c->inner, STORE_DATA, &t.packed);
+
+	repo_case_flip(c->inner, STORE_DATA, &t.packed, bytes.len - 1, 0);
+	repo_case_reopen(c);
+	MUST(repair_packs(c->repo, &options, &result, &c->err), &c->err);
+	assert_int_equal(result.damaged, 1);
+	assert_int_equal(result.records_saved, 1);
+	MUST(store_remove(c->inner, STORE_DATA, &t.packed, &c->err), &c->err);
+	repo_case_reopen(c);
+	MUST(twodepths_try_read(c, &t, &c->err), &c->err);
+	buf_free(&bytes);
 }
 
 static void test_packs_without_loss(void **state)
@@ -481,6 +502,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_packs_roles, repairbox_setup, repairbox_teardown),
 	    cmocka_unit_test_setup_teardown(test_packs_by_a_maintain_key, repairbox_setup,
 					    repairbox_teardown),
+	    cmocka_unit_test_setup_teardown(test_packs_at_their_depth, repo_case_setup,
+					    repo_case_teardown),
 	    cmocka_unit_test_setup_teardown(test_find_pack, repairbox_setup, repairbox_teardown),
 	    cmocka_unit_test_setup_teardown(test_manifests, repairbox_setup, repairbox_teardown),
 	    cmocka_unit_test_setup_teardown(test_manifests_fault, repairbox_setup,
