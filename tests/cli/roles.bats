@@ -323,7 +323,7 @@ need_python() {
 	assert_status 20
 	run --separate-stderr nightjar --json --key-file write backup src
 	assert_status 0
-	# The chunk of the photo that was hit: 256 KiB at least, once in 30 times not all 300,000 bytes of it.
+	# The chunk of the photo that was hit: 256 KiB at least, and now and then not all 300,000 bytes of it.
 	jq -e 'select(.message_type == "summary") | .data_added >= 262144' <<<"$output"
 	run nightjar check --read-data
 	assert_status 0

@@ -78,22 +78,6 @@ static const struct index_place *place_of(const struct index *index, const struc
 	return &index->places[at];
 }
 
-static void assert_reads(struct repo_case *c, const struct id *id, uint64_t table, unsigned version)
-{
-	struct buf plain = versions_make(table, version, CHUNK), got = {0};
-	struct index *index = repo_case_index(c);
-	struct reader *reader = NULL;
-
-	MUST(reader_new(c->repo, index, &reader, &c->err), &c->err);
-	MUST(reader_get(reader, CHUNK_DATA, id, &got, &c->err), &c->err);
-	assert_int_equal(got.len, plain.len);
-	assert_memory_equal(got.data, plain.data, plain.len);
-	reader_free(reader);
-	index_free(index);
-	buf_free(&plain);
-	buf_free(&got);
-}
-
 /* --- many nights --- */
 
 #define TABLES 3
@@ -190,8 +174,8 @@ static void test_sixty_nights(void **state)
 	assert_true(deepest < 16);
 	assert_true(bytes < full * 10); /* instead of 61 */
 	for (unsigned v = 0; v < NIGHTS; v += 7)
-		assert_reads(c, &ids[1][v], 1, v);
-	assert_reads(c, &ids[0][NIGHTS - 1], 0, NIGHTS - 1);
+		versions_assert_reads(c, &ids[1][v], 1, v, CHUNK);
+	versions_assert_reads(c, &ids[0][NIGHTS - 1], 0, NIGHTS - 1, CHUNK);
 }
 
 /* Four workers store what one stores, record for record. */
@@ -410,7 +394,7 @@ static void test_lost_base_heals(void **state)
 	assert_int_equal(lost, 1);
 	assert_int_equal(place_of(index, &ids[2])->info.base_count, 0);
 	index_free(index);
-	assert_reads(c, &ids[2], 1, 2);
+	versions_assert_reads(c, &ids[2], 1, 2, CHUNK);
 
 	/* The base itself, full, makes whole what rested on it, though its bases are offered. */
 	n = night_begin(c, NULL);
@@ -420,7 +404,7 @@ static void test_lost_base_heals(void **state)
 	stats = night_end(&n);
 	assert_int_equal(stats.chunks_new, 1);
 	assert_int_equal(stats.deltas, 0);
-	assert_reads(c, &ids[1], 1, 1);
+	versions_assert_reads(c, &ids[1], 1, 1, CHUNK);
 }
 
 /* The error names the chunk, and once. */
@@ -459,7 +443,7 @@ static void test_unreadable_base(void **state)
 	second = add_alone(c, 1, 1, &first, 1, &stats);
 	assert_int_equal(stats.chunks_new, 1);
 	assert_int_equal(stats.deltas, 0);
-	assert_reads(c, &second, 1, 1);
+	versions_assert_reads(c, &second, 1, 1, CHUNK);
 	assert_told_once(c, &first);
 }
 
@@ -511,7 +495,7 @@ static void test_base_source(void **state)
 		assert_int_equal(night_end(&n).deltas, v == 2);
 		assert_int_equal(cache.asked, v - 1);
 		repo_close(repo);
-		assert_reads(c, &id, 1, v);
+		versions_assert_reads(c, &id, 1, v, CHUNK);
 	}
 	buf_free(&cache.plain);
 	buf_wipe(&text);
@@ -552,7 +536,7 @@ static void test_plain_chain_where_nothing_older_is(void **state)
 	id = add(&n, 1, 8, &cache.id, 1);
 	assert_int_equal(night_end(&n).deltas, 1);
 	assert_int_equal(cache.asked, 2); /* the jump, in vain */
-	assert_reads(c, &id, 1, 8);
+	versions_assert_reads(c, &id, 1, 8, CHUNK);
 	buf_free(&cache.plain);
 }
 

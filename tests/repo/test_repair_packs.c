@@ -74,16 +74,22 @@ static void test_packs_at_their_depth(void **state)
 	const struct twodepths t = twodepths_make(c);
 	const struct repair_packs_options options = {.now_ns = 9};
 	struct repair_packs_result result;
+	const struct check_options look = {.read_data = true};
+	struct check_result seen;
 	struct buf bytes = repo_case_get(c->inner, STORE_DATA, &t.packed);
 
 	repo_case_flip(c->inner, STORE_DATA, &t.packed, bytes.len - 1, 0);
+	repo_case_reopen(c);
+	MUST(check_run(c->repo, &look, &seen, &c->err), &c->err);
+	assert_int_equal(seen.healed, 0);
+	assert_int_equal(seen.damaged, 1);
 	repo_case_reopen(c);
 	MUST(repair_packs(c->repo, &options, &result, &c->err), &c->err);
 	assert_int_equal(result.damaged, 1);
 	assert_int_equal(result.records_saved, 1);
 	MUST(store_remove(c->inner, STORE_DATA, &t.packed, &c->err), &c->err);
 	repo_case_reopen(c);
-	MUST(twodepths_try_read(c, &t, &c->err), &c->err);
+	twodepths_assert_reads(c, &t);
 	buf_free(&bytes);
 }
 

@@ -4,12 +4,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include <cmocka.h>
 
 #include "repo/packer.h"
-#include "repo/reader.h"
 #include "tests/support/must.h"
 #include "tests/support/versions.h"
 
@@ -103,22 +101,7 @@ struct twodepths twodepths_make(struct repo_case *c)
 	return t;
 }
 
-int twodepths_try_read(struct repo_case *c, const struct twodepths *t, struct err *err)
+void twodepths_assert_reads(struct repo_case *c, const struct twodepths *t)
 {
-	struct buf plain = versions_make(1, 2, CHUNK), got = {0};
-	struct index *index = repo_case_index(c);
-	struct reader *reader = NULL;
-	int r;
-
-	MUST(reader_new(c->repo, index, &reader, &c->err), &c->err);
-	r = reader_get(reader, CHUNK_DATA, &t->rests, &got, err);
-	if (!r) {
-		assert_int_equal(got.len, plain.len);
-		assert_memory_equal(got.data, plain.data, plain.len);
-	}
-	reader_free(reader);
-	index_free(index);
-	buf_free(&plain);
-	buf_free(&got);
-	return r;
+	versions_assert_reads(c, &t->rests, 1, 2, CHUNK);
 }

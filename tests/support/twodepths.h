@@ -18,6 +18,6 @@ struct twodepths {
 struct twodepths twodepths_make(struct repo_case *c);
 
 /* What rests on it reads back as it was. */
-int twodepths_try_read(struct repo_case *c, const struct twodepths *t, struct err *err);
+void twodepths_assert_reads(struct repo_case *c, const struct twodepths *t);
 
 #endif

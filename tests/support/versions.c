@@ -11,6 +11,7 @@
 
 #include "core/pack.h"
 #include "core/seal.h"
+#include "repo/reader.h"
 #include "tests/support/must.h"
 
 #define CHANGED_PERCENT 2
@@ -123,4 +124,21 @@ uint32_t versions_pack(struct repo_case *c, struct index *index,
 	comp_free(comp);
 	buf_free(&object);
 	return index_find_pack(index, &name);
+}
+
+void versions_assert_reads(struct repo_case *c, const struct id *id, uint64_t table,
+			   unsigned version, size_t len)
+{
+	struct buf plain = versions_make(table, version, len), got = {0};
+	struct index *index = repo_case_index(c);
+	struct reader *reader = NULL;
+
+	MUST(reader_new(c->repo, index, &reader, &c->err), &c->err);
+	MUST(reader_get(reader, CHUNK_DATA, id, &got, &c->err), &c->err);
+	assert_int_equal(got.len, plain.len);
+	assert_memory_equal(got.data, plain.data, plain.len);
+	reader_free(reader);
+	index_free(index);
+	buf_free(&plain);
+	buf_free(&got);
 }

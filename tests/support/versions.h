@@ -10,6 +10,10 @@
 /* Rows of a table, len bytes in all: of each version some hundredths of them are new since the version before. */
 struct buf versions_make(uint64_t table, unsigned version, size_t len);
 
+/* The chunk of that id reads back as that version. */
+void versions_assert_reads(struct repo_case *c, const struct id *id, uint64_t table,
+			   unsigned version, size_t len);
+
 /* A record that a pack is to hold. */
 struct versions_record {
 	const char *plain;
